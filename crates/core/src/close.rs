@@ -1,0 +1,110 @@
+//! Every way a session can end, and every way a connection can be turned away.
+
+/// Why a session ended. The same list serves the wire (each front end maps it to its protocol's words), the log and the
+/// metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The client said goodbye in its protocol's way.
+    ClientLeft,
+    /// The peer ended the connection without a word.
+    PeerGone,
+    /// Reading or writing failed.
+    IoError,
+    /// The client broke its protocol in a way that cannot be answered otherwise.
+    ProtocolError,
+    /// A message was larger than the listener allows, in a protocol that must close for it.
+    MessageTooBig,
+    /// The client read too slowly: its outbox was full.
+    OutboxFull,
+    /// Nothing could be written to the peer for the write time-out.
+    WriteTimeout,
+    /// The client was silent for the idle time-out.
+    IdleTimeout,
+    /// The client did not finish its opening in time.
+    HandshakeTimeout,
+    /// The server disconnected the client.
+    Disconnected,
+    /// The listener was removed or the process is stopping.
+    Shutdown,
+}
+
+impl CloseReason {
+    /// All reasons, for metrics that exist from the start.
+    pub const ALL: [Self; 11] = [
+        Self::ClientLeft,
+        Self::PeerGone,
+        Self::IoError,
+        Self::ProtocolError,
+        Self::MessageTooBig,
+        Self::OutboxFull,
+        Self::WriteTimeout,
+        Self::IdleTimeout,
+        Self::HandshakeTimeout,
+        Self::Disconnected,
+        Self::Shutdown,
+    ];
+
+    /// The metric label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::ClientLeft => "client_left",
+            Self::PeerGone => "peer_gone",
+            Self::IoError => "io_error",
+            Self::ProtocolError => "protocol_error",
+            Self::MessageTooBig => "message_too_big",
+            Self::OutboxFull => "outbox_full",
+            Self::WriteTimeout => "write_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::Disconnected => "disconnected",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// Why a connection never became a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RefuseReason {
+    /// The process holds as many sessions as it may.
+    Sessions,
+    /// The listener holds as many sessions as it may.
+    ListenerSessions,
+    /// The address holds as many sessions as it may.
+    AddressSessions,
+    /// The opening (TLS, PROXY header, HTTP head) took too long.
+    HandshakeTimeout,
+    /// The TLS handshake failed.
+    Tls,
+    /// The PROXY header was missing or malformed.
+    ProxyHeader,
+    /// The HTTP request was not an opening of this protocol.
+    HttpRequest,
+}
+
+impl RefuseReason {
+    /// All reasons, for metrics that exist from the start.
+    pub const ALL: [Self; 7] = [
+        Self::Sessions,
+        Self::ListenerSessions,
+        Self::AddressSessions,
+        Self::HandshakeTimeout,
+        Self::Tls,
+        Self::ProxyHeader,
+        Self::HttpRequest,
+    ];
+
+    /// The metric label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Sessions => "sessions",
+            Self::ListenerSessions => "listener_sessions",
+            Self::AddressSessions => "address_sessions",
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::Tls => "tls",
+            Self::ProxyHeader => "proxy_header",
+            Self::HttpRequest => "http_request",
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! How a protocol writes events.
+
+use bytes::Bytes;
+
+use crate::Event;
+
+/// Encoded bytes, immutable and shared between outboxes.
+pub type Frame = Bytes;
+
+/// One protocol's (and version's, and option set's) way to write an event as a frame.
+///
+/// A dialect is known by its allocation: sessions that share one `Arc<dyn Dialect>` share frames, so a front end makes
+/// one per distinct wire form and hands the same `Arc` to all of its sessions.
+pub trait Dialect: Send + Sync + 'static {
+    /// The protocol's name, as in the configuration; a metric label.
+    fn protocol(&self) -> &'static str;
+
+    /// Writes the event, complete with the protocol's framing. Called at most once per event and dialect.
+    fn encode(&self, event: &Event) -> Frame;
+}

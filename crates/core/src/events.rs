@@ -1,0 +1,46 @@
+//! Occurrences: what is logged and counted together, so that the two never drift apart.
+//!
+//! A peer's misbehaviour is never above `debug`; it is a metric.
+
+use std::net::IpAddr;
+
+use tracing::debug;
+
+use crate::{CloseReason, LimitKind, Listener, Metrics, RefuseReason, SessionRef};
+
+pub(crate) fn session_opened(session: &SessionRef) {
+    let metrics = session.listener().metrics();
+    metrics.sessions.inc();
+    metrics.opened.inc();
+    debug!(session = %session.id(), listener = session.listener().name(), peer = %session.peer(), "session opened");
+}
+
+pub(crate) fn session_closed(session: &SessionRef, reason: CloseReason) {
+    let metrics = session.listener().metrics();
+    metrics.sessions.dec();
+    metrics.closed(reason).inc();
+    debug!(session = %session.id(), listener = session.listener().name(), reason = reason.label(), "session closed");
+}
+
+pub(crate) fn connection_refused(listener: &Listener, peer: Option<IpAddr>, reason: RefuseReason) {
+    listener.metrics().refused(reason).inc();
+    debug!(
+        listener = listener.name(),
+        ?peer,
+        reason = reason.label(),
+        "connection refused"
+    );
+}
+
+pub(crate) fn limit_hit(session: &SessionRef, kind: LimitKind) {
+    session.listener().metrics().limit_hit(kind).inc();
+    debug!(session = %session.id(), listener = session.listener().name(), limit = kind.label(), "limit reached");
+}
+
+pub(crate) fn outbox_overflowed(session: &SessionRef) {
+    limit_hit(session, LimitKind::Outbox);
+}
+
+pub(crate) fn encoded(metrics: &Metrics, protocol: &str) {
+    metrics.count_encode(protocol);
+}

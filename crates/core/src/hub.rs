@@ -1,0 +1,254 @@
+//! The hub: realms, sessions, and the way of an event to them.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use foldhash::fast::FixedState;
+use parking_lot::Mutex;
+
+use crate::{
+    CloseReason, Dialect, Event, FlushPool, Frame, Listener, ListenerConfig, Metrics, Realm,
+    RealmName, RoomName, SessionId, SessionRef, events, turn,
+};
+
+const SHARDS: usize = 16;
+
+type SessionMap = HashMap<SessionId, SessionRef, FixedState>;
+
+/// Everything that is alive in this process.
+pub struct Hub {
+    realms: Mutex<HashMap<RealmName, Arc<Realm>>>,
+    sessions: [Mutex<SessionMap>; SHARDS],
+    metrics: Metrics,
+    pool: Option<Arc<dyn FlushPool>>,
+    admitted: AtomicUsize,
+    max_sessions: AtomicUsize,
+}
+
+/// Who gets an event.
+#[derive(Debug, Clone, Copy)]
+pub enum Target<'a> {
+    /// One session, if it is here.
+    Session(SessionId),
+    /// The members of a room.
+    Room {
+        /// Where the room is.
+        realm: &'a Realm,
+        /// Its name.
+        room: &'a RoomName,
+        /// Members that do not get it.
+        except: Except<'a>,
+    },
+}
+
+/// Members of a room that do not get an event.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Except<'a> {
+    /// This one.
+    pub session: Option<&'a SessionRef>,
+    /// All that came through this listener.
+    pub listener: Option<&'a Listener>,
+}
+
+impl Except<'_> {
+    pub(crate) fn covers(&self, session: &SessionRef) -> bool {
+        self.session == Some(session)
+            || self
+                .listener
+                .is_some_and(|listener| std::ptr::eq(listener, &raw const **session.listener()))
+    }
+}
+
+/// What became of a publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivered {
+    /// Sessions of this node to which it was queued.
+    pub sessions: usize,
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub")
+            .field("sessions", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    /// An empty hub. `max_sessions` bounds all listeners together, 0 is no bound; `pool` writes to the members of large
+    /// rooms, and without one the publisher does.
+    #[must_use]
+    pub fn new(max_sessions: usize, pool: Option<Arc<dyn FlushPool>>) -> Arc<Self> {
+        Arc::new(Self {
+            realms: Mutex::default(),
+            sessions: std::array::from_fn(|_| Mutex::default()),
+            metrics: Metrics::new(),
+            pool,
+            admitted: AtomicUsize::new(0),
+            max_sessions: AtomicUsize::new(max_sessions),
+        })
+    }
+
+    /// Adds a listener.
+    #[must_use]
+    pub fn listener(self: &Arc<Self>, config: ListenerConfig) -> Arc<Listener> {
+        Arc::new(Listener::new(Arc::clone(self), config))
+    }
+
+    /// The realm of that name, made at first use.
+    #[must_use]
+    pub fn realm(&self, name: &RealmName) -> Arc<Realm> {
+        let mut realms = self.realms.lock();
+        if let Some(realm) = realms.get(name) {
+            return Arc::clone(realm);
+        }
+        let realm = Arc::new(Realm::new(name.clone(), self.metrics.rooms(name.as_str())));
+        realms.insert(name.clone(), Arc::clone(&realm));
+        realm
+    }
+
+    /// The metrics of everything here.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Changes the bound of all listeners together; 0 is no bound.
+    pub fn set_max_sessions(&self, max_sessions: usize) {
+        self.max_sessions.store(max_sessions, Ordering::Relaxed);
+    }
+
+    /// How many sessions are open.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sessions.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    /// Whether no session is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The session of that id.
+    #[must_use]
+    pub fn session(&self, id: SessionId) -> Option<SessionRef> {
+        self.shard(id).lock().get(&id).cloned()
+    }
+
+    /// The sessions open now that `wanted` picks.
+    pub fn sessions(&self, wanted: impl Fn(&SessionRef) -> bool) -> Vec<SessionRef> {
+        self.sessions
+            .iter()
+            .flat_map(|shard| {
+                let shard = shard.lock();
+                shard
+                    .values()
+                    .filter(|s| wanted(s))
+                    .cloned()
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// Ends every session of a listener.
+    pub fn close_sessions_of(&self, listener: &Arc<Listener>, reason: CloseReason) {
+        for session in self.sessions(|session| Arc::ptr_eq(session.listener(), listener)) {
+            session.close(reason);
+        }
+    }
+
+    /// Runs one turn of work: everything it queues, to whichever session, leaves when it is over, several frames for one
+    /// session in one write. `work` must not wait.
+    pub fn turn<R>(&self, work: impl FnOnce() -> R) -> R {
+        turn::turn(self.pool.as_deref(), work)
+    }
+
+    /// Queues an event to its target, encoded once per dialect. All members of a room see all its events in one order.
+    pub fn publish(&self, target: Target<'_>, event: &Event) -> Delivered {
+        self.turn(|| match target {
+            Target::Session(id) => {
+                let Some(session) = self.session(id) else {
+                    return Delivered { sessions: 0 };
+                };
+                let dialect = session.dialect();
+                let queued = session.try_send(self.encode(dialect, event));
+                let sessions = usize::from(queued);
+                self.metrics
+                    .delivered(dialect.protocol())
+                    .inc_by(sessions as u64);
+                Delivered { sessions }
+            }
+            Target::Room {
+                realm,
+                room,
+                except,
+            } => {
+                let sessions = realm.find(room).map_or(0, |room| {
+                    room.fan_out(&self.metrics, except, &|dialect| {
+                        Some(self.encode(dialect, event))
+                    })
+                });
+                Delivered { sessions }
+            }
+        })
+    }
+
+    /// Queues a finished frame to those members of a room that speak `dialect`: what a protocol says only to its own.
+    pub fn relay(
+        &self,
+        realm: &Realm,
+        room: &RoomName,
+        except: Except<'_>,
+        dialect: &Arc<dyn Dialect>,
+        frame: &Frame,
+    ) -> Delivered {
+        self.turn(|| {
+            let sessions = realm.find(room).map_or(0, |room| {
+                room.fan_out(&self.metrics, except, &|other| {
+                    std::ptr::addr_eq(Arc::as_ptr(other), Arc::as_ptr(dialect))
+                        .then(|| frame.clone())
+                })
+            });
+            Delivered { sessions }
+        })
+    }
+
+    fn encode(&self, dialect: &Arc<dyn Dialect>, event: &Event) -> Frame {
+        events::encoded(&self.metrics, dialect.protocol());
+        dialect.encode(event)
+    }
+
+    pub(crate) fn register(&self, session: &SessionRef) {
+        self.shard(session.id())
+            .lock()
+            .insert(session.id(), session.clone());
+    }
+
+    pub(crate) fn forget(&self, id: SessionId) {
+        let mut shard = self.shard(id).lock();
+        shard.remove(&id);
+        if shard.len() * 4 < shard.capacity() {
+            let few = shard.len() * 2;
+            shard.shrink_to(few);
+        }
+    }
+
+    pub(crate) fn admitted(&self) -> &AtomicUsize {
+        &self.admitted
+    }
+
+    pub(crate) fn max_sessions(&self) -> usize {
+        self.max_sessions.load(Ordering::Relaxed)
+    }
+
+    fn shard(&self, id: SessionId) -> &Mutex<SessionMap> {
+        &self.sessions[id.shard(SHARDS)]
+    }
+}

@@ -1,0 +1,48 @@
+//! The hub of Polyport: sessions, rooms, events and calls, and the rules that hold for all of them.
+//!
+//! Start reading at [`Hub`], then [`Session`] (one client connection), `room` (fan-out) and [`Outbox`] (how frames leave).
+//! A front end opens a session on a [`Listener`], joins it to rooms, publishes [`Event`]s and hands [`Call`]s to a
+//! [`Backend`]; the core writes each event once per [`Dialect`] and queues the same bytes to every receiver.
+//!
+//! **This crate must not know** sockets, a runtime, or any protocol: bytes reach it as finished [`Frame`]s, and what it
+//! cannot do itself it asks through the traits it defines: [`Dialect`] (event → frame), [`Transport`] (frames → peer),
+//! [`Backend`] (call → answer), [`FlushPool`] (many peers to write to at once).
+
+mod call;
+mod close;
+mod dialect;
+mod event;
+mod events;
+mod hub;
+mod json;
+mod limits;
+mod listener;
+mod metrics;
+mod name;
+mod outbox;
+mod params;
+mod permissions;
+mod realm;
+mod room;
+mod session;
+mod turn;
+
+pub use call::{ActionInfo, Answer, Backend, Call, CallArgs, CallError, InputInfo, Reply};
+pub use close::{CloseReason, RefuseReason};
+pub use dialect::{Dialect, Frame};
+pub use event::{Arg, Args, Event, Millis, Sender, single_argument};
+pub use hub::{Delivered, Except, Hub, Target};
+pub use json::{Json, JsonError};
+pub use limits::{LimitKind, Limits};
+pub use listener::{Admission, Listener, ListenerConfig};
+pub use metrics::{ListenerMetrics, Metrics};
+pub use name::{EventName, Name, NameError, RealmName, RoomName, SessionId};
+pub use outbox::{Flushed, FrameQueue, FrameSource, Outbox, Transport, Wrote};
+pub use params::{Params, ParamsFull};
+pub use permissions::{Permissions, PermissionsError};
+pub use realm::Realm;
+pub use room::MemberInfo;
+pub use session::{
+    CallTicket, JoinError, LeaveError, Opening, Peer, PublishError, Session, SessionRef,
+};
+pub use turn::FlushPool;

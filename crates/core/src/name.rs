@@ -1,0 +1,165 @@
+//! Names and ids: rooms, events, realms, sessions.
+
+use std::{fmt, hash, marker::PhantomData, sync::Arc};
+
+use uuid::Uuid;
+
+/// Longest name of a room, an event or a realm, in bytes.
+const MAX_NAME_BYTES: usize = 1024;
+
+/// A checked, shared name: not empty and at most 1,024 bytes. `K` says what it names, so that a room's name is never
+/// taken for an event's.
+pub struct Name<K> {
+    text: Arc<str>,
+    kind: PhantomData<fn() -> K>,
+}
+
+/// Marks the name of a room.
+#[derive(Debug)]
+pub enum OfRoom {}
+/// Marks the name of an event.
+#[derive(Debug)]
+pub enum OfEvent {}
+/// Marks the name of a realm.
+#[derive(Debug)]
+pub enum OfRealm {}
+
+/// The name of a room within a realm.
+pub type RoomName = Name<OfRoom>;
+/// The name of an event.
+pub type EventName = Name<OfEvent>;
+/// The name of a realm.
+pub type RealmName = Name<OfRealm>;
+
+/// Why a text is no name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// The text is empty.
+    #[error("a name may not be empty")]
+    Empty,
+    /// The text is longer than 1,024 bytes.
+    #[error("a name may not be longer than {MAX_NAME_BYTES} bytes")]
+    TooLong,
+}
+
+impl<K> Name<K> {
+    /// Checks `text` and takes it as a name.
+    ///
+    /// # Errors
+    /// [`NameError`] when the text is empty or too long.
+    pub fn new(text: &str) -> Result<Self, NameError> {
+        if text.is_empty() {
+            return Err(NameError::Empty);
+        }
+        if text.len() > MAX_NAME_BYTES {
+            return Err(NameError::TooLong);
+        }
+        Ok(Self {
+            text: Arc::from(text),
+            kind: PhantomData,
+        })
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl<K> Clone for Name<K> {
+    fn clone(&self) -> Self {
+        Self {
+            text: Arc::clone(&self.text),
+            kind: PhantomData,
+        }
+    }
+}
+
+impl<K> PartialEq for Name<K> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl<K> Eq for Name<K> {}
+
+impl<K> hash::Hash for Name<K> {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+/// Lets maps keyed by a name be asked with a plain text.
+impl<K> std::borrow::Borrow<str> for Name<K> {
+    fn borrow(&self) -> &str {
+        &self.text
+    }
+}
+
+impl<K> fmt::Display for Name<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl<K> fmt::Debug for Name<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.text, f)
+    }
+}
+
+/// Who a session is, unique over all nodes: 122 random bits, printed as a version 4 UUID.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(Uuid);
+
+impl SessionId {
+    /// A new id nobody can guess.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(uuid::Builder::from_random_bytes(rand::random()).into_uuid())
+    }
+
+    /// Which of `count` shards holds it.
+    pub(crate) fn shard(self, count: usize) -> usize {
+        usize::from(self.0.as_bytes()[15]) % count
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0.as_hyphenated(), f)
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked() {
+        assert_eq!(RoomName::new("").unwrap_err(), NameError::Empty);
+        assert_eq!(
+            RoomName::new(&"r".repeat(1025)).unwrap_err(),
+            NameError::TooLong
+        );
+        assert_eq!(
+            RoomName::new("default Room").unwrap().as_str(),
+            "default Room"
+        );
+    }
+
+    #[test]
+    fn session_ids_print_as_uuid_v4() {
+        let text = SessionId::random().to_string();
+        assert_eq!(text.len(), 36);
+        assert_eq!(text.as_bytes()[14], b'4');
+        assert_ne!(SessionId::random(), SessionId::random());
+    }
+}

@@ -1,0 +1,139 @@
+//! A realm: the namespace in which room names mean the same thing.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+use prometheus::IntGauge;
+
+use crate::{
+    MemberInfo, RealmName, RoomName, SessionRef,
+    room::{Room, Seat},
+};
+
+/// Room names are chosen by clients, so the maps keep std's collision-resistant hash; shards keep the locks short.
+const SHARDS: usize = 16;
+
+/// Listeners of one realm share rooms; realms never touch.
+#[derive(Debug)]
+pub struct Realm {
+    name: RealmName,
+    shards: [Mutex<HashMap<RoomName, Arc<Room>>>; SHARDS],
+    rooms_gauge: IntGauge,
+}
+
+impl Realm {
+    pub(crate) fn new(name: RealmName, rooms_gauge: IntGauge) -> Self {
+        Self {
+            name,
+            shards: Default::default(),
+            rooms_gauge,
+        }
+    }
+
+    /// The realm's name.
+    #[must_use]
+    pub fn name(&self) -> &RealmName {
+        &self.name
+    }
+
+    /// Makes a room exist whether or not somebody is in it; returns whether it was not declared before.
+    pub fn declare(&self, name: &RoomName) -> bool {
+        let mut shard = self.shard(name).lock();
+        loop {
+            let room = self.get_or_insert(&mut shard, name);
+            match room.declare() {
+                Ok(newly) => return newly,
+                Err(_) => self.replace(&mut shard, name),
+            }
+        }
+    }
+
+    /// Whether a room exists: declared, or somebody is in it.
+    #[must_use]
+    pub fn exists(&self, name: &RoomName) -> bool {
+        self.find(name).is_some_and(|room| !room.is_retired())
+    }
+
+    /// Who is in a room, in order of joining. Empty for a room that does not exist.
+    #[must_use]
+    pub fn members(&self, name: &RoomName) -> Vec<MemberInfo> {
+        self.find(name).map(|room| room.list()).unwrap_or_default()
+    }
+
+    /// How many rooms exist.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    /// Whether no room exists.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn find(&self, name: &RoomName) -> Option<Arc<Room>> {
+        self.shard(name).lock().get(name).cloned()
+    }
+
+    pub(crate) fn add(&self, name: &RoomName, session: &SessionRef) -> (Arc<Room>, Seat) {
+        loop {
+            let room = {
+                let mut shard = self.shard(name).lock();
+                self.get_or_insert(&mut shard, name)
+            };
+            if let Ok(seat) = room.add(session) {
+                return (room, seat);
+            }
+            self.drop_retired(&room);
+        }
+    }
+
+    pub(crate) fn remove(&self, room: &Arc<Room>, session: &SessionRef, seat: Seat) {
+        if room.remove(session, seat) {
+            self.drop_retired(room);
+        }
+    }
+
+    fn drop_retired(&self, room: &Arc<Room>) {
+        let mut shard = self.shard(room.name()).lock();
+        if shard
+            .get(room.name())
+            .is_some_and(|known| Arc::ptr_eq(known, room))
+        {
+            shard.remove(room.name());
+            self.rooms_gauge.dec();
+            // A client that goes through many room names must not leave their table behind.
+            if shard.len() * 4 < shard.capacity() {
+                let few = shard.len() * 2;
+                shard.shrink_to(few);
+            }
+        }
+    }
+
+    fn get_or_insert(
+        &self,
+        shard: &mut HashMap<RoomName, Arc<Room>>,
+        name: &RoomName,
+    ) -> Arc<Room> {
+        if let Some(room) = shard.get(name) {
+            return Arc::clone(room);
+        }
+        let room = Arc::new(Room::new(name.clone()));
+        shard.insert(name.clone(), Arc::clone(&room));
+        self.rooms_gauge.inc();
+        room
+    }
+
+    fn replace(&self, shard: &mut HashMap<RoomName, Arc<Room>>, name: &RoomName) {
+        shard.insert(name.clone(), Arc::new(Room::new(name.clone())));
+    }
+
+    fn shard(&self, name: &RoomName) -> &Mutex<HashMap<RoomName, Arc<Room>>> {
+        // Any spread will do: a client that aims all its rooms at one shard only makes that lock a little busier.
+        let sum = name.as_str().bytes().fold(0_usize, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(usize::from(byte))
+        });
+        &self.shards[sum % SHARDS]
+    }
+}

@@ -1,0 +1,524 @@
+//! One client connection as the core knows it.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    Admission, Args, CallError, CloseReason, Delivered, Dialect, Event, EventName, Except, Flushed,
+    Frame, LimitKind, Listener, Millis, Outbox, Params, ParamsFull, Reply, RoomName, Sender,
+    SessionId, Target, Transport, events,
+    outbox::Pushed,
+    room::{Room, Seat},
+    turn,
+};
+
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// TCP; the client's own address if a PROXY header named it.
+    Ip(SocketAddr),
+    /// A unix socket.
+    Unix,
+}
+
+impl Peer {
+    /// The address as text, never in the IPv4-mapped form; empty for a unix socket.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.ip().map(|ip| ip.to_string()).unwrap_or_default()
+    }
+
+    /// The address, canonical.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Ip(address) => Some(address.ip().to_canonical()),
+            Self::Unix => None,
+        }
+    }
+
+    /// The port; 0 for a unix socket.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Ip(address) => address.port(),
+            Self::Unix => 0,
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => fmt::Display::fmt(address, f),
+            Self::Unix => f.write_str("unix"),
+        }
+    }
+}
+
+/// What a session is opened with.
+pub struct Opening {
+    /// The connection's place, from [`Listener::admit`]; held as long as the session lives.
+    pub admission: Admission,
+    /// The other end.
+    pub peer: Peer,
+    /// How frames reach it.
+    pub transport: Arc<dyn Transport>,
+}
+
+/// The owner's handle of an open session: the connection holds it. Dropping it closes the session and leaves its rooms.
+#[derive(Debug)]
+pub struct Session(SessionRef);
+
+/// A shared handle of a session, which may have ended meanwhile.
+#[derive(Clone)]
+pub struct SessionRef(Arc<Inner>);
+
+struct Inner {
+    id: SessionId,
+    peer: Peer,
+    opened_at: Millis,
+    admission: Admission,
+    transport: Arc<dyn Transport>,
+    outbox: Outbox,
+    calls_in_flight: AtomicUsize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    params: Params,
+    /// In order of joining.
+    rooms: Vec<Membership>,
+    /// Set when the session ends: from then on it joins nothing.
+    ended: bool,
+}
+
+struct Membership {
+    room: Arc<Room>,
+    seat: Seat,
+}
+
+/// Why a session is not in a room now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JoinError {
+    /// It was in it before.
+    #[error("already in this room")]
+    AlreadyIn,
+    /// The listener's permissions do not let it join.
+    #[error("not authorized to join room")]
+    Forbidden,
+    /// It is in as many rooms as it may be.
+    #[error("too many rooms")]
+    TooManyRooms,
+    /// It has ended.
+    #[error("the session has ended")]
+    Ended,
+}
+
+/// A session left a room it is not in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not in this room")]
+pub struct LeaveError;
+
+/// Why an event was not published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The session is not in the room, and may not publish from outside.
+    #[error("not in this room")]
+    NotMember,
+    /// The listener's permissions do not let it publish there.
+    #[error("not authorized to publish to room")]
+    Forbidden,
+}
+
+impl Session {
+    /// Opens a session: registers it and puts it into its listener's rooms.
+    #[must_use]
+    pub fn open(opening: Opening) -> Self {
+        let session = SessionRef(Arc::new(Inner {
+            id: SessionId::random(),
+            peer: opening.peer,
+            opened_at: Millis::now(),
+            admission: opening.admission,
+            transport: opening.transport,
+            outbox: Outbox::new(),
+            calls_in_flight: AtomicUsize::new(0),
+            state: Mutex::default(),
+        }));
+        let listener = Arc::clone(session.listener());
+        listener.hub().register(&session);
+        events::session_opened(&session);
+        for room in listener.join() {
+            session
+                .put_into(room)
+                .expect("a new session is in no room and under every bound");
+        }
+        Self(session)
+    }
+}
+
+impl std::ops::Deref for Session {
+    type Target = SessionRef;
+
+    fn deref(&self) -> &SessionRef {
+        &self.0
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.0.close(CloseReason::PeerGone);
+        self.0.leave_all();
+        self.0.listener().hub().forget(self.0.id());
+        let reason = self.0.0.outbox.closing().unwrap_or(CloseReason::PeerGone);
+        events::session_closed(&self.0, reason);
+    }
+}
+
+impl SessionRef {
+    /// Who it is.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.0.id
+    }
+
+    /// The other end.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.0.peer
+    }
+
+    /// When it opened.
+    #[must_use]
+    pub fn opened_at(&self) -> Millis {
+        self.0.opened_at
+    }
+
+    /// The listener it came through.
+    #[must_use]
+    pub fn listener(&self) -> &Arc<Listener> {
+        self.0.admission.listener()
+    }
+
+    pub(crate) fn dialect(&self) -> &Arc<dyn Dialect> {
+        self.listener().dialect()
+    }
+
+    // --- what it sends and gets -------------------------------------------------------------------------------------
+
+    /// Queues a frame to this session, to be written at the end of the turn. A frame to a session that is closing is
+    /// dropped; one that does not fit closes the session.
+    pub fn send(&self, frame: Frame) {
+        self.try_send(frame);
+    }
+
+    /// The same; whether it was queued.
+    pub(crate) fn try_send(&self, frame: Frame) -> bool {
+        self.sent(|| self.push_frame(frame))
+    }
+
+    /// Queues a source of frames behind what waits already; what comes later waits until it has ended.
+    pub fn send_source(&self, source: Box<dyn crate::FrameSource>) {
+        let limit = self.listener().outbox_limit();
+        self.sent(|| self.0.outbox.push_source(source, limit));
+    }
+
+    fn sent(&self, push: impl FnOnce() -> Pushed) -> bool {
+        self.listener().hub().turn(|| match push() {
+            Pushed::Queued => true,
+            Pushed::MustFlush => {
+                turn::flush_later([self.clone()]);
+                true
+            }
+            Pushed::Overflowed => {
+                events::outbox_overflowed(self);
+                self.wake();
+                false
+            }
+            Pushed::Refused => false,
+        })
+    }
+
+    /// Whether this session may publish to a room now.
+    ///
+    /// # Errors
+    /// [`PublishError`] says why not.
+    pub fn may_publish(&self, room: &RoomName) -> Result<(), PublishError> {
+        let is_member = self.is_in(room);
+        if self.listener().permissions().may_publish(room, is_member) {
+            return Ok(());
+        }
+        Err(if is_member {
+            PublishError::Forbidden
+        } else {
+            PublishError::NotMember
+        })
+    }
+
+    /// Publishes an event to a room, if the listener's permissions let this session.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing was published.
+    pub fn publish(
+        &self,
+        room: &RoomName,
+        name: EventName,
+        args: Args,
+        except: Except<'_>,
+    ) -> Result<Delivered, PublishError> {
+        self.may_publish(room)?;
+        let event = Event {
+            name,
+            args,
+            room: Some(room.clone()),
+            from: Sender::Session(self.id()),
+            sent_at: Millis::now(),
+        };
+        self.listener().metrics().published.inc();
+        let realm = self.listener().realm();
+        let target = Target::Room {
+            realm,
+            room,
+            except,
+        };
+        Ok(self.listener().hub().publish(target, &event))
+    }
+
+    pub(crate) fn push_frame(&self, frame: Frame) -> Pushed {
+        self.0.outbox.push(frame, self.listener().outbox_limit())
+    }
+
+    /// Writes what waits, as far as the peer takes it now.
+    pub fn flush(&self) -> Flushed {
+        self.0.outbox.flush(&*self.0.transport)
+    }
+
+    /// The queue of frames, for the connection's task.
+    #[must_use]
+    pub fn outbox(&self) -> &Outbox {
+        &self.0.outbox
+    }
+
+    /// Queues the protocol's last words; past the bound, and also when the outbox is closing. For the connection's task.
+    pub fn send_last(&self, frame: Frame) {
+        self.0.outbox.push_last(frame);
+    }
+
+    /// Ends the session: nothing more is queued, the connection's task says goodbye and closes.
+    pub fn close(&self, reason: CloseReason) {
+        if self.0.outbox.close(reason) {
+            self.wake();
+        }
+    }
+
+    /// Lets the connection's task look at its session again: whether it is closing, or its listener drains.
+    pub fn wake(&self) {
+        self.0.transport.wake();
+    }
+
+    // --- rooms ------------------------------------------------------------------------------------------------------
+
+    /// Joins a room at the client's wish.
+    ///
+    /// # Errors
+    /// [`JoinError`]; nothing changed.
+    pub fn join(&self, room: &RoomName) -> Result<(), JoinError> {
+        if !self.listener().permissions().may_join(room) && !self.is_in(room) {
+            return Err(JoinError::Forbidden);
+        }
+        self.put_into(room)
+    }
+
+    /// Joins a room because the server says so: no permission is asked, the bound holds.
+    ///
+    /// # Errors
+    /// [`JoinError`], never [`JoinError::Forbidden`]; nothing changed.
+    pub fn put_into(&self, room: &RoomName) -> Result<(), JoinError> {
+        let mut state = self.0.state.lock();
+        if state.ended {
+            return Err(JoinError::Ended);
+        }
+        if state.rooms.iter().any(|m| m.room.name() == room) {
+            return Err(JoinError::AlreadyIn);
+        }
+        let limits = self.listener().limits();
+        if state.rooms.len() >= limits.rooms_per_session.max(self.listener().join().len()) {
+            events::limit_hit(self, LimitKind::Rooms);
+            return Err(JoinError::TooManyRooms);
+        }
+        let (room, seat) = self.listener().realm().add(room, self);
+        state.rooms.push(Membership { room, seat });
+        Ok(())
+    }
+
+    /// Leaves a room.
+    ///
+    /// # Errors
+    /// [`LeaveError`] when it is not in it.
+    pub fn leave(&self, room: &RoomName) -> Result<(), LeaveError> {
+        let membership = {
+            let mut state = self.0.state.lock();
+            let index = state
+                .rooms
+                .iter()
+                .position(|m| m.room.name() == room)
+                .ok_or(LeaveError)?;
+            state.rooms.remove(index)
+        };
+        self.listener()
+            .realm()
+            .remove(&membership.room, self, membership.seat);
+        Ok(())
+    }
+
+    /// Leaves every room, for good: a session that is ending joins nothing any more.
+    pub fn leave_all(&self) {
+        let rooms = {
+            let mut state = self.0.state.lock();
+            state.ended = true;
+            std::mem::take(&mut state.rooms)
+        };
+        for membership in rooms {
+            self.listener()
+                .realm()
+                .remove(&membership.room, self, membership.seat);
+        }
+    }
+
+    /// Whether it is in a room.
+    #[must_use]
+    pub fn is_in(&self, room: &RoomName) -> bool {
+        let state = self.0.state.lock();
+        state.rooms.iter().any(|m| m.room.name() == room)
+    }
+
+    /// The rooms it is in, in order of joining.
+    #[must_use]
+    pub fn rooms(&self) -> Vec<RoomName> {
+        let state = self.0.state.lock();
+        state.rooms.iter().map(|m| m.room.name().clone()).collect()
+    }
+
+    // --- params and calls -------------------------------------------------------------------------------------------
+
+    /// Looks at, or changes, the session's params. For changes that can grow them use [`SessionRef::set_param`].
+    pub fn with_params<R>(&self, work: impl FnOnce(&mut Params) -> R) -> R {
+        work(&mut self.0.state.lock().params)
+    }
+
+    /// Sets one param within the listener's bounds.
+    ///
+    /// # Errors
+    /// [`ParamsFull`]; it is counted and nothing changed.
+    pub fn set_param(&self, name: &str, value: crate::Json) -> Result<(), ParamsFull> {
+        let limits = self.listener().limits();
+        let result = self.with_params(|params| {
+            params.set_within(name, value, limits.params_per_session, limits.params_bytes)
+        });
+        if result.is_err() {
+            events::limit_hit(self, LimitKind::Params);
+        }
+        result
+    }
+
+    /// Replaces all params within the listener's bounds.
+    ///
+    /// # Errors
+    /// [`ParamsFull`]; it is counted and nothing changed.
+    pub fn replace_params(&self, new: Params) -> Result<(), ParamsFull> {
+        let limits = self.listener().limits();
+        if new.len() > limits.params_per_session || new.bytes() > limits.params_bytes {
+            events::limit_hit(self, LimitKind::Params);
+            return Err(ParamsFull);
+        }
+        self.with_params(|params| *params = new);
+        Ok(())
+    }
+
+    /// Begins a call, unless the listener drains or too many are in flight. Give the answer to [`CallTicket::finish`].
+    ///
+    /// # Errors
+    /// [`CallError::ShuttingDown`] or [`CallError::TooManyPending`]; counted.
+    pub fn begin_call(&self) -> Result<CallTicket, CallError> {
+        let in_flight = self.0.calls_in_flight.fetch_add(1, Ordering::Relaxed);
+        let ticket = CallTicket {
+            session: self.clone(),
+            started: Instant::now(),
+        };
+        let error = if self.listener().is_draining() {
+            CallError::ShuttingDown
+        } else if in_flight >= self.listener().limits().calls_in_flight {
+            events::limit_hit(self, LimitKind::CallsInFlight);
+            CallError::TooManyPending
+        } else {
+            return Ok(ticket);
+        };
+        let answer = Err(error);
+        ticket.finish(&answer);
+        answer.map(|_: Reply| unreachable!("it is an error"))
+    }
+
+    /// Calls that wait for their answer.
+    #[must_use]
+    pub fn calls_in_flight(&self) -> usize {
+        self.0.calls_in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Counts a limit that a front end checks itself, such as the length of a message.
+    pub fn limit_hit(&self, kind: LimitKind) {
+        events::limit_hit(self, kind);
+    }
+}
+
+impl PartialEq for SessionRef {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for SessionRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Session").field(&self.0.id).finish()
+    }
+}
+
+/// A call in flight. Counts the session's pending calls down when dropped.
+#[derive(Debug)]
+pub struct CallTicket {
+    session: SessionRef,
+    started: Instant,
+}
+
+impl CallTicket {
+    /// Counts the answer and its time.
+    pub fn finish(self, answer: &Result<Reply, CallError>) {
+        let metrics = self.session.listener().metrics();
+        metrics.call(answer.as_ref().err()).inc();
+        metrics
+            .call_duration
+            .observe(self.started.elapsed().as_secs_f64());
+    }
+}
+
+impl Drop for CallTicket {
+    fn drop(&mut self) {
+        self.session
+            .0
+            .calls_in_flight
+            .fetch_sub(1, Ordering::Relaxed);
+        // A drained listener's connection may be waiting for its last call.
+        if self.session.listener().is_draining() {
+            self.session.wake();
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Corking: what one turn of work pushes to many sessions leaves when the turn is over.
+//!
+//! A connection's task handles all messages of one read in one turn. Ten messages to a room of a thousand are then ten
+//! pushes and *one* write per member. Outside a turn every publish is a turn of its own.
+
+use std::{
+    cell::{Cell, RefCell},
+    mem,
+};
+
+use crate::SessionRef;
+
+/// Up to so many peers are written to by the thread that published; more are handed to the pool, so that the publisher's
+/// own connection is not held up by a large room.
+const INLINE_FLUSHES: usize = 64;
+
+/// Threads (or tasks) that write to many peers on behalf of publishers.
+pub trait FlushPool: Send + Sync {
+    /// Calls [`SessionRef::flush`] on each of `sessions` soon. Must not wait for any of them.
+    fn flush(&self, sessions: Vec<SessionRef>);
+}
+
+thread_local! {
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+    static READY: RefCell<Vec<SessionRef>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs `work`; when the outermost turn of this thread ends, also by a panic, what it queued is flushed.
+pub(crate) fn turn<R>(pool: Option<&dyn FlushPool>, work: impl FnOnce() -> R) -> R {
+    struct EndOfTurn<'a>(Option<&'a dyn FlushPool>);
+    impl Drop for EndOfTurn<'_> {
+        fn drop(&mut self) {
+            let depth = DEPTH.get() - 1;
+            DEPTH.set(depth);
+            if depth == 0 {
+                flush_ready(self.0);
+            }
+        }
+    }
+    DEPTH.set(DEPTH.get() + 1);
+    let _end = EndOfTurn(pool);
+    work()
+}
+
+/// Remembers sessions that must be flushed at the end of this turn. Only inside [`turn`].
+pub(crate) fn flush_later(sessions: impl IntoIterator<Item = SessionRef>) {
+    debug_assert!(DEPTH.get() > 0, "outside a turn nobody would flush");
+    READY.with_borrow_mut(|ready| ready.extend(sessions));
+}
+
+fn flush_ready(pool: Option<&dyn FlushPool>) {
+    let mut ready = READY.with_borrow_mut(mem::take);
+    match pool {
+        Some(pool) if ready.len() > INLINE_FLUSHES => pool.flush(ready),
+        _ => {
+            for session in ready.drain(..) {
+                session.flush();
+            }
+            // Flushing publishes nothing, so the list is still empty: keep its memory for the next turn.
+            READY.with_borrow_mut(|kept| *kept = ready);
+        }
+    }
+}

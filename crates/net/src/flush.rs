@@ -1,0 +1,40 @@
+//! Writing to the members of a large room, off the publisher's own task.
+
+use polyport_core::{FlushPool, SessionRef};
+use tokio::runtime::Handle;
+
+use crate::Tasks;
+
+/// Peers per task: about half a millisecond of system calls, so that neither a worker thread is held for long nor
+/// spawning counts.
+const CHUNK: usize = 128;
+
+/// Spawns one short task per 128 peers; the runtime spreads them over its threads.
+#[derive(Debug, Clone)]
+pub struct FlushTasks {
+    runtime: Handle,
+    tasks: Tasks,
+}
+
+impl FlushTasks {
+    /// Spawns on `runtime`, owned by `tasks`.
+    #[must_use]
+    pub fn new(runtime: Handle, tasks: Tasks) -> Self {
+        Self { runtime, tasks }
+    }
+}
+
+impl FlushPool for FlushTasks {
+    fn flush(&self, mut sessions: Vec<SessionRef>) {
+        let _inside = self.runtime.enter();
+        while !sessions.is_empty() {
+            let rest = sessions.len().saturating_sub(CHUNK);
+            let chunk = sessions.split_off(rest);
+            self.tasks.spawn(async move {
+                for session in chunk {
+                    session.flush();
+                }
+            });
+        }
+    }
+}

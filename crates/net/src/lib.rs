@@ -1,0 +1,36 @@
+//! Everything between the operating system and a protocol: bound addresses, TLS, the PROXY protocol, HTTP upgrades,
+//! WebSocket frames, lines, deadlines, and the one task that owns each connection.
+//!
+//! Start reading at [`Connection`] (the task's loop), then [`Server`] (accepting), then [`ws`] and [`lines`] (framing).
+//! A front end implements [`Handler`] for raw bytes or [`WsHandler`] for WebSocket messages, and is handed each
+//! accepted connection; what it says goes through its core session's outbox, never through a socket.
+//!
+//! **This crate must not know** any protocol above lines and WebSocket messages, nor rooms, events or calls.
+
+mod bind;
+mod connection;
+mod deadlines;
+mod flush;
+mod http;
+pub mod lines;
+mod open_files;
+mod place;
+mod proxy;
+mod server;
+mod stream;
+mod tasks;
+mod tls;
+pub mod ws;
+mod ws_handler;
+
+pub use bind::{Bind, BindError};
+pub use connection::{Connection, Handler, Link, LinkOptions};
+pub use deadlines::{Deadlines, Moment};
+pub use flush::FlushTasks;
+pub use http::{HttpAnswer, WsFrontEnd, http_answer, serve_websockets};
+pub use open_files::raise_open_file_limit;
+pub use place::{Place, Process};
+pub use server::{Accepted, RawFrontEnd, Server, ServerSettings, Transportation, serve_raw};
+pub use tasks::Tasks;
+pub use tls::{CertificateFiles, TlsAcceptance, TlsError};
+pub use ws_handler::{WsClose, WsHandler, WsMessages};

@@ -1,0 +1,357 @@
+//! Accepting connections: limits, PROXY header, TLS, and then the protocol.
+
+use std::{future::Future, io, net::IpAddr, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+use polyport_core::{Admission, Listener, Opening, Peer, RefuseReason};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::{
+    Bind, BindError, Connection, Deadlines, Handler, LinkOptions, Tasks, TlsAcceptance,
+    bind::Bound, connection::Io, proxy, stream::PlainStream,
+};
+
+/// A pause after an `accept` that failed for want of resources, so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often certificate files are looked at.
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
+
+/// What lies between the socket and the protocol, replaceable while the listener runs.
+#[derive(Debug, Clone, Default)]
+pub struct ServerSettings {
+    /// Networks whose connections begin with a PROXY header.
+    pub proxy_from: Vec<IpNet>,
+    /// Certificates; `None` is plain text.
+    pub tls: Option<TlsAcceptance>,
+    /// TCP keepalive with the kernel's times.
+    pub keepalive: bool,
+}
+
+/// What all servers of a process share.
+#[derive(Debug, Clone)]
+pub struct Transportation {
+    /// Owns every connection's task.
+    pub tasks: Tasks,
+    /// Watches every connection's deadline.
+    pub deadlines: Deadlines,
+}
+
+/// A bound address that accepts connections for a core listener.
+#[derive(Debug)]
+pub struct Server {
+    listener: Arc<Listener>,
+    settings: Arc<ArcSwap<ServerSettings>>,
+    local: Bind,
+    stop: CancellationToken,
+    accepting: JoinHandle<()>,
+}
+
+/// An accepted connection that has passed limits, PROXY header and TLS.
+#[derive(Debug)]
+pub struct Accepted {
+    pub(crate) io: Io,
+    pub(crate) peer: Peer,
+    pub(crate) admission: Admission,
+    /// Bytes read behind a PROXY header.
+    pub(crate) first: Vec<u8>,
+    /// When it was accepted: all of its opening shares one deadline.
+    pub(crate) accepted_at: Instant,
+}
+
+/// A protocol that speaks on raw bytes from the first one on.
+pub trait RawFrontEnd: Send + Sync + 'static {
+    /// What serves one connection.
+    type Handler: Handler;
+
+    /// What it wants of its connections.
+    fn options(&self) -> LinkOptions;
+
+    /// Opens a session.
+    fn open(&self, opening: Opening) -> Self::Handler;
+}
+
+/// Serves a protocol on raw bytes.
+///
+/// # Errors
+/// [`BindError`] when the address cannot be bound.
+pub fn serve_raw<F: RawFrontEnd>(
+    bind: &Bind,
+    listener: Arc<Listener>,
+    settings: ServerSettings,
+    common: &Transportation,
+    front_end: F,
+) -> Result<Server, BindError> {
+    let front_end = Arc::new(front_end);
+    let deadlines = common.deadlines.clone();
+    let tasks = common.tasks.clone();
+    Server::start(bind, listener, settings, common, move |accepted| {
+        let task = connect(accepted, &*front_end, deadlines.clone());
+        tasks.spawn(task);
+    })
+}
+
+fn connect<F: RawFrontEnd>(
+    accepted: Accepted,
+    front_end: &F,
+    deadlines: Deadlines,
+) -> Connection<F::Handler> {
+    let Accepted {
+        io,
+        peer,
+        admission,
+        first,
+        accepted_at: _,
+    } = accepted;
+    let listener = Arc::clone(admission.listener());
+    Connection::new(
+        io,
+        front_end.options(),
+        listener,
+        deadlines,
+        &first,
+        |transport| {
+            front_end.open(Opening {
+                admission,
+                peer,
+                transport,
+            })
+        },
+    )
+}
+
+impl Server {
+    /// Binds the address and accepts until [`Server::stop_accepting`]. `connected` gets each connection when it has
+    /// passed limits, PROXY header and TLS; it must not block.
+    pub(crate) fn start(
+        bind: &Bind,
+        listener: Arc<Listener>,
+        settings: ServerSettings,
+        common: &Transportation,
+        connected: impl Fn(Accepted) + Send + Sync + 'static,
+    ) -> Result<Self, BindError> {
+        let bound = Bound::new(bind)?;
+        let local = bound.local();
+        let settings = Arc::new(ArcSwap::from_pointee(settings));
+        let stop = common.tasks.stopping().child_token();
+        let accept = accept_all(
+            bound,
+            Arc::clone(&listener),
+            Arc::clone(&settings),
+            common.tasks.clone(),
+            Arc::new(connected),
+        );
+        let until = stop.clone();
+        let accepting = common.tasks.spawn(async move {
+            until.run_until_cancelled(accept).await;
+        });
+        let watch = watch_certificates(Arc::clone(&listener), Arc::clone(&settings));
+        let until = stop.clone();
+        common.tasks.spawn(async move {
+            until.run_until_cancelled(watch).await;
+        });
+        Ok(Self {
+            listener,
+            settings,
+            local,
+            stop,
+            accepting,
+        })
+    }
+
+    /// The core listener it serves.
+    #[must_use]
+    pub fn listener(&self) -> &Arc<Listener> {
+        &self.listener
+    }
+
+    /// The address in use, with the port that was found for port 0.
+    #[must_use]
+    pub fn local(&self) -> &Bind {
+        &self.local
+    }
+
+    /// Puts new settings in force for connections accepted from now on.
+    pub fn reconfigure(&self, settings: ServerSettings) {
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// Certificates, PROXY networks and keepalive in force.
+    #[must_use]
+    pub fn settings(&self) -> Arc<ServerSettings> {
+        self.settings.load_full()
+    }
+
+    /// Begins to close the bound socket; open connections go on.
+    pub fn stop_accepting(&self) {
+        self.stop.cancel();
+    }
+
+    /// Closes the bound socket, so that its address is free when this returns; open connections go on.
+    pub async fn close(&mut self) {
+        self.stop_accepting();
+        // It can only have been cancelled, which is what is wanted.
+        drop((&mut self.accepting).await);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop_accepting();
+    }
+}
+
+async fn accept_all(
+    bound: Bound,
+    listener: Arc<Listener>,
+    settings: Arc<ArcSwap<ServerSettings>>,
+    tasks: Tasks,
+    connected: Arc<impl Fn(Accepted) + Send + Sync + 'static>,
+) {
+    loop {
+        let keepalive = settings.load().keepalive;
+        let (stream, peer) = match bound.accept(keepalive).await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if is_shortage(&error) {
+                    warn!(listener = listener.name(), %error, "cannot accept connections; raise the limit of open files");
+                    sleep(ACCEPT_PAUSE).await;
+                } else {
+                    debug!(listener = listener.name(), %error, "a connection was gone before it was accepted");
+                }
+                continue;
+            }
+        };
+        let accepted_at = Instant::now();
+        let Ok(mut admission) = listener.admit() else {
+            continue;
+        };
+        let settings = settings.load_full();
+        let by_proxy = peer
+            .ip()
+            .is_some_and(|ip| is_trusted(&settings.proxy_from, ip));
+        if !by_proxy && count(&mut admission, peer).is_err() {
+            continue;
+        }
+        if !by_proxy && settings.tls.is_none() {
+            connected(Accepted {
+                io: Io::Plain(stream),
+                peer,
+                admission,
+                first: Vec::new(),
+                accepted_at,
+            });
+            continue;
+        }
+        let connected = Arc::clone(&connected);
+        tasks.spawn(async move {
+            let deadline = admission.listener().limits().handshake;
+            let listener = Arc::clone(admission.listener());
+            let opening = open(stream, peer, admission, accepted_at, by_proxy, &settings);
+            match within(deadline, opening).await {
+                Some(Ok(accepted)) => connected(accepted),
+                Some(Err(Some(reason))) => listener.refused(peer.ip(), reason),
+                Some(Err(None)) => {}
+                None => listener.refused(peer.ip(), RefuseReason::HandshakeTimeout),
+            }
+        });
+    }
+}
+
+/// PROXY header and TLS. The error is `None` when the refusal has been counted already.
+async fn open(
+    mut stream: PlainStream,
+    mut peer: Peer,
+    mut admission: Admission,
+    accepted_at: Instant,
+    by_proxy: bool,
+    settings: &ServerSettings,
+) -> Result<Accepted, Option<RefuseReason>> {
+    let mut first = Vec::new();
+    if by_proxy {
+        let (client, rest) = proxy::read_header(&mut stream)
+            .await
+            .map_err(|_| RefuseReason::ProxyHeader)?;
+        if let Some(client) = client {
+            peer = Peer::Ip(client);
+        }
+        first = rest;
+        count(&mut admission, peer).map_err(|_| None)?;
+    }
+    let io = match &settings.tls {
+        None => Io::Plain(stream),
+        Some(tls) => {
+            let prefix = std::mem::take(&mut first);
+            let accepted = tls
+                .acceptor()
+                .accept_with(stream, |connection| {
+                    // What came behind the PROXY header is the beginning of the handshake.
+                    let mut rest = &prefix[..];
+                    while !rest.is_empty() {
+                        if connection.read_tls(&mut rest).is_err() {
+                            break;
+                        }
+                    }
+                    // An error shows again in the handshake, which reports it.
+                    drop(connection.process_new_packets());
+                })
+                .await
+                .map_err(|_| RefuseReason::Tls)?;
+            Io::Tls(Box::new(accepted))
+        }
+    };
+    Ok(Accepted {
+        io,
+        peer,
+        admission,
+        first,
+        accepted_at,
+    })
+}
+
+fn count(admission: &mut Admission, peer: Peer) -> Result<(), RefuseReason> {
+    peer.ip().map_or(Ok(()), |ip| admission.count_address(ip))
+}
+
+fn is_trusted(networks: &[IpNet], ip: IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(&ip))
+}
+
+pub(crate) async fn within<F: Future>(limit: Duration, work: F) -> Option<F::Output> {
+    if limit.is_zero() {
+        return Some(work.await);
+    }
+    timeout(limit, work).await.ok()
+}
+
+fn is_shortage(error: &io::Error) -> bool {
+    !matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+async fn watch_certificates(listener: Arc<Listener>, settings: Arc<ArcSwap<ServerSettings>>) {
+    loop {
+        sleep(CERTIFICATE_CHECK).await;
+        let Some(tls) = settings.load().tls.clone() else {
+            continue;
+        };
+        match tls.reload_if_changed() {
+            Ok(false) => {}
+            Ok(true) => tracing::info!(listener = listener.name(), "certificates replaced"),
+            Err(error) => {
+                warn!(listener = listener.name(), %error, "the new certificate is not used; the old one stays");
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Accepting and serving admin connections: one request each, everything bounded.
+
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use matchit::Router;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    AdminState,
+    routes::{self, Route},
+};
+
+/// Connections at once; more wait to be accepted.
+const MAX_CONNECTIONS: usize = 64;
+
+/// Bytes of a request's head, and how many headers it may have.
+const MAX_HEAD: usize = 16 << 10;
+const MAX_HEADERS: usize = 64;
+
+/// Time for a request's head to arrive.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+
+/// Time for a connection from its first byte to its last. A peer that does not read must not keep its place for ever.
+const CONNECTION_TIME: Duration = Duration::from_secs(30);
+
+/// Time for answers that are on their way when the listener is told to stop.
+const STOP_TIME: Duration = Duration::from_secs(1);
+
+/// Time before accepting again after a failure, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `shutdown` is cancelled, then lets the answers on their way out finish, for a second at most.
+///
+/// Cancel it last when the process stops: while it drains, `/readyz` has to say so.
+pub async fn serve(listener: TcpListener, state: AdminState, shutdown: CancellationToken) {
+    let shared = Arc::new((routes::router(), state));
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let connections = TaskTracker::new();
+    while let Some((stream, peer)) = accept(&listener, &places, &shutdown).await {
+        let place = Arc::clone(&places)
+            .try_acquire_owned()
+            .expect("accepting waits for a place and only this loop takes one");
+        let shared = Arc::clone(&shared);
+        let shutdown = shutdown.clone();
+        connections.spawn(async move {
+            connection(stream, peer, shared, shutdown).await;
+            drop(place);
+        });
+    }
+    connections.close();
+    connections.wait().await;
+}
+
+/// The next connection, once there is a place for it; `None` at shutdown.
+async fn accept(
+    listener: &TcpListener,
+    places: &Semaphore,
+    shutdown: &CancellationToken,
+) -> Option<(TcpStream, SocketAddr)> {
+    let accepted = async {
+        loop {
+            let place = places.acquire().await.expect("it is never closed");
+            drop(place);
+            match listener.accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "admin listener cannot accept; trying again");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    };
+    shutdown.run_until_cancelled(accepted).await
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: Arc<(Router<Route>, AdminState)>,
+    shutdown: CancellationToken,
+) {
+    let service = service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        async move {
+            let (router, state) = &*shared;
+            Ok::<_, Infallible>(routes::answer(router, state, &request).await)
+        }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .keep_alive(false);
+    let served = timeout(CONNECTION_TIME, async {
+        let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service));
+        tokio::select! {
+            served = &mut serving => served,
+            () = shutdown.cancelled() => {
+                serving.as_mut().graceful_shutdown();
+                timeout(STOP_TIME, serving).await.unwrap_or(Ok(()))
+            }
+        }
+    });
+    match served.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "admin connection failed"),
+        Err(_) => tracing::debug!(%peer, "admin connection took too long"),
+    }
+}

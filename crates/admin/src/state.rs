@@ -1,0 +1,92 @@
+//! What the admin listener answers from.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use polyport_core::Hub;
+use prometheus::{IntGauge, Opts, Registry, core::Collector};
+
+/// What all admin connections share.
+#[derive(Debug, Clone)]
+pub struct AdminState {
+    hub: Arc<Hub>,
+    readiness: Arc<Readiness>,
+}
+
+impl AdminState {
+    /// Adds the figures of the process (`polyport_process_…`) and of the build (`polyport_build_info`, with `version` as
+    /// its label) to the hub's metrics, and answers from there. `version` is the binary's.
+    #[must_use]
+    pub fn new(hub: Arc<Hub>, readiness: Arc<Readiness>, version: &str) -> Self {
+        let registry = hub.metrics().registry();
+        register(registry, build_info(version));
+        #[cfg(target_os = "linux")]
+        register(
+            registry,
+            prometheus::process_collector::ProcessCollector::new(
+                std::process::id().cast_signed(),
+                "polyport",
+            ),
+        );
+        Self { hub, readiness }
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        self.hub.metrics().registry()
+    }
+
+    pub(crate) fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+}
+
+/// Only a second state over the same hub can fail here, and then the collector is there already.
+fn register(registry: &Registry, collector: impl Collector + 'static) {
+    if let Err(error) = registry.register(Box::new(collector)) {
+        tracing::debug!(%error, "collector not registered again");
+    }
+}
+
+fn build_info(version: &str) -> IntGauge {
+    let options = Opts::new("polyport_build_info", "The running build; always 1.")
+        .const_label("version", version);
+    let gauge =
+        IntGauge::with_opts(options).expect("metric and label names are constant and valid");
+    gauge.set(1);
+    gauge
+}
+
+/// Whether traffic should be sent here. Starts as not ready.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    ready: AtomicBool,
+    draining: AtomicBool,
+}
+
+impl Readiness {
+    /// Says whether every configured listener is bound.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// Says that the process has begun to stop. There is no way back.
+    pub fn set_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Why no traffic should be sent here; empty when it should.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<&'static str> {
+        let not_ready = !self.ready.load(Ordering::Relaxed);
+        let draining = self.draining.load(Ordering::Relaxed);
+        [
+            (not_ready, "not all listeners are bound"),
+            (draining, "draining: the process is stopping"),
+        ]
+        .into_iter()
+        .filter_map(|(applies, reason)| applies.then_some(reason))
+        .collect()
+    }
+}

@@ -1,0 +1,403 @@
+//! What a line means: one connection's state.
+
+use std::sync::Arc;
+
+use polyport_core::{
+    Answer, Call, CallArgs, CallError, CloseReason, Frame, Json, LimitKind, Opening, Reply,
+    Session, SessionRef,
+};
+use polyport_net::{
+    Handler,
+    lines::{Line, LineReader},
+};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::{
+    ErrorPrefix, FileError, MessageCount, MessageId, Profile, Scrub,
+    codec::{self, JsonRequest, LineWriter, Request, Verb},
+    listener::Shared,
+};
+
+/// The text of an error that several places give.
+pub(crate) const TOO_MANY_PARAMS: &str = "too many params";
+
+/// One connection.
+pub(crate) struct VerbsSession {
+    pub(crate) session: Session,
+    pub(crate) shared: Arc<Shared>,
+    lines: LineReader,
+    /// Lines read, as `messageCount` has them.
+    count: u64,
+    /// Actions asked for, also refused and unknown ones.
+    pub(crate) total_actions: u64,
+    /// The id of the last line, which an over-long line's error repeats.
+    last_id: Option<Json>,
+    /// It was put into the default room at open, and has not asked for it itself yet.
+    pub(crate) auto_joined: bool,
+}
+
+/// How the reply to one line ends: fixed when the line is read, whenever the reply comes.
+#[derive(Debug, Clone)]
+pub(crate) struct Envelope {
+    count: Option<u64>,
+    id: Option<Json>,
+}
+
+impl Envelope {
+    pub(crate) fn seal(&self, line: LineWriter) -> Frame {
+        let line = match self.count {
+            Some(count) => line.number("messageCount", count),
+            None => line,
+        };
+        let line = match &self.id {
+            Some(id) => line.raw("messageId", id.as_str()),
+            None => line,
+        };
+        line.finish()
+    }
+}
+
+impl VerbsSession {
+    pub(crate) fn open(opening: Opening, shared: Arc<Shared>) -> Self {
+        let session = Session::open(opening);
+        session.send(shared.welcome.clone());
+        let auto_joined =
+            shared.options.auto_join && session.put_into(&shared.options.default_room).is_ok();
+        Self {
+            session,
+            lines: LineReader::new(shared.options.delimiter),
+            shared,
+            count: 0,
+            total_actions: 0,
+            last_id: None,
+            auto_joined,
+        }
+    }
+
+    pub(crate) fn profile(&self) -> &Profile {
+        &self.shared.options.profile
+    }
+
+    fn on_line(&mut self, line: &[u8]) {
+        self.session.listener().metrics().received_messages.inc();
+        let mut text = codec::decode_line(line);
+        if self.shared.options.delimiter != b'\n' && text.contains('\r') {
+            // The original turns every CR into LF before it looks for the delimiter.
+            text = text.replace('\r', "\n").into();
+        }
+        let max_params = self.session.listener().limits().params_per_session;
+        match codec::parse(&text, self.profile().param_aliases, max_params) {
+            Request::Verb(Verb::RoomAdd, Some(rest)) if self.bare_room_add(rest) => {}
+            Request::Verb(verb, rest) => {
+                let envelope = self.begin();
+                self.run_verb(verb, rest, &envelope);
+            }
+            Request::File(name) => {
+                let envelope = self.begin();
+                self.send_file(name, &envelope);
+            }
+            Request::Action(name) => {
+                let envelope = self.begin();
+                self.keep_param("action", Json::string(name));
+                self.run_action(name, envelope);
+            }
+            Request::Json(request) => self.on_json(request),
+            Request::Nothing => {
+                let envelope = self.begin();
+                self.run_action("", envelope);
+            }
+        }
+    }
+
+    fn on_json(&mut self, request: JsonRequest) {
+        let mut envelope = self.begin();
+        let names_action = request.params.is_some() || request.action.is_some();
+        if let Some(params) = request.params {
+            let kept = params.and_then(|params| self.session.replace_params(params));
+            if kept.is_err() {
+                self.total_actions += 1;
+                self.session.limit_hit(LimitKind::Params);
+                let error = CallError::Rejected(TOO_MANY_PARAMS.to_owned());
+                self.reply_to_action(&Err(error), &envelope);
+                return;
+            }
+            // The new params' own id wins; without one the old one still numbers this reply.
+            if let Some(id) = self.sticky_id() {
+                envelope.id = Some(id);
+                self.last_id.clone_from(&envelope.id);
+            }
+        }
+        if let Some(action) = request.action {
+            self.keep_param("action", action);
+        }
+        let action = self
+            .session
+            .with_params(|params| params.get("action").cloned())
+            // `{}` would run the last action again, which nobody means.
+            .filter(|_| names_action);
+        let name = match action {
+            Some(action) if action.is_string() => action.decode::<String>().unwrap_or_default(),
+            Some(other) => other.as_str().to_owned(),
+            None => String::new(),
+        };
+        self.run_action(&name, envelope);
+    }
+
+    /// Counts a line and fixes how its reply ends.
+    fn begin(&mut self) -> Envelope {
+        self.count += 1;
+        let envelope = Envelope {
+            count: self.number(),
+            id: self.id(),
+        };
+        self.last_id.clone_from(&envelope.id);
+        envelope
+    }
+
+    fn number(&self) -> Option<u64> {
+        match self.profile().message_count {
+            MessageCount::Always => Some(self.count),
+            MessageCount::Never => None,
+        }
+    }
+
+    fn id(&self) -> Option<Json> {
+        match self.profile().message_id {
+            MessageId::Never => None,
+            MessageId::IfSet => self.sticky_id(),
+            MessageId::Always => self
+                .sticky_id()
+                .or_else(|| Some(Json::string(&Uuid::new_v4().to_string()))),
+        }
+    }
+
+    fn sticky_id(&self) -> Option<Json> {
+        if self.profile().message_id == MessageId::Never {
+            return None;
+        }
+        self.session
+            .with_params(|params| params.get("messageId").cloned())
+    }
+
+    fn run_action(&mut self, name: &str, envelope: Envelope) {
+        self.total_actions += 1;
+        let ticket = match self.session.begin_call() {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                self.reply_to_action(&Err(error), &envelope);
+                return;
+            }
+        };
+        self.scrub(name);
+        // Only this connection's task changes the params, so they can be lent out instead of copied.
+        let params = self.session.with_params(std::mem::take);
+        let answer = self.shared.backend.call(
+            &self.session,
+            Call {
+                action: name,
+                version: params.get("apiVersion"),
+                args: CallArgs::Named(&params),
+            },
+        );
+        self.session.with_params(|empty| *empty = params);
+        match answer {
+            Answer::Now(answer) => {
+                self.reply_to_action(&answer, &envelope);
+                ticket.finish(&answer);
+            }
+            Answer::Later(answer) => {
+                let session = SessionRef::clone(&self.session);
+                let shared = Arc::clone(&self.shared);
+                let deadline = session.listener().limits().call;
+                self.shared.tasks.spawn(async move {
+                    let answer = if deadline.is_zero() {
+                        answer.await
+                    } else {
+                        timeout(deadline, answer)
+                            .await
+                            .unwrap_or(Err(CallError::Deadline))
+                    };
+                    if let Some(frame) = answer_line(&shared.options.profile, &answer, &envelope) {
+                        session.send(frame);
+                    }
+                    // Behind the reply, so that a draining connection does not end before it.
+                    ticket.finish(&answer);
+                });
+            }
+        }
+    }
+
+    /// Keeps what a line named for later lines. When there is no room for it (which is counted), this line is served all
+    /// the same.
+    fn keep_param(&self, name: &str, value: Json) {
+        let kept = self.session.set_param(name, value);
+        tracing::trace!(session = %self.session.id(), name, ?kept, "param from a line");
+    }
+
+    fn reply_to_action(&self, answer: &Result<Reply, CallError>, envelope: &Envelope) {
+        if let Some(frame) = answer_line(self.profile(), answer, envelope) {
+            self.session.send(frame);
+        }
+    }
+
+    /// Up to v17 running an action edits the sticky params.
+    fn scrub(&self, name: &str) {
+        let scrub = self.profile().sticky_scrub;
+        if scrub == Scrub::None {
+            return;
+        }
+        let actions = self.shared.backend.describe();
+        let newest = actions
+            .iter()
+            .filter(|action| action.name == name)
+            .max_by_key(|action| action.version);
+        let Some(action) = newest else {
+            return;
+        };
+        self.session.with_params(|params| {
+            if params.get("apiVersion").is_none() {
+                params.set("apiVersion", Json::encode(&action.version));
+            }
+            if scrub == Scrub::Undeclared {
+                let undeclared: Vec<String> = params
+                    .iter()
+                    .map(|(key, _)| key)
+                    .filter(|key| !matches!(*key, "file" | "apiVersion" | "callback" | "action"))
+                    .filter(|key| action.inputs.iter().all(|input| input.name != *key))
+                    .map(str::to_owned)
+                    .collect();
+                for key in undeclared {
+                    params.remove(&key);
+                }
+            }
+        });
+    }
+
+    fn send_file(&self, name: Option<&str>, envelope: &Envelope) {
+        if let Some(name) = name {
+            self.keep_param("file", Json::string(name));
+        }
+        let wanted = match name {
+            Some(name) => Some(name.to_owned()),
+            None => self.session.with_params(|params| {
+                let file = params.get("file")?;
+                file.decode::<String>().ok()
+            }),
+        };
+        let file = wanted.and_then(|name| self.shared.options.folders.find(&name));
+        match file {
+            Some(file) => self.session.send_source(Box::new(file)),
+            None => self.session.send(self.file_not_found(envelope)),
+        }
+    }
+
+    fn file_not_found(&self, envelope: &Envelope) -> Frame {
+        let text = self.profile().file_not_found;
+        match self.profile().file_error {
+            FileError::Object => envelope.seal(
+                LineWriter::new(128)
+                    .string("error", text)
+                    .raw("context", "\"response\""),
+            ),
+            FileError::String => Frame::from(format!("{}\r\n", Json::string(text).as_str())),
+        }
+    }
+
+    /// The original counts an over-long line wrongly, and its clients time out from then on; it is counted here.
+    fn too_long(&mut self, length: usize, limit: usize) {
+        self.session.limit_hit(LimitKind::Message);
+        self.session.listener().metrics().invalid_messages.inc();
+        self.count += 1;
+        let envelope = Envelope {
+            count: self.number(),
+            id: self.last_id.clone(),
+        };
+        let error = if self.profile().short_length_error {
+            "DATA_LENGTH_TOO_LONG".to_owned()
+        } else {
+            // The two numbers are in this order whatever the words say.
+            format!("data length is too big ({limit} received/{length} max)")
+        };
+        let line = LineWriter::new(160)
+            .string("status", "error")
+            .string("error", &error)
+            .raw("context", "\"response\"");
+        self.session.send(envelope.seal(line));
+    }
+
+    fn max_line(&self) -> usize {
+        let limit = self.session.listener().limits().message;
+        match self.shared.options.max_data_length {
+            0 => limit,
+            own => own.min(limit),
+        }
+    }
+}
+
+impl Handler for VerbsSession {
+    fn session(&self) -> &SessionRef {
+        &self.session
+    }
+
+    fn on_bytes(&mut self, input: &mut [u8]) -> usize {
+        if codec::is_break(input) {
+            self.session.close(CloseReason::ClientLeft);
+            return input.len();
+        }
+        let limit = self.max_line();
+        let mut used = 0;
+        while let Some(rest) = input.get(used..) {
+            match self.lines.next(rest, limit) {
+                Line::Incomplete => break,
+                Line::Skipped { consumed } => used += consumed,
+                Line::TooLong { consumed, length } => {
+                    used += consumed;
+                    self.too_long(length, limit);
+                }
+                Line::Complete { length } => {
+                    used += length + 1;
+                    if length > 0 {
+                        self.on_line(&rest[..length]);
+                        if self.session.outbox().closing().is_some() {
+                            return input.len();
+                        }
+                    }
+                }
+            }
+        }
+        used
+    }
+
+    fn on_close(&mut self, reason: CloseReason) {
+        let line = LineWriter::new(64);
+        let line = match reason {
+            CloseReason::OutboxFull => line.string("error", "connection reads too slowly"),
+            _ => line.string("status", &self.profile().goodbye),
+        };
+        self.session
+            .send_last(line.raw("context", "\"api\"").finish());
+    }
+}
+
+/// The reply to an action; `None` when the action chose not to answer.
+fn answer_line(
+    profile: &Profile,
+    answer: &Result<Reply, CallError>,
+    envelope: &Envelope,
+) -> Option<Frame> {
+    let line = match answer {
+        Ok(Reply::Value(value)) => LineWriter::from_object(value, 64),
+        Ok(Reply::Nothing) => return None,
+        Err(error) => {
+            let prefixed = match profile.error_prefix {
+                ErrorPrefix::None => false,
+                ErrorPrefix::MissingParam => matches!(error, CallError::MissingParam(_)),
+                ErrorPrefix::All => true,
+            };
+            let prefix = if prefixed { "Error: " } else { "" };
+            LineWriter::new(128).string("error", &format!("{prefix}{error}"))
+        }
+    };
+    Some(envelope.seal(line.raw("context", "\"response\"")))
+}

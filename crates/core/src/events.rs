@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use tracing::debug;
 
-use crate::{CloseReason, LimitKind, Listener, Metrics, RefuseReason, SessionRef};
+use crate::{CloseReason, LimitKind, Listener, RefuseReason, SessionRef};
 
 pub(crate) fn session_opened(session: &SessionRef) {
     let metrics = session.listener().metrics();
@@ -39,8 +39,4 @@ pub(crate) fn limit_hit(session: &SessionRef, kind: LimitKind) {
 
 pub(crate) fn outbox_overflowed(session: &SessionRef) {
     limit_hit(session, LimitKind::Outbox);
-}
-
-pub(crate) fn encoded(metrics: &Metrics, protocol: &str) {
-    metrics.count_encode(protocol);
 }

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::{
     CloseReason, Dialect, Event, FlushPool, Frame, Listener, ListenerConfig, Metrics, Realm,
-    RealmName, RoomName, SessionId, SessionRef, events, turn,
+    RealmName, RoomName, SessionId, SessionRef, turn,
 };
 
 const SHARDS: usize = 16;
@@ -178,7 +178,8 @@ impl Hub {
                     return Delivered { sessions: 0 };
                 };
                 let dialect = session.dialect();
-                let queued = session.try_send(self.encode(dialect, event));
+                self.metrics.encodes(dialect.protocol()).inc();
+                let queued = session.try_send(dialect.encode(event));
                 let sessions = usize::from(queued);
                 self.metrics
                     .delivered(dialect.protocol())
@@ -190,10 +191,8 @@ impl Hub {
                 room,
                 except,
             } => {
-                let sessions = realm.find(room).map_or(0, |room| {
-                    room.fan_out(&self.metrics, except, &|dialect| {
-                        Some(self.encode(dialect, event))
-                    })
+                let sessions = realm.find(room.as_str()).map_or(0, |room| {
+                    room.fan_out(except, &|dialect| Some(dialect.encode(event)))
                 });
                 Delivered { sessions }
             }
@@ -210,19 +209,14 @@ impl Hub {
         frame: &Frame,
     ) -> Delivered {
         self.turn(|| {
-            let sessions = realm.find(room).map_or(0, |room| {
-                room.fan_out(&self.metrics, except, &|other| {
+            let sessions = realm.find(room.as_str()).map_or(0, |room| {
+                room.fan_out(except, &|other| {
                     std::ptr::addr_eq(Arc::as_ptr(other), Arc::as_ptr(dialect))
                         .then(|| frame.clone())
                 })
             });
             Delivered { sessions }
         })
-    }
-
-    fn encode(&self, dialect: &Arc<dyn Dialect>, event: &Event) -> Frame {
-        events::encoded(&self.metrics, dialect.protocol());
-        dialect.encode(event)
     }
 
     pub(crate) fn register(&self, session: &SessionRef) {

@@ -27,8 +27,10 @@ pub struct ListenerConfig {
     pub realm: RealmName,
     /// How its sessions want events written.
     pub dialect: Arc<dyn Dialect>,
-    /// Rooms that every session is put into when it opens.
+    /// Rooms that every session is put into when it opens. They exist as long as the listener does.
     pub join: Vec<RoomName>,
+    /// Further rooms that exist as long as the listener does.
+    pub rooms: Vec<RoomName>,
     /// Its bounds.
     pub limits: Limits,
     /// What its sessions may do.
@@ -43,6 +45,8 @@ pub struct Listener {
     realm: Arc<Realm>,
     dialect: Arc<dyn Dialect>,
     join: Vec<RoomName>,
+    /// Rooms that exist as long as the listener does, beside those in `join`.
+    rooms: Vec<RoomName>,
     limits: ArcSwap<Limits>,
     /// The one limit that is asked for on every delivery.
     outbox_limit: AtomicUsize,
@@ -67,10 +71,13 @@ impl Listener {
         let realm = hub.realm(&config.realm);
         let mut join: Vec<RoomName> = Vec::with_capacity(config.join.len());
         for room in config.join {
-            realm.declare(&room);
+            realm.hold(&room);
             if !join.contains(&room) {
                 join.push(room);
             }
+        }
+        for room in &config.rooms {
+            realm.hold(room);
         }
         Self {
             outbox_limit: AtomicUsize::new(config.limits.outbox),
@@ -80,6 +87,7 @@ impl Listener {
             realm,
             dialect: config.dialect,
             join,
+            rooms: config.rooms,
             limits: ArcSwap::from_pointee(config.limits),
             permissions: ArcSwap::from_pointee(config.permissions),
             metrics,
@@ -190,6 +198,14 @@ impl Listener {
 
     pub(crate) fn outbox_limit(&self) -> usize {
         self.outbox_limit.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        for room in self.join.iter().chain(&self.rooms) {
+            self.realm.release(room);
+        }
     }
 }
 

@@ -167,8 +167,8 @@ impl Metrics {
         self.rooms.with_label_values(&[realm])
     }
 
-    pub(crate) fn count_encode(&self, protocol: &str) {
-        self.encodes.with_label_values(&[protocol]).inc();
+    pub(crate) fn encodes(&self, protocol: &str) -> IntCounter {
+        self.encodes.with_label_values(&[protocol])
     }
 
     pub(crate) fn delivered(&self, protocol: &str) -> IntCounter {
@@ -183,7 +183,7 @@ impl Metrics {
             family.with_label_values(&[name, protocol, value])
         };
         self.delivered(protocol);
-        self.encodes.with_label_values(&[protocol]);
+        self.encodes(protocol);
         ListenerMetrics {
             sessions: self.sessions.with_label_values(&labels),
             opened: self.opened.with_label_values(&labels),

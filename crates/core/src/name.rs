@@ -97,6 +97,12 @@ impl<K> std::borrow::Borrow<str> for Name<K> {
     }
 }
 
+impl<K> AsRef<str> for Name<K> {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
 impl<K> fmt::Display for Name<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

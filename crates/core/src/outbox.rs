@@ -13,9 +13,9 @@ use crate::{CloseReason, Frame};
 /// Frames per `writev`. More gain nothing measurable; the slices live on the stack.
 const MAX_SLICES: usize = 64;
 
-/// A drained queue keeps its memory up to this many frames, so that one event at a time allocates nothing, and an idle
-/// session holds at most 128 bytes.
-const KEPT_CAPACITY: usize = 4;
+/// A drained queue keeps its memory up to this many frames: one event at a time allocates nothing, and an idle session
+/// holds 32 bytes for it.
+const KEPT_CAPACITY: usize = 1;
 
 /// A writer hands over after so many rounds in which new frames kept arriving, so that no thread is captured.
 const MAX_ROUNDS: usize = 16;
@@ -200,6 +200,10 @@ impl FrameQueue {
 
     fn push(&mut self, piece: Piece) {
         self.cost += piece.cost();
+        if self.frames.capacity() == 0 {
+            // Left to itself it would begin with four.
+            self.frames.reserve_exact(KEPT_CAPACITY);
+        }
         self.frames.push_back(piece);
     }
 

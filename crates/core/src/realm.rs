@@ -7,7 +7,7 @@ use prometheus::IntGauge;
 
 use crate::{
     MemberInfo, RealmName, RoomName, SessionRef,
-    room::{Room, Seat},
+    room::{Retired, Room, Seat},
 };
 
 /// Room names are chosen by clients, so the maps keep std's collision-resistant hash; shards keep the locks short.
@@ -36,28 +36,37 @@ impl Realm {
         &self.name
     }
 
-    /// Makes a room exist whether or not somebody is in it; returns whether it was not declared before.
+    /// Makes a room exist whether or not somebody is in it; returns whether it was neither declared nor held by a listener
+    /// before.
     pub fn declare(&self, name: &RoomName) -> bool {
-        let mut shard = self.shard(name).lock();
-        loop {
-            let room = self.get_or_insert(&mut shard, name);
-            match room.declare() {
-                Ok(newly) => return newly,
-                Err(_) => self.replace(&mut shard, name),
-            }
+        self.with_room(name, Room::declare)
+    }
+
+    /// Makes a room exist as long as it is held; each hold is given back by [`Realm::release`].
+    pub(crate) fn hold(&self, name: &RoomName) {
+        self.with_room(name, Room::hold);
+    }
+
+    pub(crate) fn release(&self, name: &RoomName) {
+        if let Some(room) = self.find(name.as_str())
+            && room.release()
+        {
+            self.drop_retired(&room);
         }
     }
 
-    /// Whether a room exists: declared, or somebody is in it.
+    /// Whether a room exists: declared, held by a listener, or somebody is in it.
     #[must_use]
-    pub fn exists(&self, name: &RoomName) -> bool {
-        self.find(name).is_some_and(|room| !room.is_retired())
+    pub fn exists(&self, name: impl AsRef<str>) -> bool {
+        self.find(name.as_ref()).is_some_and(|room| !room.is_retired())
     }
 
     /// Who is in a room, in order of joining. Empty for a room that does not exist.
     #[must_use]
     pub fn members(&self, name: &RoomName) -> Vec<MemberInfo> {
-        self.find(name).map(|room| room.list()).unwrap_or_default()
+        self.find(name.as_str())
+            .map(|room| room.list())
+            .unwrap_or_default()
     }
 
     /// How many rooms exist.
@@ -72,14 +81,29 @@ impl Realm {
         self.len() == 0
     }
 
-    pub(crate) fn find(&self, name: &RoomName) -> Option<Arc<Room>> {
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<Room>> {
         self.shard(name).lock().get(name).cloned()
+    }
+
+    /// Finds or makes a room and works on it; a room that was retired meanwhile is replaced.
+    fn with_room<R>(&self, name: &RoomName, work: impl Fn(&Room) -> Result<R, Retired>) -> R {
+        let mut shard = self.shard(name.as_str()).lock();
+        loop {
+            let room = self.get_or_insert(&mut shard, name);
+            match work(&room) {
+                Ok(done) => return done,
+                Err(Retired) => {
+                    let fresh = Arc::new(Room::new(name.clone()));
+                    shard.insert(name.clone(), fresh);
+                }
+            }
+        }
     }
 
     pub(crate) fn add(&self, name: &RoomName, session: &SessionRef) -> (Arc<Room>, Seat) {
         loop {
             let room = {
-                let mut shard = self.shard(name).lock();
+                let mut shard = self.shard(name.as_str()).lock();
                 self.get_or_insert(&mut shard, name)
             };
             if let Ok(seat) = room.add(session) {
@@ -96,7 +120,7 @@ impl Realm {
     }
 
     fn drop_retired(&self, room: &Arc<Room>) {
-        let mut shard = self.shard(room.name()).lock();
+        let mut shard = self.shard(room.name().as_str()).lock();
         if shard
             .get(room.name())
             .is_some_and(|known| Arc::ptr_eq(known, room))
@@ -125,13 +149,9 @@ impl Realm {
         room
     }
 
-    fn replace(&self, shard: &mut HashMap<RoomName, Arc<Room>>, name: &RoomName) {
-        shard.insert(name.clone(), Arc::new(Room::new(name.clone())));
-    }
-
-    fn shard(&self, name: &RoomName) -> &Mutex<HashMap<RoomName, Arc<Room>>> {
+    fn shard(&self, name: &str) -> &Mutex<HashMap<RoomName, Arc<Room>>> {
         // Any spread will do: a client that aims all its rooms at one shard only makes that lock a little busier.
-        let sum = name.as_str().bytes().fold(0_usize, |sum, byte| {
+        let sum = name.bytes().fold(0_usize, |sum, byte| {
             sum.wrapping_mul(31).wrapping_add(usize::from(byte))
         });
         &self.shards[sum % SHARDS]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use prometheus::IntCounter;
 use slab::Slab;
 use smallvec::SmallVec;
 
@@ -35,6 +36,8 @@ struct Members {
     joins_so_far: u64,
     /// Exists whether or not somebody is in it.
     declared: bool,
+    /// Listeners that want it to exist.
+    holders: usize,
     /// Set when the last member has left and the room is about to leave its realm: nobody may join any more.
     retired: bool,
 }
@@ -42,6 +45,26 @@ struct Members {
 struct Group {
     dialect: Arc<dyn Dialect>,
     members: Slab<Member>,
+    delivered: IntCounter,
+    encodes: IntCounter,
+}
+
+impl Group {
+    fn new(dialect: &Arc<dyn Dialect>, metrics: &Metrics) -> Self {
+        Self {
+            dialect: Arc::clone(dialect),
+            members: Slab::new(),
+            delivered: metrics.delivered(dialect.protocol()),
+            encodes: metrics.encodes(dialect.protocol()),
+        }
+    }
+
+    /// Whether somebody in it gets what is published to all but `except`.
+    fn is_addressed(&self, except: Except<'_>) -> bool {
+        self.members
+            .iter()
+            .any(|(_, member)| !except.covers(&member.session))
+    }
 }
 
 struct Member {
@@ -69,14 +92,14 @@ impl std::fmt::Debug for Members {
     }
 }
 
-/// Frames of one event, one per dialect, made when first asked for.
-struct Frames<'a> {
-    made: SmallVec<[(Arc<dyn Dialect>, Frame); 2]>,
-    encode: &'a dyn Fn(&Arc<dyn Dialect>) -> Option<Frame>,
+/// What has been made of one event so far: per dialect a frame, or nothing for a dialect that does not get it.
+#[derive(Default)]
+struct Frames {
+    made: SmallVec<[(Arc<dyn Dialect>, Option<Frame>); 2]>,
 }
 
-impl Frames<'_> {
-    fn find(&self, dialect: &Arc<dyn Dialect>) -> Option<&Frame> {
+impl Frames {
+    fn find(&self, dialect: &Arc<dyn Dialect>) -> Option<&Option<Frame>> {
         self.made
             .iter()
             .find(|(known, _)| same(known, dialect))
@@ -120,10 +143,8 @@ impl Room {
         {
             Some(index) => &mut members.groups[index],
             None => {
-                members.groups.push(Group {
-                    dialect: Arc::clone(dialect),
-                    members: Slab::new(),
-                });
+                let metrics = session.listener().hub().metrics();
+                members.groups.push(Group::new(dialect, metrics));
                 members.groups.last_mut().expect("just pushed")
             }
         };
@@ -131,13 +152,32 @@ impl Room {
         Ok(Seat { key })
     }
 
-    /// Makes the room stay when it is empty; returns whether it would not have before.
+    /// Makes the room stay when it is empty; returns whether it was neither declared nor held before.
     pub(crate) fn declare(&self) -> Result<bool, Retired> {
         let mut members = self.members.lock();
         if members.retired {
             return Err(Retired);
         }
-        Ok(!std::mem::replace(&mut members.declared, true))
+        let is_new = !members.stays();
+        members.declared = true;
+        Ok(is_new)
+    }
+
+    /// Makes the room stay when it is empty until it is released as often as it was held.
+    pub(crate) fn hold(&self) -> Result<(), Retired> {
+        let mut members = self.members.lock();
+        if members.retired {
+            return Err(Retired);
+        }
+        members.holders += 1;
+        Ok(())
+    }
+
+    /// Gives a hold back; returns whether the room is retired now.
+    pub(crate) fn release(&self) -> bool {
+        let mut members = self.members.lock();
+        members.holders -= 1;
+        members.retire_if_unwanted()
     }
 
     pub(crate) fn is_retired(&self) -> bool {
@@ -161,8 +201,7 @@ impl Room {
             members.groups.remove(index);
         }
         members.count -= 1;
-        members.retired = members.count == 0 && !members.declared;
-        members.retired
+        members.retire_if_unwanted()
     }
 
     pub(crate) fn list(&self) -> Vec<MemberInfo> {
@@ -186,35 +225,31 @@ impl Room {
     /// because queueing happens under the room's lock; encoding and writing do not.
     pub(crate) fn fan_out(
         &self,
-        metrics: &Metrics,
         except: Except<'_>,
         encode: &dyn Fn(&Arc<dyn Dialect>) -> Option<Frame>,
     ) -> usize {
-        let mut frames = Frames {
-            made: SmallVec::new(),
-            encode,
-        };
-        let mut skipped: SmallVec<[Arc<dyn Dialect>; 2]> = SmallVec::new();
+        let mut frames = Frames::default();
         let mut ready: Vec<SessionRef> = Vec::new();
         let mut overflowed: Vec<SessionRef> = Vec::new();
         let delivered = loop {
             let members = self.members.lock();
-            let missing: SmallVec<[Arc<dyn Dialect>; 2]> = members
+            let missing: SmallVec<[(Arc<dyn Dialect>, IntCounter); 2]> = members
                 .groups
                 .iter()
-                .map(|group| &group.dialect)
-                .filter(|d| frames.find(d).is_none() && !skipped.iter().any(|s| same(s, d)))
-                .cloned()
+                .filter(|group| frames.find(&group.dialect).is_none())
+                .filter(|group| group.is_addressed(except))
+                .map(|group| (Arc::clone(&group.dialect), group.encodes.clone()))
                 .collect();
             if missing.is_empty() {
-                break members.queue_to_all(metrics, &frames, except, &mut ready, &mut overflowed);
+                break members.queue_to_all(&frames, except, &mut ready, &mut overflowed);
             }
             drop(members);
-            for dialect in missing {
-                match (frames.encode)(&dialect) {
-                    Some(frame) => frames.made.push((dialect, frame)),
-                    None => skipped.push(dialect),
+            for (dialect, encodes) in missing {
+                let frame = encode(&dialect);
+                if frame.is_some() {
+                    encodes.inc();
                 }
+                frames.made.push((dialect, frame));
             }
         };
         turn::flush_later(ready);
@@ -227,20 +262,29 @@ impl Room {
 }
 
 impl Members {
+    /// Whether the room exists even when it is empty.
+    fn stays(&self) -> bool {
+        self.declared || self.holders > 0
+    }
+
+    fn retire_if_unwanted(&mut self) -> bool {
+        self.retired = self.count == 0 && !self.stays();
+        self.retired
+    }
+
     fn queue_to_all(
         &self,
-        metrics: &Metrics,
-        frames: &Frames<'_>,
+        frames: &Frames,
         except: Except<'_>,
         ready: &mut Vec<SessionRef>,
         overflowed: &mut Vec<SessionRef>,
     ) -> usize {
         let mut all = 0;
         for group in &self.groups {
-            let mut delivered = 0;
-            let Some(frame) = frames.find(&group.dialect) else {
+            let Some(Some(frame)) = frames.find(&group.dialect) else {
                 continue;
             };
+            let mut delivered = 0;
             for (_, member) in &group.members {
                 let session = &member.session;
                 if except.covers(session) {
@@ -256,9 +300,7 @@ impl Members {
                     Pushed::Refused => {}
                 }
             }
-            metrics
-                .delivered(group.dialect.protocol())
-                .inc_by(delivered as u64);
+            group.delivered.inc_by(delivered as u64);
             all += delivered;
         }
         all

@@ -294,6 +294,16 @@ impl SessionRef {
         Ok(self.listener().hub().publish(target, &event))
     }
 
+    /// Says something to those members of a room that speak this session's own dialect, as a finished frame. No permission
+    /// is asked: this is the protocol's own traffic.
+    pub fn relay(&self, room: &RoomName, except: Except<'_>, frame: &Frame) -> Delivered {
+        let listener = self.listener();
+        listener.metrics().published.inc();
+        listener
+            .hub()
+            .relay(listener.realm(), room, except, listener.dialect(), frame)
+    }
+
     pub(crate) fn push_frame(&self, frame: Frame) -> Pushed {
         self.0.outbox.push(frame, self.listener().outbox_limit())
     }

@@ -21,6 +21,8 @@ pub struct Place {
     pub join: Vec<RoomName>,
     /// Its bounds.
     pub limits: Limits,
+    /// Further rooms that exist as long as the listener does.
+    pub rooms: Vec<RoomName>,
     /// What its sessions may do.
     pub permissions: Permissions,
     /// PROXY header, TLS, keepalive.
@@ -51,6 +53,7 @@ impl Place {
             realm: self.realm.clone(),
             dialect,
             join: self.join.clone(),
+            rooms: self.rooms.clone(),
             limits: self.limits.clone(),
             permissions: self.permissions.clone(),
         })

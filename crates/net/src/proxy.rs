@@ -26,8 +26,14 @@ pub(crate) async fn read_header(
                 let rest = received.get(length..).unwrap_or_default().to_vec();
                 return Ok((client, rest));
             }
-            Err(proxy_header::Error::BufferTooShort) if received.len() < MAX_HEADER => {}
+            Err(proxy_header::Error::BufferTooShort) if may_go_on(&received) => {}
             Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
         }
     }
+}
+
+/// Whether a header that is not complete yet can become one.
+fn may_go_on(received: &[u8]) -> bool {
+    let is_finished_line = received.starts_with(b"PROXY") && received.contains(&b'\n');
+    received.len() < MAX_HEADER && !is_finished_line
 }

@@ -83,7 +83,7 @@ impl WsReader {
         let start = usize::try_from(cursor.position()).map_err(|_| WsError::TooBig)?;
         self.check(&header, length, limit)?;
         let length = usize::try_from(length).map_err(|_| WsError::TooBig)?;
-        let end = start + length;
+        let end = start.checked_add(length).ok_or(WsError::TooBig)?;
         let Some(payload) = input.get_mut(start..end) else {
             return Ok(None);
         };

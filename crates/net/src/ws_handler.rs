@@ -20,10 +20,9 @@ pub trait WsHandler: Send + Unpin + 'static {
     /// A binary message.
     fn on_binary(&mut self, data: &[u8]);
 
-    /// The close frame that ends the connection.
-    fn close_frame(&self, close: WsClose) -> Frame {
-        let code = close.code();
-        ws::close(Some((code, close.text())))
+    /// The session is closing: the close frame that ends the connection. Not called when the peer is gone already.
+    fn on_close(&mut self, close: WsClose) -> Frame {
+        ws::close(Some((close.code(), close.text())))
     }
 
     /// Time between pings; zero is none. A client that is silent from one ping to the next is closed.
@@ -167,7 +166,7 @@ impl<H: WsHandler> Handler for WsMessages<H> {
 
     fn on_close(&mut self, reason: CloseReason) {
         let close = self.close.unwrap_or(WsClose::ByServer(reason));
-        let frame = self.handler.close_frame(close);
+        let frame = self.handler.on_close(close);
         self.handler.session().send_last(frame);
     }
 

@@ -30,8 +30,6 @@ pub struct VerbsOptions {
     pub default_room: RoomName,
     /// Whether sessions really join it at open.
     pub auto_join: bool,
-    /// Rooms that exist from the start.
-    pub rooms: Vec<RoomName>,
     /// Folders for `file`.
     pub folders: PublicFolders,
     /// What ends a line; with LF, a CR does too.
@@ -87,9 +85,6 @@ pub fn start(
         server_sender_is_text: options.profile.server_sender_is_text,
     });
     let listener = place.listener(&process.hub, PROTOCOL, dialect);
-    for room in &options.rooms {
-        listener.realm().declare(room);
-    }
     let tasks = process.transportation.tasks.clone();
     let front_end = FrontEnd(Arc::new(Shared::new(options, backend, tasks)));
     serve_raw(

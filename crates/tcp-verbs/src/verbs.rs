@@ -127,7 +127,7 @@ impl VerbsSession {
             self.auto_joined = false;
             return Outcome::Value(Json::encode(&true));
         }
-        if !self.session.is_in(&room) && !self.session.listener().realm().exists(&room) {
+        if !self.session.is_in(&room) && !self.session.listener().realm().exists(name) {
             return Outcome::FailedWithFalse("room does not exist".to_owned());
         }
         match self.session.join(&room) {
@@ -142,11 +142,12 @@ impl VerbsSession {
     /// `roomAdd default Room`, as the manual prints it: when all words together name a room and the first alone does not,
     /// that room is joined, and a bare line that is not counted answers. Returns whether that was the case.
     pub(crate) fn bare_room_add(&mut self, rest: &str) -> bool {
-        if !self.profile().bare_room_add || !rest.contains(' ') {
+        let has_words = rest.contains(' ') && rest.split(' ').all(|word| !word.is_empty());
+        if !self.profile().bare_room_add || !has_words {
             return false;
         }
         let realm = self.session.listener().realm();
-        let exists = |name: &str| RoomName::new(name).is_ok_and(|room| realm.exists(&room));
+        let exists = |name: &str| realm.exists(name);
         let joined = rest.replace(' ', "");
         if exists(codec::first_word(rest)) || !exists(&joined) {
             return false;

@@ -55,6 +55,7 @@ impl World {
             realm: RealmName::new("default").expect("it is a name"),
             dialect: Arc::new(Silent),
             join: Vec::new(),
+            rooms: Vec::new(),
             limits: Limits::default(),
             permissions,
         });

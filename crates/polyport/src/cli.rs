@@ -1,0 +1,191 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Inputs, SettingOption};
+
+/// One gateway for the live connections of applications that speak different real-time protocols.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(name = "polyport", version, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Option<Subcommands>,
+}
+
+const AFTER_HELP: &str = "\
+Each setting comes from the built-in defaults, the file, the environment (POLYPORT_LISTENERS__TCP__BIND) and the command
+line; later wins. Without a file the gateway starts with the one that is built in: every protocol on a loopback port.
+
+Exit status: 0 done, 1 failed while running, 2 wrong command line, 78 wrong configuration (nothing was bound).";
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+struct Options {
+    /// The configuration file [default: gateway.toml here, if there is one; also POLYPORT_CONFIG]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Sets one value, for example --set listeners.tcp.bind=127.0.0.1:5001; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = set)]
+    set: Vec<SettingOption>,
+    /// Same as --set log.level=LEVEL: info, or info,polyport_net=debug
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Same as --set log.format=FORMAT: auto, pretty or json
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+enum Subcommands {
+    /// Start the gateway (the default)
+    Run(Options),
+    /// Check the configuration and the files that it names, without starting
+    Check(Options),
+    /// Print the configuration in effect, with the source of each value
+    Config(Options),
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Start the gateway.
+    Run,
+    /// Check the configuration and the files that it names.
+    Check,
+    /// Print the configuration in effect.
+    Config,
+    /// Print the JSON Schema of the configuration.
+    Schema,
+}
+
+impl Cli {
+    /// What to do.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        match self.command {
+            None | Some(Subcommands::Run(_)) => Command::Run,
+            Some(Subcommands::Check(_)) => Command::Check,
+            Some(Subcommands::Config(_)) => Command::Config,
+            Some(Subcommands::Schema) => Command::Schema,
+        }
+    }
+
+    /// Where the configuration comes from, given the process's environment. Options may stand before and behind the
+    /// command; the later one wins.
+    #[must_use]
+    pub fn inputs(&self, variables: impl Iterator<Item = (String, String)>) -> Inputs {
+        let behind = match &self.command {
+            Some(
+                Subcommands::Run(options)
+                | Subcommands::Check(options)
+                | Subcommands::Config(options),
+            ) => Some(options),
+            Some(Subcommands::Schema) | None => None,
+        };
+        let mut inputs = Inputs {
+            variables: variables.collect(),
+            ..Inputs::default()
+        };
+        for options in [Some(&self.options), behind].into_iter().flatten() {
+            options.add_to(&mut inputs);
+        }
+        inputs
+    }
+}
+
+impl Options {
+    fn add_to(&self, inputs: &mut Inputs) {
+        if self.config.is_some() {
+            inputs.file.clone_from(&self.config);
+        }
+        inputs.options.extend_from_slice(&self.set);
+        let short = [
+            ("--log-level", "log.level", &self.log_level),
+            ("--log-format", "log.format", &self.log_format),
+        ];
+        for (option, key, value) in short {
+            inputs
+                .options
+                .extend(value.iter().map(|value| SettingOption {
+                    option: option.to_owned(),
+                    key: key.to_owned(),
+                    value: value.clone(),
+                }));
+        }
+    }
+}
+
+fn set(text: &str) -> Result<SettingOption, String> {
+    match text.split_once('=') {
+        Some((key, value)) if key.split('.').all(|part| !part.trim().is_empty()) => {
+            let key = key.trim();
+            Ok(SettingOption {
+                option: format!("--set {key}"),
+                key: key.to_owned(),
+                value: value.to_owned(),
+            })
+        }
+        _ => Err("expected KEY=VALUE, the key with dots between its levels".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{DEFAULT_FILE, FILE_VARIABLE};
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn run_is_the_default() {
+        assert_eq!(parse("polyport").unwrap().command(), Command::Run);
+        assert_eq!(parse("polyport run").unwrap().command(), Command::Run);
+        assert_eq!(
+            parse("polyport check -c a.toml").unwrap().command(),
+            Command::Check
+        );
+    }
+
+    #[test]
+    fn options_become_settings_in_order() {
+        let cli = parse("polyport --set a.b=1 run --set c.d=x=y --log-level debug").unwrap();
+        let inputs = cli.inputs(std::iter::empty());
+        let told: Vec<_> = inputs
+            .options
+            .iter()
+            .map(|set| (set.option.as_str(), set.key.as_str(), set.value.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("--set a.b", "a.b", "1"),
+                ("--set c.d", "c.d", "x=y"),
+                ("--log-level", "log.level", "debug"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_malformed_set_is_refused() {
+        for bad in ["a.b", "=1", "a..b=1"] {
+            assert!(parse(&format!("polyport --set {bad}")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_help_names_the_defaults_that_the_code_uses() {
+        use clap::CommandFactory;
+        let help = <Cli as CommandFactory>::command()
+            .render_long_help()
+            .to_string();
+        assert!(help.contains(DEFAULT_FILE), "{help}");
+        assert!(help.contains(FILE_VARIABLE), "{help}");
+    }
+}

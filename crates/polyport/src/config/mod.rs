@@ -1,0 +1,341 @@
+//! The configuration: from `gateway.toml`, the environment and the command line to a [`Config`] that can be run.
+//!
+//! [`settings`] is what may be written, [`resolved`] what the program runs on, [`resolve`] the way between them. [`layers`] merges who said what,
+//! [`locate`] knows on which line, [`report`] finds the words for it. Nothing is bound or opened here, except that
+//! [`Inputs::load`] reads the file and [`Loaded::check_paths`] looks at the files that it names.
+
+mod effective;
+mod layers;
+mod locate;
+mod report;
+mod resolve;
+mod resolved;
+mod schema;
+mod settings;
+mod strict;
+mod units;
+mod verbs;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use layers::{Layer, Layers};
+use locate::{Document, KeyPath, Part};
+use resolve::{NamedPath, PathKind, Resolved, collisions};
+
+pub use report::{Place, Problem, Problems};
+pub use resolved::{
+    Bind, CertificateFiles, ChannelsConfig, Config, ListenerConfig, LogConfig, PermissionRules,
+    Protocol, VerbsConfig,
+};
+pub use schema::json_schema;
+pub use settings::{
+    AdminSettings, ChannelsSettings, LimitSettings, ListenerSettings, LogFormat, LogSettings,
+    PermissionSettings, ProcessLimitSettings, ProtocolName, Relay, Settings, ShutdownSettings,
+    TlsSettings, VerbsSettings,
+};
+pub use strict::OneOrMany;
+pub use units::{Address, ByteSize, Malformed, Network, Period};
+pub use verbs::{
+    CacheShape, Compat, ErrorPrefix, FileError, MessageCount, MessageId, RoomErrors, StickyScrub,
+    VerbErrorKey, VerbsSwitches,
+};
+
+/// The file that is read when none is named.
+pub const DEFAULT_FILE: &str = "gateway.toml";
+
+/// The environment variable that names the file, for where no command line can be given.
+pub const FILE_VARIABLE: &str = "POLYPORT_CONFIG";
+
+/// What is used when there is no file: the one that is shipped.
+const SHIPPED: &str = include_str!("../../../../gateway.toml");
+
+const PREFIX: &str = "POLYPORT_";
+
+/// Where the configuration comes from. Kept for the life of the process, so that a reload reads the same places again.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    /// The file that the operator named, if any.
+    pub file: Option<PathBuf>,
+    /// The environment; of it only what begins with `POLYPORT_` counts.
+    pub variables: Vec<(String, String)>,
+    /// Settings given as options, in order.
+    pub options: Vec<SettingOption>,
+}
+
+/// A setting given on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingOption {
+    /// The option as the operator knows it: `--set listeners.tcp.bind`, `--log-level`.
+    pub option: String,
+    /// The setting, its keys joined by dots.
+    pub key: String,
+    /// Its value: TOML, or a plain text.
+    pub value: String,
+}
+
+/// The text of a configuration file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// How messages call it.
+    pub name: String,
+    /// What it says.
+    pub text: String,
+    /// The absolute folder that relative paths start from.
+    pub folder: PathBuf,
+    /// Whether it is the one that is built in.
+    pub built_in: bool,
+}
+
+impl Inputs {
+    /// Reads the file and resolves the whole configuration.
+    ///
+    /// # Errors
+    /// [`Problems`] when the file cannot be read or anything in it or in the other layers is wrong.
+    pub fn load(&self) -> Result<Loaded, Problems> {
+        let file = self.source().map_err(|problem| Problems(vec![problem]))?;
+        self.load_from(&file)
+    }
+
+    /// Resolves the configuration with `file` in the place of the file on disk.
+    ///
+    /// # Errors
+    /// [`Problems`] when anything in the file or in the other layers is wrong.
+    pub fn load_from(&self, file: &SourceFile) -> Result<Loaded, Problems> {
+        let document = Document::parse(&file.text).map_err(|errors| {
+            let problem = |error: locate::SyntaxError| Problem {
+                place: Place::File {
+                    name: file.name.clone(),
+                    position: error.position.map(|at| (at.line, at.column)),
+                },
+                key: String::new(),
+                message: format!("not valid TOML: {}", error.message),
+            };
+            Problems(errors.into_iter().map(problem).collect())
+        })?;
+        let mut problems = Vec::new();
+        let mut layers = Layers::default();
+        layers.push(Layer::file(&file.name, file.built_in, document));
+        for (name, value) in &self.variables {
+            match variable(name) {
+                Variable::Foreign => {}
+                Variable::Setting(path) => {
+                    layers.push(Layer::text(Place::Variable(name.clone()), path, value));
+                }
+                Variable::Slip(message) => problems.push(Problem {
+                    place: Place::Variable(name.clone()),
+                    key: String::new(),
+                    message,
+                }),
+            }
+        }
+        for option in &self.options {
+            let path = option.key.split('.').map(str::to_owned).collect();
+            layers.push(Layer::text(
+                Place::Option(option.option.clone()),
+                path,
+                &option.value,
+            ));
+        }
+        let (settings, unread) = layers.read();
+        problems.extend(unread);
+        let resolved = resolve::resolve(&settings.clone().filled(), &file.folder);
+        problems.extend(faults(&layers, file, &resolved, &problems));
+        if problems.is_empty() {
+            Ok(Loaded {
+                config: resolved.config,
+                file: file.clone(),
+                settings: settings.filled(),
+                paths: resolved.paths,
+                layers,
+            })
+        } else {
+            problems.sort_by_key(|problem| order(&problem.place));
+            Err(Problems(problems))
+        }
+    }
+
+    /// The file to read: the one that is named, else the default one, else the one that is built in.
+    fn source(&self) -> Result<SourceFile, Problem> {
+        let named = self.file.clone().or_else(|| {
+            self.variables
+                .iter()
+                .find_map(|(name, value)| (name == FILE_VARIABLE).then(|| value.into()))
+        });
+        let path = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
+        let folder = std::path::absolute(path.parent().unwrap_or(&path).join("."));
+        let bytes = fs::read(&path).and_then(|bytes| Ok((bytes, folder?)));
+        match bytes {
+            Ok((bytes, folder)) => match String::from_utf8(bytes) {
+                Ok(text) => Ok(SourceFile {
+                    name: path.display().to_string(),
+                    text,
+                    folder,
+                    built_in: false,
+                }),
+                Err(_) => Err(unreadable(&path, "not UTF-8 text")),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => {
+                let folder = std::env::current_dir()
+                    .map_err(|error| unreadable(Path::new("."), &error.to_string()))?;
+                Ok(SourceFile {
+                    name: "built-in gateway.toml".to_owned(),
+                    text: SHIPPED.to_owned(),
+                    folder,
+                    built_in: true,
+                })
+            }
+            Err(error) => Err(unreadable(&path, &format!("cannot be read: {error}"))),
+        }
+    }
+}
+
+fn unreadable(path: &Path, message: &str) -> Problem {
+    Problem {
+        place: Place::File {
+            name: path.display().to_string(),
+            position: None,
+        },
+        key: String::new(),
+        message: message.to_owned(),
+    }
+}
+
+/// What an environment variable is to us.
+enum Variable {
+    Setting(KeyPath),
+    Slip(String),
+    Foreign,
+}
+
+/// `__` stands between the levels of a setting. A name without it is no setting, and left alone: container platforms put
+/// addresses of services named `polyport` there (`POLYPORT_PORT`, `POLYPORT_ADMIN_SERVICE_HOST`). Only what looks like a
+/// setting with too few underscores is refused.
+fn variable(name: &str) -> Variable {
+    const TABLES: [&str; 5] = ["LOG_", "SHUTDOWN_", "LIMITS_", "ADMIN_", "LISTENERS_"];
+    let Some(rest) = name.strip_prefix(PREFIX) else {
+        return Variable::Foreign;
+    };
+    if rest.contains("__") {
+        return Variable::Setting(rest.to_lowercase().split("__").map(str::to_owned).collect());
+    }
+    let service_link = rest.contains("_SERVICE_") || rest.contains("_PORT");
+    let table = TABLES.iter().find(|table| rest.starts_with(**table));
+    match table {
+        Some(table) if !service_link => {
+            let fixed = format!(
+                "{PREFIX}{}__{}",
+                table.trim_end_matches('_'),
+                &rest[table.len()..]
+            );
+            Variable::Slip(format!(
+                "no setting; two underscores stand between levels, as in {fixed}"
+            ))
+        }
+        _ => Variable::Foreign,
+    }
+}
+
+/// Faults of values that read well, but not those that only follow from what is already known.
+fn faults(
+    layers: &Layers,
+    file: &SourceFile,
+    resolved: &Resolved,
+    known: &[Problem],
+) -> Vec<Problem> {
+    let follows = |key: &str| {
+        (key == "listeners" && !known.is_empty())
+            || known.iter().any(|known| about_the_same(&known.key, key))
+    };
+    let problem = |setting: &[String], part: Part, message: String| Problem {
+        place: match layers.nearest_place(setting, part) {
+            Place::Default => Place::File {
+                name: file.name.clone(),
+                position: None,
+            },
+            place => place,
+        },
+        key: setting.join("."),
+        message,
+    };
+    let faults = resolved
+        .faults
+        .iter()
+        .map(|fault| problem(&fault.setting, fault.part, fault.message.clone()))
+        .filter(|problem| !follows(&problem.key));
+    let collisions = collisions(&resolved.binds)
+        .into_iter()
+        .map(|(setting, bind, earlier)| {
+            let other = layers.nearest_place(earlier, Part::Value);
+            let message = format!("{bind} is taken by {} ({other})", earlier.join("."));
+            problem(setting, Part::Value, message)
+        });
+    faults.chain(collisions).collect()
+}
+
+fn about_the_same(known: &str, key: &str) -> bool {
+    !known.is_empty()
+        && key
+            .strip_prefix(known)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+fn order(place: &Place) -> (u8, Option<(usize, usize)>) {
+    match place {
+        Place::File { position, .. } => (0, *position),
+        Place::Default => (1, None),
+        Place::Variable(_) => (2, None),
+        Place::Option(_) => (3, None),
+    }
+}
+
+/// A configuration that reads well, and where it came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What to run.
+    pub config: Config,
+    /// The file that was read.
+    pub file: SourceFile,
+    settings: Settings,
+    paths: Vec<NamedPath>,
+    layers: Layers,
+}
+
+impl Loaded {
+    /// Looks at the files and folders that the configuration names. A folder that nobody asked for by name (a default's,
+    /// or of the configuration that is built in) may be missing.
+    ///
+    /// # Errors
+    /// [`Problems`] with each file that cannot be read and each folder that cannot be listed.
+    pub fn check_paths(&self) -> Result<(), Problems> {
+        let problems: Vec<_> = self
+            .paths
+            .iter()
+            .filter(|named| named.kind == PathKind::File || self.layers.is_explicit(&named.setting))
+            .filter_map(|named| {
+                let error = match named.kind {
+                    PathKind::File => fs::File::open(&named.path).err(),
+                    PathKind::Folder => fs::read_dir(&named.path).err(),
+                }?;
+                Some(Problem {
+                    place: self.layers.nearest_place(&named.setting, Part::Value),
+                    key: named.setting.join("."),
+                    message: format!("{} cannot be read: {error}", named.path.display()),
+                })
+            })
+            .collect();
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Problems(problems))
+        }
+    }
+
+    /// The configuration in effect as TOML, each value with where it comes from as a comment.
+    #[must_use]
+    pub fn effective(&self) -> String {
+        effective::print(&self.settings, &self.layers)
+    }
+}

@@ -1,0 +1,169 @@
+//! What the program runs on. Everything in it is known to be good, except what only the system can tell: that an address is
+//! free, that a file is there.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+use polyport_core::{Limits, Permissions, RealmName, RoomName};
+pub use polyport_net::{Bind, CertificateFiles};
+
+use super::{
+    settings::{LogFormat, ProtocolName, Relay},
+    verbs::{Compat, VerbsSwitches},
+};
+use crate::logging::Filter;
+
+/// A configuration that can be run. Two of them can be compared, which is what a reload does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Logging.
+    pub log: LogConfig,
+    /// How long calls in flight and unsent bytes are waited for when the gateway stops.
+    pub shutdown_deadline: Duration,
+    /// Sessions at once on all listeners together; 0 is no bound.
+    pub sessions: usize,
+    /// Where metrics and health checks are served, if anywhere.
+    pub admin: Option<SocketAddr>,
+    /// The listeners, by name.
+    pub listeners: Vec<ListenerConfig>,
+}
+
+/// Logging.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogConfig {
+    /// Which records are written.
+    pub filter: Filter,
+    /// How they look.
+    pub format: LogFormat,
+}
+
+/// A listener.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListenerConfig {
+    /// The operator's name for it: in logs, in metrics.
+    pub name: String,
+    /// The address.
+    pub bind: Bind,
+    /// The realm whose rooms its sessions are in.
+    pub realm: RealmName,
+    /// Rooms that its sessions are put into when they open.
+    pub join: Vec<RoomName>,
+    /// The backends that answer its calls, the first first.
+    pub backends: Vec<String>,
+    /// Certificates; none means plain TCP.
+    pub tls: Vec<CertificateFiles>,
+    /// Networks whose connections begin with a PROXY header.
+    pub proxy_protocol: Vec<IpNet>,
+    /// Bounds. Where the settings say 0 for a bound that [`Limits`] cannot switch off, it is out of reach.
+    pub limits: Limits,
+    /// Room patterns, known to compile.
+    pub permissions: PermissionRules,
+    /// What clients speak, with the settings that only this protocol has.
+    pub protocol: Protocol,
+}
+
+impl ListenerConfig {
+    /// Whether a running listener can become `other` in place: they differ at most in limits, permissions, certificates
+    /// and PROXY networks.
+    #[must_use]
+    pub fn is_same_front_end(&self, other: &Self) -> bool {
+        let Self {
+            name,
+            bind,
+            realm,
+            join,
+            backends,
+            tls: _,
+            proxy_protocol: _,
+            limits: _,
+            permissions: _,
+            protocol,
+        } = self;
+        *name == other.name
+            && *bind == other.bind
+            && *realm == other.realm
+            && *join == other.join
+            && *backends == other.backends
+            && *protocol == other.protocol
+    }
+}
+
+/// Room patterns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PermissionRules {
+    /// Rooms that a session may join by itself.
+    pub join: Vec<String>,
+    /// Rooms that a session may publish to while it is a member.
+    pub publish: Vec<String>,
+    /// Rooms that a session may publish to without being a member.
+    pub publish_unjoined: Vec<String>,
+}
+
+impl PermissionRules {
+    /// The patterns compiled.
+    #[must_use]
+    pub fn compile(&self) -> Permissions {
+        Permissions::new(&self.join, &self.publish, &self.publish_unjoined)
+            .expect("the patterns have been compiled once when the configuration was resolved")
+    }
+}
+
+/// A protocol with its own settings.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Protocol {
+    /// Actionhero's verbs.
+    TcpVerbs(VerbsConfig),
+    /// Pocketsocket's channels.
+    WsChannels(ChannelsConfig),
+}
+
+impl Protocol {
+    /// The protocol's name, for metrics and logs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::TcpVerbs(_) => ProtocolName::TcpVerbs.name(),
+            Self::WsChannels(_) => ProtocolName::WsChannels.name(),
+        }
+    }
+}
+
+/// How a `tcp-verbs` listener speaks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VerbsConfig {
+    /// The version that is answered like, where no switch says it: error texts, the shape of `status`.
+    pub compat: Compat,
+    /// What differs between versions.
+    pub switches: VerbsSwitches,
+    /// The first line's text.
+    pub welcome: String,
+    /// The room that is shown as the session's.
+    pub default_room: RoomName,
+    /// Whether sessions really are put into it.
+    pub auto_join: bool,
+    /// Rooms that exist from the start, `default_room` among them if sessions are put into it.
+    pub rooms: Vec<RoomName>,
+    /// Folders that files are sent from. Absolute; one that nobody asked for by name may be missing.
+    pub files: Vec<PathBuf>,
+    /// What ends a line; never CR.
+    pub delimiter: u8,
+    /// Bytes of one line before it is refused; `None` leaves only [`Limits::message`].
+    pub max_data_length: Option<usize>,
+    /// TCP keepalive.
+    pub tcp_keepalive: bool,
+}
+
+/// How a `ws-channels` listener behaves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChannelsConfig {
+    /// The sender gets its own text too.
+    pub echo: bool,
+    /// Prints `Ready HOST PORT` and logs messages.
+    pub verbose: bool,
+    /// Hub or plain relay.
+    pub relay: Relay,
+    /// Refuses texts that look like the hub's own.
+    pub refuse_forgeries: bool,
+    /// Time between pings.
+    pub ping: Option<Duration>,
+}

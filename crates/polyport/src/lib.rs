@@ -1,0 +1,18 @@
+//! The gateway's binary as a library: configuration, command line, logs and the wiring of all parts.
+//!
+//! - [`cli`]: what the command line may say.
+//! - [`config`]: from the file, the environment and the command line to a [`config::Config`] that can be run.
+//! - [`logging`]: logs to standard error, with a filter that a reload can replace.
+//! - [`summary`]: what is printed when the gateway is up.
+//! - [`run`]: starts everything, reloads, and stops in order.
+//! - [`gateway`]: the listeners that run, and how a new configuration changes them.
+//!
+//! Nobody imports this crate; it may import every other. Start reading at `main.rs`, then `config/mod.rs`.
+
+pub mod cli;
+pub mod config;
+pub mod gateway;
+pub mod logging;
+mod protocols;
+pub mod run;
+pub mod summary;

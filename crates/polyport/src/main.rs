@@ -1,0 +1,74 @@
+//! The `polyport` command.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use clap::Parser;
+use polyport::{
+    cli::{Cli, Command},
+    config::{self, Inputs, Loaded, Problems},
+    logging, run,
+};
+
+/// `EX_CONFIG` of sysexits.h: the configuration is wrong, and trying again will not help.
+const EXIT_CONFIG: u8 = 78;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    match act(cli.command(), &cli.inputs(variables)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let status = if error.is::<Problems>() {
+                ExitCode::from(EXIT_CONFIG)
+            } else {
+                ExitCode::FAILURE
+            };
+            // Nothing is left to be done when standard error is gone as well.
+            let _ = writeln!(io::stderr(), "{error:#}");
+            status
+        }
+    }
+}
+
+fn act(command: Command, inputs: &Inputs) -> anyhow::Result<()> {
+    match command {
+        Command::Run => {
+            let loaded = checked(inputs)?;
+            let log = logging::init(&loaded.config.log)?;
+            if loaded.file.built_in {
+                tracing::info!("no gateway.toml here: the configuration that is built in is used");
+            }
+            run::run(inputs, loaded, &log)
+        }
+        Command::Check => {
+            let loaded = checked(inputs)?;
+            let listeners = loaded.config.listeners.len();
+            say(&format!(
+                "{}: ok, {listeners} listeners\n",
+                loaded.file.name
+            ))
+        }
+        Command::Config => say(&inputs.load()?.effective()),
+        Command::Schema => {
+            let schema = serde_json::to_string_pretty(&config::json_schema())?;
+            say(&format!("{schema}\n"))
+        }
+    }
+}
+
+fn checked(inputs: &Inputs) -> Result<Loaded, Problems> {
+    let loaded = inputs.load()?;
+    loaded.check_paths()?;
+    Ok(loaded)
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    io::stdout()
+        .write_all(text.as_bytes())
+        .context("standard output cannot be written")
+}

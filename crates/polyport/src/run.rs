@@ -1,0 +1,154 @@
+//! The life of the process: start, reload on SIGHUP, stop on SIGTERM or SIGINT.
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    sync::Arc,
+};
+
+use anyhow::Context;
+use polyport_admin::{AdminState, Readiness};
+use polyport_net::raise_open_file_limit;
+use tokio::{
+    net::TcpListener,
+    runtime,
+    signal::unix::{Signal, SignalKind, signal},
+};
+use tracing::{error, info, warn};
+
+use crate::{
+    config::{Config, Inputs, Loaded, Protocol},
+    gateway::Gateway,
+    logging::LogHandle,
+    summary,
+};
+
+/// Runs the gateway until it is told to stop. `inputs` is where `loaded` came from, for a reload.
+///
+/// # Errors
+/// When the gateway cannot start.
+pub fn run(inputs: &Inputs, loaded: Loaded, log: &LogHandle) -> anyhow::Result<()> {
+    raise_open_file_limit();
+    runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(serve(inputs, loaded.config, log))
+}
+
+async fn serve(inputs: &Inputs, config: Config, log: &LogHandle) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let readiness = Arc::new(Readiness::default());
+    let mut gateway = Gateway::start(config)?;
+    let admin = serve_admin(&gateway, &readiness).await?;
+    readiness.set_ready(true);
+    announce(&gateway, admin)?;
+    while let Told::Reload = signals.next().await {
+        reload(&mut gateway, inputs, log).await;
+    }
+    readiness.set_draining();
+    tokio::select! {
+        () = gateway.stop() => info!("stopped"),
+        () = signals.stop_again() => warn!("told to stop again: stopping at once"),
+    }
+    Ok(())
+}
+
+/// Binds the admin listener, if one is configured, and serves it until the process ends.
+async fn serve_admin(
+    gateway: &Gateway,
+    readiness: &Arc<Readiness>,
+) -> anyhow::Result<Option<SocketAddr>> {
+    let Some(address) = gateway.config().admin else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("admin: cannot listen on {address}"))?;
+    let bound = listener.local_addr()?;
+    let hub = Arc::clone(gateway.hub());
+    let state = AdminState::new(hub, Arc::clone(readiness), env!("CARGO_PKG_VERSION"));
+    let stopping = gateway.tasks().stopping();
+    gateway
+        .tasks()
+        .spawn(polyport_admin::serve(listener, state, stopping));
+    Ok(Some(bound))
+}
+
+/// Prints where everything is and how to try it.
+fn announce(gateway: &Gateway, admin: Option<SocketAddr>) -> io::Result<()> {
+    let config = gateway.config();
+    let bound = gateway.bound();
+    let mut text = summary::summary(config, &bound, admin);
+    for (listener, bound) in config.listeners.iter().zip(&bound) {
+        if matches!(&listener.protocol, Protocol::WsChannels(channels) if channels.verbose) {
+            text.push_str(&polyport_ws_channels::ready_line(bound));
+            text.push('\n');
+        }
+    }
+    io::stdout().write_all(text.as_bytes())
+}
+
+/// Puts the configuration as it stands now in force, or says why not and changes nothing.
+async fn reload(gateway: &mut Gateway, inputs: &Inputs, log: &LogHandle) {
+    let loaded = inputs.load().and_then(|loaded| {
+        loaded.check_paths()?;
+        Ok(loaded)
+    });
+    let config = match loaded {
+        Ok(loaded) => loaded.config,
+        Err(problems) => {
+            error!(%problems, "configuration not reloaded, nothing has changed");
+            return;
+        }
+    };
+    if config.admin != gateway.config().admin {
+        warn!("admin.bind takes effect at the next start");
+    }
+    if config.log.format != gateway.config().log.format {
+        warn!("log.format takes effect at the next start");
+    }
+    let filter = config.log.filter.clone();
+    match gateway.reload(config).await {
+        Ok(()) => {
+            log.set_filter(filter);
+            info!("configuration reloaded");
+        }
+        Err(error) => error!(error = format!("{error:#}"), "configuration not reloaded"),
+    }
+}
+
+enum Told {
+    Reload,
+    Stop,
+}
+
+/// The signals that the process listens to.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.hangup.recv() => Told::Reload,
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+        }
+    }
+
+    /// The next signal to stop; reloads are no longer of interest.
+    async fn stop_again(&mut self) {
+        while matches!(self.next().await, Told::Reload) {}
+    }
+}

@@ -90,6 +90,18 @@ impl<'a> Inputs<'a> {
         }
     }
 
+    /// What an action would see of its inputs, whether or not that is enough to run it.
+    pub(crate) fn seen(declared: &[Input], args: CallArgs<'_>) -> Vec<(String, Json)> {
+        declared
+            .iter()
+            .enumerate()
+            .filter_map(|(position, input)| {
+                let value = input.formatted(given(args, position, &input.name))?;
+                Some((input.name.clone(), value.into_owned()))
+            })
+            .collect()
+    }
+
     /// The value of an input, if it was given or has a default.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Json> {

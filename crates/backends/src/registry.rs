@@ -84,6 +84,13 @@ impl Backend for Registry {
         }
     }
 
+    fn inputs(&self, call: &Call<'_>) -> Vec<(String, Json)> {
+        let Some(action) = self.find(call) else {
+            return Vec::new();
+        };
+        Inputs::seen(&action.inputs, call.args)
+    }
+
     fn describe(&self) -> &[ActionInfo] {
         &self.infos
     }

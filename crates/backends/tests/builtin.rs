@@ -335,7 +335,7 @@ fn create_chat_room() {
             .session()
             .listener()
             .realm()
-            .exists(&RoomName::new("fresh").unwrap());
+            .exists(RoomName::new("fresh").unwrap());
         assert_eq!(exists, first != UNKNOWN);
     }
     classic().check(

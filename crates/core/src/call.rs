@@ -88,6 +88,10 @@ pub trait Backend: Send + Sync {
     /// Answers a call of `session`. Must not block the thread.
     fn call(&self, session: &SessionRef, call: Call<'_>) -> Answer;
 
+    /// What the action that `call` names would see of its declared inputs: given or by default, converted. Nothing for an
+    /// unknown action. For protocols that keep what an action made of its inputs.
+    fn inputs(&self, call: &Call<'_>) -> Vec<(String, Json)>;
+
     /// The actions this backend answers, for documentation verbs and for knowing which params are inputs.
     fn describe(&self) -> &[ActionInfo];
 

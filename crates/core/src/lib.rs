@@ -43,6 +43,7 @@ pub use permissions::{Permissions, PermissionsError};
 pub use realm::Realm;
 pub use room::MemberInfo;
 pub use session::{
-    CallTicket, JoinError, LeaveError, Opening, Peer, PublishError, Session, SessionRef,
+    CallTicket, JoinError, LeaveError, Opening, Peer, PublishError, Session, SessionRef, Unsent,
+    WeakSession,
 };
 pub use turn::FlushPool;

@@ -71,8 +71,8 @@ impl Listener {
         let realm = hub.realm(&config.realm);
         let mut join: Vec<RoomName> = Vec::with_capacity(config.join.len());
         for room in config.join {
-            realm.hold(&room);
             if !join.contains(&room) {
+                realm.hold(&room);
                 join.push(room);
             }
         }

@@ -200,9 +200,13 @@ impl FrameQueue {
 
     fn push(&mut self, piece: Piece) {
         self.cost += piece.cost();
-        if self.frames.capacity() == 0 {
-            // Left to itself it would begin with four.
-            self.frames.reserve_exact(KEPT_CAPACITY);
+        if self.frames.len() == self.frames.capacity() {
+            // Room for 1, 2, 16, 128, …: an idle session keeps little, a burst is not made of many small steps.
+            let more = match self.frames.len() {
+                length @ 0..=1 => length.max(1),
+                length => 7 * length,
+            };
+            self.frames.reserve_exact(more);
         }
         self.frames.push_back(piece);
     }
@@ -331,11 +335,7 @@ impl Outbox {
 
     /// Writes what waits, unless another thread does or the connection's task must.
     pub(crate) fn flush(&self, transport: &dyn Transport) -> Flushed {
-        let flushed = self.write_rounds(false, &mut |frames| transport.write(frames));
-        let state = self.state.lock();
-        // The task has to act: wait for the peer, or end the connection.
-        let needs_task = state.phase == Phase::Blocked || state.closing.is_some();
-        drop(state);
+        let (flushed, needs_task) = self.write_rounds(false, &mut |frames| transport.write(frames));
         if needs_task {
             transport.wake();
         }
@@ -345,26 +345,28 @@ impl Outbox {
     /// Writes what waits although the peer took no more the last time. For the connection's task alone, when it knows or
     /// hopes that the peer takes more now.
     pub fn resume(&self, write: &mut dyn FnMut(&mut FrameQueue) -> Wrote) -> Flushed {
-        self.write_rounds(true, write)
+        self.write_rounds(true, write).0
     }
 
+    /// Says besides whether the connection's task has to act: wait for the peer, or end the connection.
     fn write_rounds(
         &self,
         even_if_blocked: bool,
         write: &mut dyn FnMut(&mut FrameQueue) -> Wrote,
-    ) -> Flushed {
+    ) -> (Flushed, bool) {
         let mut state = self.state.lock();
         match state.phase {
-            Phase::Writing => return Flushed::Pending,
-            Phase::Blocked if !even_if_blocked => return Flushed::Pending,
+            Phase::Writing => return (Flushed::Pending, false),
+            Phase::Blocked if !even_if_blocked => return (Flushed::Pending, true),
             Phase::Idle | Phase::Scheduled | Phase::Blocked => {}
         }
         for _ in 0..MAX_ROUNDS {
             if state.queue.is_empty() {
                 state.phase = Phase::Idle;
-                return Flushed::Drained;
+                return (Flushed::Drained, state.closing.is_some());
             }
             state.phase = Phase::Writing;
+            let was_closing = state.closing.is_some();
             let mut batch = mem::take(&mut state.queue);
             state.in_flight = batch.cost;
             drop(state);
@@ -379,24 +381,25 @@ impl Outbox {
                 }
                 Wrote::Blocked => {
                     state.phase = Phase::Blocked;
-                    if state.closing == Some(CloseReason::OutboxFull) {
+                    // It overflowed meanwhile. What is queued after that are the last words, which stay.
+                    if !was_closing && state.closing == Some(CloseReason::OutboxFull) {
                         batch.keep_partial_head();
                     }
                     batch.append(&mut state.queue);
                     state.queue = batch;
-                    return Flushed::Pending;
+                    return (Flushed::Pending, true);
                 }
                 Wrote::Gone => {
                     state.closing.get_or_insert(CloseReason::PeerGone);
                     state.queue = FrameQueue::default();
                     state.phase = Phase::Idle;
-                    return Flushed::Gone;
+                    return (Flushed::Gone, true);
                 }
             }
         }
         // Frames keep coming: let the task go on, so that this thread gets to its other work.
         state.phase = Phase::Blocked;
-        Flushed::Pending
+        (Flushed::Pending, true)
     }
 }
 

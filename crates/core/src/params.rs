@@ -6,6 +6,8 @@ use crate::Json;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Params {
     entries: Vec<(Box<str>, Json)>,
+    /// Bytes of all names and values.
+    bytes: usize,
 }
 
 /// A value was not stored: the session has as many params, or as many bytes of them, as it may.
@@ -25,9 +27,16 @@ impl Params {
 
     /// Sets `name`, in place if it is there already, else at the end.
     pub fn set(&mut self, name: &str, value: Json) {
+        self.bytes += value.len();
         match self.entries.iter_mut().find(|(key, _)| &**key == name) {
-            Some((_, old)) => *old = value,
-            None => self.entries.push((name.into(), value)),
+            Some((_, old)) => {
+                self.bytes -= old.len();
+                *old = value;
+            }
+            None => {
+                self.bytes += name.len();
+                self.entries.push((name.into(), value));
+            }
         }
     }
 
@@ -54,14 +63,17 @@ impl Params {
 
     /// Removes `name`; whether it was there.
     pub fn remove(&mut self, name: &str) -> bool {
-        let before = self.entries.len();
-        self.entries.retain(|(key, _)| &**key != name);
-        before != self.entries.len()
+        let Some(index) = self.entries.iter().position(|(key, _)| &**key == name) else {
+            return false;
+        };
+        let (key, value) = self.entries.remove(index);
+        self.bytes -= key.len() + value.len();
+        true
     }
 
     /// Removes everything and gives the memory back.
     pub fn clear(&mut self) {
-        self.entries = Vec::new();
+        *self = Self::default();
     }
 
     /// Names and values in order.
@@ -84,10 +96,7 @@ impl Params {
     /// Bytes of all names and values.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.entries
-            .iter()
-            .map(|(key, value)| key.len() + value.len())
-            .sum()
+        self.bytes
     }
 }
 

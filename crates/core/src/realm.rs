@@ -58,7 +58,8 @@ impl Realm {
     /// Whether a room exists: declared, held by a listener, or somebody is in it.
     #[must_use]
     pub fn exists(&self, name: impl AsRef<str>) -> bool {
-        self.find(name.as_ref()).is_some_and(|room| !room.is_retired())
+        self.find(name.as_ref())
+            .is_some_and(|room| !room.is_retired())
     }
 
     /// Who is in a room, in order of joining. Empty for a room that does not exist.

@@ -95,8 +95,10 @@ impl std::fmt::Debug for Members {
 /// What has been made of one event so far: per dialect a frame, or nothing for a dialect that does not get it.
 #[derive(Default)]
 struct Frames {
-    made: SmallVec<[(Arc<dyn Dialect>, Option<Frame>); 2]>,
+    made: SmallVec<[Made; 2]>,
 }
+
+type Made = (Arc<dyn Dialect>, Option<Frame>);
 
 impl Frames {
     fn find(&self, dialect: &Arc<dyn Dialect>) -> Option<&Option<Frame>> {
@@ -252,6 +254,7 @@ impl Room {
                 frames.made.push((dialect, frame));
             }
         };
+        turn::count_queued(delivered);
         turn::flush_later(ready);
         for session in overflowed {
             events::outbox_overflowed(&session);

@@ -4,22 +4,26 @@ use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
 };
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use crate::{
     Admission, Args, CallError, CloseReason, Delivered, Dialect, Event, EventName, Except, Flushed,
-    Frame, LimitKind, Listener, Millis, Outbox, Params, ParamsFull, Reply, RoomName, Sender,
-    SessionId, Target, Transport, events,
+    Frame, LimitKind, Listener, Millis, Outbox, Params, ParamsFull, RoomName, Sender, SessionId,
+    Target, Transport, events,
     outbox::Pushed,
     room::{Room, Seat},
     turn,
 };
+
+/// A session's own answers end a turn when so many bytes of them wait.
+const WAITING_PER_TURN: usize = 64 << 10;
 
 /// The other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +95,8 @@ struct Inner {
     transport: Arc<dyn Transport>,
     outbox: Outbox,
     calls_in_flight: AtomicUsize,
+    /// Calls in flight, and answers that are not queued yet.
+    unsettled: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -98,7 +104,7 @@ struct Inner {
 struct State {
     params: Params,
     /// In order of joining.
-    rooms: Vec<Membership>,
+    rooms: SmallVec<[Membership; 1]>,
     /// Set when the session ends: from then on it joins nothing.
     ended: bool,
 }
@@ -145,6 +151,12 @@ impl Session {
     /// Opens a session: registers it and puts it into its listener's rooms.
     #[must_use]
     pub fn open(opening: Opening) -> Self {
+        Self::open_greeting(opening, None)
+    }
+
+    /// The same, with a frame that precedes everything else the client hears.
+    #[must_use]
+    pub fn open_greeting(opening: Opening, greeting: Option<Frame>) -> Self {
         let session = SessionRef(Arc::new(Inner {
             id: SessionId::random(),
             peer: opening.peer,
@@ -153,11 +165,15 @@ impl Session {
             transport: opening.transport,
             outbox: Outbox::new(),
             calls_in_flight: AtomicUsize::new(0),
+            unsettled: AtomicUsize::new(0),
             state: Mutex::default(),
         }));
         let listener = Arc::clone(session.listener());
         listener.hub().register(&session);
         events::session_opened(&session);
+        if let Some(greeting) = greeting {
+            session.send(greeting);
+        }
         for room in listener.join() {
             session
                 .put_into(room)
@@ -461,9 +477,12 @@ impl SessionRef {
     /// [`CallError::ShuttingDown`] or [`CallError::TooManyPending`]; counted.
     pub fn begin_call(&self) -> Result<CallTicket, CallError> {
         let in_flight = self.0.calls_in_flight.fetch_add(1, Ordering::Relaxed);
+        self.0.unsettled.fetch_add(1, Ordering::Relaxed);
         let ticket = CallTicket {
-            session: self.clone(),
+            session: self.downgrade(),
+            listener: Arc::clone(self.listener()),
             started: Instant::now(),
+            is_finished: false,
         };
         let error = if self.listener().is_draining() {
             CallError::ShuttingDown
@@ -473,9 +492,8 @@ impl SessionRef {
         } else {
             return Ok(ticket);
         };
-        let answer = Err(error);
-        ticket.finish(&answer);
-        answer.map(|_: Reply| unreachable!("it is an error"))
+        drop(ticket.finish(Some(&error)));
+        Err(error)
     }
 
     /// Calls that wait for their answer.
@@ -484,9 +502,36 @@ impl SessionRef {
         self.0.calls_in_flight.load(Ordering::Relaxed)
     }
 
+    /// Whether no call is in flight and every answer is queued: a draining session may end.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.0.unsettled.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether a handler should leave its remaining input for another turn, so that what is queued leaves first: this turn
+    /// has queued very many frames, or this session has much waiting.
+    #[must_use]
+    pub fn is_turn_over(&self) -> bool {
+        turn::is_exhausted() || self.0.outbox.waiting() >= WAITING_PER_TURN
+    }
+
+    /// A handle that does not keep the session alive.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakSession {
+        WeakSession(Arc::downgrade(&self.0))
+    }
+
     /// Counts a limit that a front end checks itself, such as the length of a message.
     pub fn limit_hit(&self, kind: LimitKind) {
         events::limit_hit(self, kind);
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -502,33 +547,78 @@ impl fmt::Debug for SessionRef {
     }
 }
 
-/// A call in flight. Counts the session's pending calls down when dropped.
-#[derive(Debug)]
-pub struct CallTicket {
-    session: SessionRef,
-    started: Instant,
+/// A handle of a session that does not keep it, and with it the connection's socket, alive.
+#[derive(Debug, Clone)]
+pub struct WeakSession(Weak<Inner>);
+
+impl WeakSession {
+    /// The session, unless it has ended.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<SessionRef> {
+        self.0.upgrade().map(SessionRef)
+    }
 }
 
+/// A call in flight. A call that is dropped unfinished no longer counts as pending.
+#[derive(Debug)]
+pub struct CallTicket {
+    session: WeakSession,
+    listener: Arc<Listener>,
+    started: Instant,
+    is_finished: bool,
+}
+
+/// An answer that is computed and not queued yet. Drop it when the answer is queued: until then a draining session waits.
+#[derive(Debug)]
+#[must_use = "dropping it says that the answer is queued"]
+pub struct Unsent(CallTicket);
+
 impl CallTicket {
-    /// Counts the answer and its time.
-    pub fn finish(self, answer: &Result<Reply, CallError>) {
-        let metrics = self.session.listener().metrics();
-        metrics.call(answer.as_ref().err()).inc();
+    /// Counts the answer, by its error if it is one, and its time. From now on the call is not in flight: a client that
+    /// keeps as many as it may can send the next one as soon as it reads this answer.
+    pub fn finish(mut self, error: Option<&CallError>) -> Unsent {
+        self.end();
+        let metrics = self.listener.metrics();
+        metrics.call(error).inc();
         metrics
             .call_duration
             .observe(self.started.elapsed().as_secs_f64());
+        Unsent(self)
+    }
+
+    /// Where the answer goes.
+    #[must_use]
+    pub fn session(&self) -> &WeakSession {
+        &self.session
+    }
+
+    fn end(&mut self) {
+        if !std::mem::replace(&mut self.is_finished, true)
+            && let Some(session) = self.session.upgrade()
+        {
+            session.0.calls_in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Unsent {
+    /// Where the answer goes.
+    #[must_use]
+    pub fn session(&self) -> Option<SessionRef> {
+        self.0.session.upgrade()
     }
 }
 
 impl Drop for CallTicket {
     fn drop(&mut self) {
-        self.session
-            .0
-            .calls_in_flight
-            .fetch_sub(1, Ordering::Relaxed);
-        // A drained listener's connection may be waiting for its last call.
-        if self.session.listener().is_draining() {
-            self.session.wake();
+        self.end();
+        let Some(session) = self.session.upgrade() else {
+            return;
+        };
+        session.0.unsettled.fetch_sub(1, Ordering::Release);
+        // A draining connection may have waited for this.
+        if self.listener.is_draining() {
+            session.wake();
         }
     }
 }

@@ -14,6 +14,10 @@ use crate::SessionRef;
 /// own connection is not held up by a large room.
 const INLINE_FLUSHES: usize = 64;
 
+/// A turn that has queued so many frames should end: until then they are memory. A room of a thousand still gets sixteen
+/// events of one read in one write per member.
+const FRAMES_PER_TURN: usize = 16_384;
+
 /// Threads (or tasks) that write to many peers on behalf of publishers.
 pub trait FlushPool: Send + Sync {
     /// Calls [`SessionRef::flush`] on each of `sessions` soon. Must not wait for any of them.
@@ -22,6 +26,7 @@ pub trait FlushPool: Send + Sync {
 
 thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
+    static QUEUED: Cell<usize> = const { Cell::new(0) };
     static READY: RefCell<Vec<SessionRef>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -33,6 +38,7 @@ pub(crate) fn turn<R>(pool: Option<&dyn FlushPool>, work: impl FnOnce() -> R) ->
             let depth = DEPTH.get() - 1;
             DEPTH.set(depth);
             if depth == 0 {
+                QUEUED.set(0);
                 flush_ready(self.0);
             }
         }
@@ -46,6 +52,16 @@ pub(crate) fn turn<R>(pool: Option<&dyn FlushPool>, work: impl FnOnce() -> R) ->
 pub(crate) fn flush_later(sessions: impl IntoIterator<Item = SessionRef>) {
     debug_assert!(DEPTH.get() > 0, "outside a turn nobody would flush");
     READY.with_borrow_mut(|ready| ready.extend(sessions));
+}
+
+/// Counts frames that this turn has queued. Only inside [`turn`].
+pub(crate) fn count_queued(frames: usize) {
+    QUEUED.set(QUEUED.get() + frames);
+}
+
+/// Whether this turn has queued so much that it should end.
+pub(crate) fn is_exhausted() -> bool {
+    QUEUED.get() >= FRAMES_PER_TURN
 }
 
 fn flush_ready(pool: Option<&dyn FlushPool>) {

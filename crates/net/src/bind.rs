@@ -8,13 +8,16 @@ use std::{
 };
 
 use polyport_core::Peer;
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, UnixListener};
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::stream::PlainStream;
+use crate::stream::{PlainStream, watched};
 
 /// Connections that wait to be accepted, at most; the kernel may allow fewer.
 const BACKLOG: i32 = 4096;
+
+/// Unsent bytes that the kernel may hold for a connection before it stops taking more.
+const UNSENT_IN_KERNEL: u32 = 128 << 10;
 
 /// Where to listen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -36,7 +39,7 @@ impl fmt::Display for Bind {
 
 /// An address could not be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {bind}: {source}")]
+#[error("cannot listen on {bind}")]
 pub struct BindError {
     bind: Bind,
     source: io::Error,
@@ -44,9 +47,10 @@ pub struct BindError {
 
 /// A bound socket.
 #[derive(Debug)]
-pub(crate) enum Bound {
-    Tcp(TcpListener),
-    Unix(UnixListener, SocketFile),
+pub(crate) struct Bound {
+    socket: AsyncFd<Socket>,
+    local: Bind,
+    _file: Option<SocketFile>,
 }
 
 /// Removes the socket's file when the listener goes.
@@ -62,7 +66,7 @@ impl Drop for SocketFile {
 impl Bound {
     pub(crate) fn new(bind: &Bind) -> Result<Self, BindError> {
         let bound = match bind {
-            Bind::Tcp(address) => bind_tcp(*address).map(Self::Tcp),
+            Bind::Tcp(address) => bind_tcp(*address),
             Bind::Unix(path) => bind_unix(path),
         };
         bound.map_err(|source| BindError {
@@ -73,36 +77,30 @@ impl Bound {
 
     /// The address in use, with the port that was found for port 0.
     pub(crate) fn local(&self) -> Bind {
-        match self {
-            Self::Tcp(listener) => Bind::Tcp(
-                listener
-                    .local_addr()
-                    .expect("a bound socket has an address"),
-            ),
-            Self::Unix(_, file) => Bind::Unix(file.0.clone()),
-        }
+        self.local.clone()
     }
 
     pub(crate) async fn accept(&self, keepalive: bool) -> io::Result<(PlainStream, Peer)> {
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, address) = listener.accept().await?;
-                // The frames of a turn leave in one write; nothing is gained by holding it back.
-                stream.set_nodelay(true)?;
-                if keepalive {
-                    SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new())?;
-                }
-                Ok((PlainStream::Tcp(stream), Peer::Ip(address)))
-            }
-            Self::Unix(listener, _) => {
-                let (stream, _) = listener.accept().await?;
-                Ok((PlainStream::Unix(stream), Peer::Unix))
-            }
+        let (socket, address) = self
+            .socket
+            .async_io(Interest::READABLE, |socket| socket.accept())
+            .await?;
+        let Some(address) = address.as_socket() else {
+            return Ok((PlainStream::new(socket, false)?, Peer::Unix));
+        };
+        // The frames of a turn leave in one write; nothing is gained by holding it back.
+        socket.set_tcp_nodelay(true)?;
+        // Left to itself the kernel reports room only when a third of its buffer, over a megabyte, has drained: a peer on
+        // a slow line would seem to take nothing. It also bounds what a stuck peer holds in the kernel.
+        socket.set_tcp_notsent_lowat(UNSENT_IN_KERNEL)?;
+        if keepalive {
+            socket.set_tcp_keepalive(&TcpKeepalive::new())?;
         }
+        Ok((PlainStream::new(socket, true)?, Peer::Ip(address)))
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_tcp(address: SocketAddr) -> io::Result<Bound> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM.nonblocking(),
@@ -111,7 +109,12 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    let local = socket.local_addr()?.as_socket().unwrap_or(address);
+    Ok(Bound {
+        socket: watched(socket)?,
+        local: Bind::Tcp(local),
+        _file: None,
+    })
 }
 
 fn bind_unix(path: &Path) -> io::Result<Bound> {
@@ -124,6 +127,13 @@ fn bind_unix(path: &Path) -> io::Result<Bound> {
     {
         std::fs::remove_file(path)?;
     }
-    let listener = UnixListener::bind(path)?;
-    Ok(Bound::Unix(listener, SocketFile(path.to_owned())))
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let file = SocketFile(path.to_owned());
+    socket.listen(BACKLOG)?;
+    Ok(Bound {
+        socket: watched(socket)?,
+        local: Bind::Unix(path.to_owned()),
+        _file: Some(file),
+    })
 }

@@ -12,6 +12,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use futures_util::task::AtomicWaker;
@@ -34,10 +35,13 @@ const WRITES_PER_TURN: usize = 8;
 const PAUSE_READING_AT: usize = 128 << 10;
 
 /// After our last words we read on for so long, so that the peer gets them instead of a reset.
-const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(2);
 
-/// A peer that does not take our last words for so long is cut.
-const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(5);
+/// And so many bytes: who goes on sending more than that does not listen.
+const LINGER_BYTES: usize = 1 << 20;
+
+/// A peer that takes nothing more of our last words for so long is cut.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 thread_local! {
     static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
@@ -50,15 +54,16 @@ pub trait Handler: Send + Unpin + 'static {
     fn session(&self) -> &SessionRef;
 
     /// Handles the complete messages at the beginning of `input` and returns how many bytes they take. The rest comes
-    /// again with more behind it. The bytes may be changed in place (WebSocket masks).
+    /// again with more behind it; also when it stopped because of [`SessionRef::is_turn_over`]. The bytes may be changed in place (WebSocket masks).
     fn on_bytes(&mut self, input: &mut [u8]) -> usize;
 
     /// The session is closing for `reason`: the last chance to say something, by [`SessionRef::send_last`].
     fn on_close(&mut self, reason: CloseReason);
 
-    /// Whether the session may be ended now that its listener drains. By default: when no call is in flight.
+    /// Whether the session may be ended now that its listener drains. By default: when no call is in flight and every
+    /// answer is queued.
     fn may_end(&self) -> bool {
-        self.session().calls_in_flight() == 0
+        self.session().is_settled()
     }
 
     /// Called when the moment that it returned the last time has passed, and once at the start; returns the next.
@@ -151,10 +156,14 @@ pub struct Connection<H> {
     watch_key: usize,
     /// Bytes of an unfinished message; no memory when there are none.
     unfinished: Vec<u8>,
+    /// The last turn ended before it had handled all messages of `unfinished`.
+    has_complete_input: bool,
     /// rustls holds bytes that the socket has not taken yet.
     tls_unflushed: bool,
     /// The peer has ended its side while answers were waiting.
     is_half_closed: bool,
+    /// Bytes thrown away while lingering.
+    lingered: usize,
     stage: Stage,
     timer: Moment,
     idle_until: Moment,
@@ -213,8 +222,10 @@ impl<H: Handler> Connection<H> {
             deadlines,
             watch_key,
             unfinished: Vec::new(),
+            has_complete_input: false,
             tls_unflushed: false,
             is_half_closed: false,
+            lingered: 0,
             stage: Stage::Open,
             timer: Moment::NEVER,
             idle_until: Moment::NEVER,
@@ -241,7 +252,7 @@ impl<H: Handler> Connection<H> {
             return;
         };
         let unfinished = &mut self.unfinished;
-        listener.hub().turn(|| {
+        self.has_complete_input = listener.hub().turn(|| {
             if unfinished.is_empty() {
                 let used = handler.on_bytes(fresh).min(fresh.len());
                 unfinished.extend_from_slice(&fresh[used..]);
@@ -253,6 +264,7 @@ impl<H: Handler> Connection<H> {
                     *unfinished = Vec::new();
                 }
             }
+            handler.session().is_turn_over() && !unfinished.is_empty()
         });
         self.was_heard();
     }
@@ -264,10 +276,9 @@ impl<H: Handler> Connection<H> {
                     let Some(stream) = &self.link.plain else {
                         return Read::End(CloseReason::IoError);
                     };
-                    match stream.poll_read_ready(cx) {
+                    match stream.poll_read(cx, buffer) {
                         Poll::Pending => return Read::Wait,
-                        Poll::Ready(Err(error)) => Err(error),
-                        Poll::Ready(Ok(())) => stream.try_read(buffer),
+                        Poll::Ready(outcome) => outcome,
                     }
                 }
                 Some(stream) => {
@@ -281,13 +292,15 @@ impl<H: Handler> Connection<H> {
             match outcome {
                 Ok(0) => Read::HalfClosed,
                 Ok(count) => {
-                    if self.stage == Stage::Open {
-                        self.take_in(&mut buffer[..count]);
+                    match self.stage {
+                        Stage::Open => self.take_in(&mut buffer[..count]),
+                        _ => self.lingered += count,
+                    }
+                    if self.lingered > LINGER_BYTES {
+                        return Read::End(CloseReason::PeerGone);
                     }
                     Read::Again
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::Again,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => Read::Again,
                 Err(error)
                     if matches!(
                         error.kind(),
@@ -360,16 +373,19 @@ impl<H: Handler> Connection<H> {
                 break flushed;
             }
         };
-        // Last words have a deadline of their own, which no progress moves.
-        if self.stage != Stage::Closing {
-            match flushed {
-                Flushed::Pending if progressed || self.write_until == Moment::NEVER => {
-                    let write = self.link.listener.limits().write;
-                    self.write_until = self.deadlines.now().after(write);
-                }
-                Flushed::Drained => self.write_until = Moment::NEVER,
-                Flushed::Pending | Flushed::Gone => {}
+        let is_closing = self.stage == Stage::Closing;
+        match flushed {
+            Flushed::Pending if progressed || self.write_until == Moment::NEVER => {
+                let patience = if is_closing {
+                    LAST_WORDS
+                } else {
+                    self.link.listener.limits().write
+                };
+                self.write_until = self.deadlines.now().after(patience);
             }
+            // While closing, another thread may still be writing, or TLS be saying goodbye.
+            Flushed::Drained if !is_closing => self.write_until = Moment::NEVER,
+            Flushed::Drained | Flushed::Pending | Flushed::Gone => {}
         }
         flushed
     }
@@ -472,6 +488,11 @@ impl<H: Handler> Connection<H> {
                 Flushed::Drained | Flushed::Pending => {}
             }
             if self.stage == Stage::Closing || self.is_reading_paused() {
+                return Poll::Pending;
+            }
+            if self.has_complete_input && self.stage == Stage::Open {
+                self.take_in(&mut []);
+                cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             reads += 1;

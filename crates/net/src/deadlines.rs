@@ -20,7 +20,7 @@ use crate::{Tasks, connection::Link};
 
 const TICK: Duration = Duration::from_millis(250);
 
-/// A moment in milliseconds on the ticker's clock; good to a quarter of a second.
+/// A moment in milliseconds on the ticker's clock, which moves four times a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(u64);
 
@@ -28,12 +28,14 @@ impl Moment {
     /// No deadline.
     pub const NEVER: Self = Self(u64::MAX);
 
-    /// The moment `later` after this one; zero means never.
+    /// The moment `later` after this one; zero means never. Never early, and late by up to two ticks: this moment may be
+    /// that of the last tick.
     #[must_use]
     pub fn after(self, later: Duration) -> Self {
         if later.is_zero() {
             return Self::NEVER;
         }
+        let later = later.saturating_add(TICK);
         let millis = u64::try_from(later.as_millis()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(millis))
     }
@@ -69,7 +71,7 @@ struct Shared {
 }
 
 impl Deadlines {
-    /// Starts the ticker on the current runtime; it ends with `tasks`.
+    /// Starts the ticker on the current runtime; it ends when `tasks` are told to stop and no connection is left.
     #[must_use]
     pub fn start(tasks: &Tasks) -> Self {
         let deadlines = Self(Arc::new(Shared {
@@ -82,7 +84,9 @@ impl Deadlines {
         tasks.spawn(async move {
             let mut ticks = tokio::time::interval(TICK);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+            // Connections that end need their deadlines until the last of them has ended.
+            while !(stopping.is_cancelled() && ticking.0.watched.lock().is_empty()) {
+                ticks.tick().await;
                 ticking.tick();
             }
         });

@@ -346,7 +346,7 @@ async fn watch_certificates(listener: Arc<Listener>, settings: Arc<ArcSwap<Serve
         let Some(tls) = settings.load().tls.clone() else {
             continue;
         };
-        match tls.reload_if_changed() {
+        match tls.reload_if_new() {
             Ok(false) => {}
             Ok(true) => tracing::info!(listener = listener.name(), "certificates replaced"),
             Err(error) => {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio_rustls::{
     TlsAcceptor,
@@ -44,7 +45,12 @@ pub struct TlsAcceptance {
     files: Arc<Vec<CertificateFiles>>,
     resolver: Arc<Resolver>,
     acceptor: Acceptor,
+    /// The state of the files when they were last read, well or badly.
+    looked_at: Arc<Mutex<Vec<Stamp>>>,
 }
+
+/// When a file was changed and how long it is; `None` when it cannot be told.
+type Stamp = Option<(SystemTime, u64)>;
 
 #[derive(Clone)]
 struct Acceptor(TlsAcceptor);
@@ -62,7 +68,7 @@ struct Resolver(ArcSwap<Certificates>);
 struct Certificates {
     first: Arc<CertifiedKey>,
     by_name: HashMap<String, Arc<CertifiedKey>>,
-    stamps: Vec<Option<(SystemTime, u64)>>,
+    stamps: Vec<Stamp>,
 }
 
 impl TlsAcceptance {
@@ -81,8 +87,10 @@ impl TlsAcceptance {
             .expect("the provider supports the default protocol versions")
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&resolver) as Arc<dyn ResolvesServerCert>);
+        let looked_at = Arc::new(Mutex::new(resolver.0.load().stamps.clone()));
         Ok(Self {
             files: Arc::new(files),
+            looked_at,
             resolver,
             acceptor: Acceptor(TlsAcceptor::from(Arc::new(config))),
         })
@@ -94,11 +102,22 @@ impl TlsAcceptance {
     /// # Errors
     /// [`TlsError`]; the old certificates stay in use.
     pub fn reload_if_changed(&self) -> Result<bool, TlsError> {
-        if stamps(&self.files) == self.resolver.0.load().stamps {
+        let now = stamps(&self.files);
+        if now == self.resolver.0.load().stamps {
             return Ok(false);
         }
-        self.resolver.0.store(Arc::new(read_all(&self.files)?));
+        let fresh = read_all(&self.files);
+        *self.looked_at.lock() = now;
+        self.resolver.0.store(Arc::new(fresh?));
         Ok(true)
+    }
+
+    /// The same, but a change that could not be used is not looked at again until the files change once more.
+    pub(crate) fn reload_if_new(&self) -> Result<bool, TlsError> {
+        if stamps(&self.files) == *self.looked_at.lock() {
+            return Ok(false);
+        }
+        self.reload_if_changed()
     }
 
     /// The files in use.
@@ -191,7 +210,7 @@ fn problem(path: &Path, problem: impl std::fmt::Display) -> TlsError {
     }
 }
 
-fn stamps(files: &[CertificateFiles]) -> Vec<Option<(SystemTime, u64)>> {
+fn stamps(files: &[CertificateFiles]) -> Vec<Stamp> {
     files
         .iter()
         .flat_map(|entry| [&entry.cert, &entry.key])

@@ -160,6 +160,9 @@ impl<H: WsHandler> Handler for WsMessages<H> {
                 }
             }
             self.reader.forget_message();
+            if self.handler.session().is_turn_over() {
+                break;
+            }
         }
         used
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use polyport_backends::{Node, Registry, builtin};
-use polyport_core::{Backend, CloseReason, Hub, SessionId};
+use polyport_core::{Backend, CloseReason, Hub, Listener, SessionId};
 use polyport_net::{
     Bind, Deadlines, FlushTasks, Place, Process, Server, ServerSettings, Tasks, TlsAcceptance,
     Transportation,
@@ -31,6 +31,8 @@ pub struct Gateway {
     process: Process,
     node: Arc<Node>,
     listeners: Vec<Running>,
+    /// Listeners that were bound anew: they accept nothing any more, but their sessions go on under their name.
+    earlier: Vec<Arc<Listener>>,
     config: Config,
 }
 
@@ -60,6 +62,7 @@ impl Gateway {
             process,
             node: Arc::new(Node::new(SessionId::random().to_string())),
             listeners: Vec::new(),
+            earlier: Vec::new(),
             config,
         };
         for listener in gateway.config.listeners.clone() {
@@ -110,15 +113,8 @@ impl Gateway {
         }
         let mut added = Vec::new();
         for listener in &new.listeners {
-            let is_in_use = self
-                .listeners
-                .iter()
-                .any(|running| running.config.bind == listener.bind);
-            if !is_in_use
-                && self
-                    .find(listener)
-                    .is_none_or(|old| old.config.bind != listener.bind)
-            {
+            let is_in_use = |running: &Running| running.config.bind == listener.bind;
+            if !self.listeners.iter().any(is_in_use) {
                 added.push(self.start_listener(listener.clone())?);
             }
         }
@@ -137,20 +133,39 @@ impl Gateway {
                 Err(error) => failed = Some(error),
             }
         }
-        for gone in before {
-            info!(listener = gone.config.name, "listener removed");
-            gone.server.stop_accepting();
-            self.drain_sessions(|session| Arc::ptr_eq(session.listener(), gone.server.listener()));
+        // What is left has another address now, or is gone.
+        for old in before {
+            old.server.stop_accepting();
+            self.earlier.push(Arc::clone(old.server.listener()));
         }
+        self.settle_earlier(&new);
         self.process.hub.set_max_sessions(new.sessions);
         self.config = new;
         failed.map_or(Ok(()), Err)
     }
 
+    /// Listeners that accept nothing any more have the limits and permissions of their name, or are drained when it is gone.
+    fn settle_earlier(&mut self, new: &Config) {
+        self.earlier
+            .retain(|earlier| Arc::strong_count(earlier) > 1);
+        for earlier in &self.earlier {
+            let namesake = new.listeners.iter().find(|l| l.name == earlier.name());
+            match namesake {
+                Some(listener) => {
+                    earlier.reconfigure(listener.limits.clone(), listener.permissions.compile())
+                }
+                None => {
+                    info!(listener = earlier.name(), "listener removed");
+                    self.drain_sessions(|session| Arc::ptr_eq(session.listener(), earlier));
+                }
+            }
+        }
+    }
+
     /// Takes over a running listener: in place where only limits, permissions, certificates or PROXY networks differ, by
     /// binding anew where the protocol is to be spoken differently. Open sessions go on either way.
     async fn change(
-        &self,
+        &mut self,
         old: Option<Running>,
         listener: &ListenerConfig,
         settings: ServerSettings,
@@ -169,6 +184,7 @@ impl Gateway {
             }
             Some(mut old) => {
                 old.server.close().await;
+                self.earlier.push(Arc::clone(old.server.listener()));
                 info!(
                     listener = listener.name,
                     "listener bound anew for new connections"
@@ -214,12 +230,6 @@ impl Gateway {
             session.listener().drain();
             session.wake();
         }
-    }
-
-    fn find(&self, listener: &ListenerConfig) -> Option<&Running> {
-        self.listeners
-            .iter()
-            .find(|running| running.config.name == listener.name)
     }
 
     fn start_listener(&self, config: ListenerConfig) -> anyhow::Result<Running> {

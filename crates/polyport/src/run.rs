@@ -28,12 +28,30 @@ use crate::{
 /// # Errors
 /// When the gateway cannot start.
 pub fn run(inputs: &Inputs, loaded: Loaded, log: &LogHandle) -> anyhow::Result<()> {
-    raise_open_file_limit();
+    warn_of_few_files(raise_open_file_limit(), &loaded.config);
     runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?
         .block_on(serve(inputs, loaded.config, log))
+}
+
+/// Files that the process needs beside its connections.
+const OTHER_FILES: u64 = 64;
+
+/// Every session needs an open file: a limit below the number of sessions is the real bound, and a harsher one.
+fn warn_of_few_files(open_files: Option<u64>, config: &Config) {
+    let wanted = config.sessions as u64 + OTHER_FILES;
+    if let Some(open_files) = open_files
+        && config.sessions > 0
+        && open_files < wanted
+    {
+        warn!(
+            open_files,
+            limits.sessions = config.sessions,
+            "the limit of open files is below limits.sessions; raise it (ulimit -n, LimitNOFILE) or lower limits.sessions"
+        );
+    }
 }
 
 async fn serve(inputs: &Inputs, config: Config, log: &LogHandle) -> anyhow::Result<()> {

@@ -206,7 +206,7 @@ fn params_of(value: &RawValue, max: usize) -> Result<Params, ParamsFull> {
             }
         }
         Some(b'"') => {
-            let text: String = serde_json::from_str(value.get()).unwrap_or_default();
+            let text = text_of(value.get());
             for (index, character) in text.chars().enumerate() {
                 set(
                     &index.to_string(),
@@ -239,7 +239,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
-                while let Some((key, value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+                while let Some((key, value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
                     members.push((key.0, value));
                 }
                 Ok(Members(members))
@@ -249,28 +249,36 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
-/// A key, borrowed unless it has escapes.
-struct Key<'a>(Cow<'a, str>);
+/// The text of a JSON string. Half of a surrogate pair, which JavaScript lets stand alone, becomes U+FFFD.
+#[must_use]
+pub fn text_of(string: &str) -> String {
+    let text: Result<Text<'_>, _> = serde_json::from_str(string);
+    text.map(|text| text.0.into_owned()).unwrap_or_default()
+}
 
-impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+/// A string or key, borrowed unless it has escapes.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Key<'de>;
+        struct Bytes;
+        impl<'de> Visitor<'de> for Bytes {
+            type Value = Text<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
+                f.write_str("a string")
             }
 
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Borrowed(text)))
+            fn visit_borrowed_bytes<E>(self, text: &'de [u8]) -> Result<Self::Value, E> {
+                Ok(Text(String::from_utf8_lossy(text)))
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
+            fn visit_bytes<E>(self, text: &[u8]) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(String::from_utf8_lossy(text).into_owned())))
             }
         }
-        deserializer.deserialize_str(Text)
+        // As bytes, because serde_json lets only those hold what is not quite UTF-8.
+        deserializer.deserialize_bytes(Bytes)
     }
 }
 

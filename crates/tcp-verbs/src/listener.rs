@@ -6,7 +6,8 @@ use polyport_core::{Backend, Frame, Opening, RoomName};
 use polyport_net::{BindError, LinkOptions, Place, Process, RawFrontEnd, Server, Tasks, serve_raw};
 
 use crate::{
-    Profile, PublicFolders, codec::LineWriter, dialect::VerbsDialect, session::VerbsSession,
+    MessageId, Profile, PublicFolders, codec::LineWriter, dialect::VerbsDialect,
+    session::VerbsSession,
 };
 
 /// The protocol's name in the configuration and in metrics.
@@ -17,7 +18,7 @@ pub(crate) const PROTOCOL: &str = "tcp-verbs";
 const MAX_WRITE: usize = 1400;
 
 /// Params that are stored although no action declares them.
-const ALWAYS_ALLOWED: [&str; 5] = ["file", "apiVersion", "callback", "action", "messageId"];
+const ALWAYS_ALLOWED: [&str; 4] = ["file", "apiVersion", "callback", "action"];
 
 /// What a listener of this protocol can be told.
 #[derive(Debug, Clone)]
@@ -50,12 +51,16 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(options: VerbsOptions, backend: Arc<dyn Backend>, tasks: Tasks) -> Self {
+        let knows_ids = options.profile.message_id != MessageId::Never;
         let inputs = backend
             .describe()
             .iter()
             .flat_map(|action| &action.inputs)
             .map(|input| input.name.clone());
-        let allowed = inputs.chain(ALWAYS_ALLOWED.map(str::to_owned)).collect();
+        let allowed = inputs
+            .chain(ALWAYS_ALLOWED.map(str::to_owned))
+            .chain(knows_ids.then(|| "messageId".to_owned()))
+            .collect();
         let mut welcome = LineWriter::new(128).string("welcome", &options.welcome);
         if options.profile.welcome_room {
             welcome = welcome.string("room", options.default_room.as_str());

@@ -41,8 +41,6 @@ pub struct Profile {
     pub server_sender_is_text: bool,
     /// The last word.
     pub goodbye: String,
-    /// Whether the verb `documentation` works.
-    pub documentation: bool,
 }
 
 /// See [`Profile::message_count`].
@@ -147,7 +145,6 @@ impl Profile {
             short_length_error: false,
             server_sender_is_text: false,
             goodbye: "Bye!".to_owned(),
-            documentation: true,
         }
     }
 
@@ -211,7 +208,6 @@ impl Profile {
             short_length_error: true,
             server_sender_is_text: true,
             goodbye: "Bye".to_owned(),
-            documentation: false,
             ..Self::v20()
         }
     }

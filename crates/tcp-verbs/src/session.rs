@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use polyport_core::{
-    Answer, Call, CallArgs, CallError, CloseReason, Frame, Json, LimitKind, Opening, Reply,
-    Session, SessionRef,
+    ActionInfo, Answer, Call, CallArgs, CallError, CloseReason, Frame, JoinError, Json, LimitKind,
+    Opening, Params, Reply, Session, SessionRef,
 };
 use polyport_net::{
     Handler,
@@ -60,10 +60,12 @@ impl Envelope {
 
 impl VerbsSession {
     pub(crate) fn open(opening: Opening, shared: Arc<Shared>) -> Self {
-        let session = Session::open(opening);
-        session.send(shared.welcome.clone());
-        let auto_joined =
-            shared.options.auto_join && session.put_into(&shared.options.default_room).is_ok();
+        let session = Session::open_greeting(opening, Some(shared.welcome.clone()));
+        let auto_joined = shared.options.auto_join
+            && matches!(
+                session.put_into(&shared.options.default_room),
+                Ok(()) | Err(JoinError::AlreadyIn)
+            );
         Self {
             session,
             lines: LineReader::new(shared.options.delimiter),
@@ -112,12 +114,14 @@ impl VerbsSession {
 
     fn on_json(&mut self, request: JsonRequest) {
         let mut envelope = self.begin();
-        let names_action = request.params.is_some() || request.action.is_some();
+        let replaces_params = request.params.is_some();
         if let Some(params) = request.params {
+            if params.is_err() {
+                self.session.limit_hit(LimitKind::Params);
+            }
             let kept = params.and_then(|params| self.session.replace_params(params));
             if kept.is_err() {
                 self.total_actions += 1;
-                self.session.limit_hit(LimitKind::Params);
                 let error = CallError::Rejected(TOO_MANY_PARAMS.to_owned());
                 self.reply_to_action(&Err(error), &envelope);
                 return;
@@ -128,16 +132,19 @@ impl VerbsSession {
                 self.last_id.clone_from(&envelope.id);
             }
         }
-        if let Some(action) = request.action {
-            self.keep_param("action", action);
-        }
-        let action = self
-            .session
-            .with_params(|params| params.get("action").cloned())
+        let action = match request.action {
+            Some(action) => {
+                self.keep_param("action", action.clone());
+                Some(action)
+            }
             // `{}` would run the last action again, which nobody means.
-            .filter(|_| names_action);
+            None if !replaces_params => None,
+            None => self
+                .session
+                .with_params(|params| params.get("action").cloned()),
+        };
         let name = match action {
-            Some(action) if action.is_string() => action.decode::<String>().unwrap_or_default(),
+            Some(action) if action.is_string() => codec::text_of(action.as_str()),
             Some(other) => other.as_str().to_owned(),
             None => String::new(),
         };
@@ -145,7 +152,7 @@ impl VerbsSession {
     }
 
     /// Counts a line and fixes how its reply ends.
-    fn begin(&mut self) -> Envelope {
+    pub(crate) fn begin(&mut self) -> Envelope {
         self.count += 1;
         let envelope = Envelope {
             count: self.number(),
@@ -182,6 +189,7 @@ impl VerbsSession {
 
     fn run_action(&mut self, name: &str, envelope: Envelope) {
         self.total_actions += 1;
+        self.add_version(name);
         let ticket = match self.session.begin_call() {
             Ok(ticket) => ticket,
             Err(error) => {
@@ -192,24 +200,18 @@ impl VerbsSession {
         self.scrub(name);
         // Only this connection's task changes the params, so they can be lent out instead of copied.
         let params = self.session.with_params(std::mem::take);
-        let answer = self.shared.backend.call(
-            &self.session,
-            Call {
-                action: name,
-                version: params.get("apiVersion"),
-                args: CallArgs::Named(&params),
-            },
-        );
+        let answer = self.shared.backend.call(&self.session, call(name, &params));
         self.session.with_params(|empty| *empty = params);
         match answer {
             Answer::Now(answer) => {
+                let unsent = ticket.finish(answer.as_ref().err());
                 self.reply_to_action(&answer, &envelope);
-                ticket.finish(&answer);
+                drop(unsent);
             }
             Answer::Later(answer) => {
-                let session = SessionRef::clone(&self.session);
                 let shared = Arc::clone(&self.shared);
-                let deadline = session.listener().limits().call;
+                let deadline = self.session.listener().limits().call;
+                // It holds no handle of the session: a client that leaves is let go, its answer is dropped.
                 self.shared.tasks.spawn(async move {
                     let answer = if deadline.is_zero() {
                         answer.await
@@ -218,11 +220,11 @@ impl VerbsSession {
                             .await
                             .unwrap_or(Err(CallError::Deadline))
                     };
-                    if let Some(frame) = answer_line(&shared.options.profile, &answer, &envelope) {
+                    let unsent = ticket.finish(answer.as_ref().err());
+                    let line = answer_line(&shared.options.profile, &answer, &envelope);
+                    if let (Some(frame), Some(session)) = (line, unsent.session()) {
                         session.send(frame);
                     }
-                    // Behind the reply, so that a draining connection does not end before it.
-                    ticket.finish(&answer);
                 });
             }
         }
@@ -241,37 +243,58 @@ impl VerbsSession {
         }
     }
 
-    /// Up to v17 running an action edits the sticky params.
-    fn scrub(&self, name: &str) {
-        let scrub = self.profile().sticky_scrub;
-        if scrub == Scrub::None {
+    /// Up to v17 asking for an action adds its version to the sticky params, also when it is then refused.
+    fn add_version(&self, name: &str) {
+        if self.profile().sticky_scrub == Scrub::None {
             return;
         }
-        let actions = self.shared.backend.describe();
-        let newest = actions
-            .iter()
-            .filter(|action| action.name == name)
-            .max_by_key(|action| action.version);
-        let Some(action) = newest else {
+        let Some(action) = self.newest(name) else {
             return;
         };
         self.session.with_params(|params| {
             if params.get("apiVersion").is_none() {
                 params.set("apiVersion", Json::encode(&action.version));
             }
+        });
+    }
+
+    /// Up to v17 running an action edits the sticky params: what no action knows goes; from v11 on also what this action
+    /// does not, and what it made of its inputs is kept.
+    fn scrub(&self, name: &str) {
+        let scrub = self.profile().sticky_scrub;
+        if scrub == Scrub::None {
+            return;
+        }
+        let Some(action) = self.newest(name) else {
+            return;
+        };
+        let is_input = |key: &str| action.inputs.iter().any(|input| input.name == key);
+        self.session.with_params(|params| {
+            let unwanted: Vec<String> = params
+                .iter()
+                .map(|(key, _)| key)
+                .filter(|key| match scrub {
+                    Scrub::Undeclared => !is_safe(key) && !is_input(key),
+                    _ => !self.shared.allowed.contains(*key),
+                })
+                .map(str::to_owned)
+                .collect();
+            for key in unwanted {
+                params.remove(&key);
+            }
             if scrub == Scrub::Undeclared {
-                let undeclared: Vec<String> = params
-                    .iter()
-                    .map(|(key, _)| key)
-                    .filter(|key| !matches!(*key, "file" | "apiVersion" | "callback" | "action"))
-                    .filter(|key| action.inputs.iter().all(|input| input.name != *key))
-                    .map(str::to_owned)
-                    .collect();
-                for key in undeclared {
-                    params.remove(&key);
+                for (key, value) in self.shared.backend.inputs(&call(name, params)) {
+                    params.set(&key, value);
                 }
             }
         });
+    }
+
+    fn newest(&self, name: &str) -> Option<&ActionInfo> {
+        let actions = self.shared.backend.describe().iter();
+        actions
+            .filter(|action| action.name == name)
+            .max_by_key(|action| action.version)
     }
 
     fn send_file(&self, name: Option<&str>, envelope: &Envelope) {
@@ -362,6 +385,9 @@ impl Handler for VerbsSession {
                         if self.session.outbox().closing().is_some() {
                             return input.len();
                         }
+                        if self.session.is_turn_over() {
+                            break;
+                        }
                     }
                 }
             }
@@ -378,6 +404,19 @@ impl Handler for VerbsSession {
         self.session
             .send_last(line.raw("context", "\"api\"").finish());
     }
+}
+
+fn call<'a>(name: &'a str, params: &'a Params) -> Call<'a> {
+    Call {
+        action: name,
+        version: params.get("apiVersion"),
+        args: CallArgs::Named(params),
+    }
+}
+
+/// Params that every action may have.
+fn is_safe(key: &str) -> bool {
+    matches!(key, "file" | "apiVersion" | "callback" | "action")
 }
 
 /// The reply to an action; `None` when the action chose not to answer.
@@ -401,3 +440,6 @@ fn answer_line(
     };
     Some(envelope.seal(line.raw("context", "\"response\"")))
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -41,7 +41,7 @@ impl VerbsSession {
                 self.say(rest.unwrap_or_default(), envelope);
                 return;
             }
-            Verb::Documentation => self.documentation(),
+            Verb::Documentation => Outcome::Value(self.shared.backend.documentation()),
             Verb::ParamAdd => self.param_add(rest.unwrap_or_default()),
             Verb::ParamView => self.param_view(argument.unwrap_or(MISSING)),
             Verb::ParamDelete => {
@@ -152,12 +152,20 @@ impl VerbsSession {
         if exists(codec::first_word(rest)) || !exists(&joined) {
             return false;
         }
-        let outcome = RoomName::new(&joined).map(|room| self.session.join(&room));
-        if !matches!(outcome, Ok(Ok(()) | Err(JoinError::AlreadyIn))) {
+        let Ok(room) = RoomName::new(&joined) else {
             return false;
+        };
+        match self.session.join(&room) {
+            Ok(()) | Err(JoinError::AlreadyIn) => {
+                self.auto_joined &= room != self.shared.options.default_room;
+                self.session
+                    .send(LineWriter::new(20).raw("status", "\"OK\"").finish());
+            }
+            Err(error) => {
+                let envelope = self.begin();
+                self.reply(Outcome::FailedWithFalse(error.to_string()), &envelope);
+            }
         }
-        self.session
-            .send(LineWriter::new(20).raw("status", "\"OK\"").finish());
         true
     }
 
@@ -194,18 +202,23 @@ impl VerbsSession {
 
     fn say(&self, rest: &str, envelope: &Envelope) {
         let (name, text) = rest.split_once(' ').unwrap_or((rest, ""));
-        let room = RoomName::new(name).ok().filter(|_| !text.is_empty());
-        let Some(room) = room else {
+        if name.is_empty() || text.is_empty() {
             let text = "both room and message are required".to_owned();
             return self.reply(Outcome::Failed(text), envelope);
-        };
-        if let Err(error) = self.session.may_publish(&room) {
-            let text = match error {
-                PublishError::NotMember => self.about_room("connection not in this room", name),
-                PublishError::Forbidden => error.to_string(),
-            };
-            return self.reply(Outcome::Failed(text), envelope);
         }
+        let allowed = RoomName::new(name)
+            .map_err(|_| PublishError::NotMember)
+            .and_then(|room| self.session.may_publish(&room).map(|()| room));
+        let room = match allowed {
+            Ok(room) => room,
+            Err(error) => {
+                let text = match error {
+                    PublishError::NotMember => self.about_room("connection not in this room", name),
+                    PublishError::Forbidden => error.to_string(),
+                };
+                return self.reply(Outcome::Failed(text), envelope);
+            }
+        };
         // The OK first, then what was said: also to the one who said it.
         let ok = if self.profile().null_data_in_say {
             Outcome::Done
@@ -232,15 +245,6 @@ impl VerbsSession {
     }
 
     // --- what there is to see ---------------------------------------------------------------------------------------
-
-    fn documentation(&self) -> Outcome {
-        if !self.profile().documentation {
-            // What v21 and later answer.
-            let text = "Cannot read properties of undefined (reading 'documentation')";
-            return Outcome::Failed(text.to_owned());
-        }
-        Outcome::Value(self.shared.backend.documentation())
-    }
 
     fn details(&self) -> Json {
         let profile = self.profile();
@@ -329,3 +333,6 @@ impl serde::Serialize for Presence<'_> {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests;

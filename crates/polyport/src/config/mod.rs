@@ -23,6 +23,7 @@ use std::{
 
 use layers::{Layer, Layers};
 use locate::{Document, KeyPath, Part};
+use polyport_net::TlsAcceptance;
 use resolve::{NamedPath, PathKind, Resolved, collisions};
 
 pub use report::{Place, Problem, Problems};
@@ -310,7 +311,7 @@ impl Loaded {
     /// # Errors
     /// [`Problems`] with each file that cannot be read and each folder that cannot be listed.
     pub fn check_paths(&self) -> Result<(), Problems> {
-        let problems: Vec<_> = self
+        let mut problems: Vec<_> = self
             .paths
             .iter()
             .filter(|named| named.kind == PathKind::File || self.layers.is_explicit(&named.setting))
@@ -327,10 +328,27 @@ impl Loaded {
             })
             .collect();
         if problems.is_empty() {
+            problems.extend(self.certificate_problems());
+        }
+        if problems.is_empty() {
             Ok(())
         } else {
             Err(Problems(problems))
         }
+    }
+
+    /// Certificates that are none, or whose key is another's.
+    fn certificate_problems(&self) -> impl Iterator<Item = Problem> {
+        let with_tls = self.config.listeners.iter().filter(|l| !l.tls.is_empty());
+        with_tls.filter_map(|listener| {
+            let error = TlsAcceptance::load(listener.tls.clone()).err()?;
+            let setting = ["listeners", &listener.name, "tls"].map(str::to_owned);
+            Some(Problem {
+                place: self.layers.nearest_place(&setting, Part::Value),
+                key: setting.join("."),
+                message: error.to_string(),
+            })
+        })
     }
 
     /// The configuration in effect as TOML, each value with where it comes from as a comment.

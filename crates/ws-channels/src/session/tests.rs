@@ -190,7 +190,7 @@ fn other_protocols_get_channel_events_of_rooms_and_nobody_gets_them_twice() {
         !world
             .pocket
             .realm()
-            .exists(&RoomName::new("elsewhere").unwrap())
+            .exists(RoomName::new("elsewhere").unwrap())
     );
 }
 

@@ -130,11 +130,19 @@ fn files_that_the_configuration_names_are_looked_at() {
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[0].starts_with("etc/gateway.toml:4:16: listeners.tcp.tls.cert: /"));
     assert!(lines[1].starts_with("etc/gateway.toml:4:31: listeners.tcp.tls.key: /"));
-    fs::write(etc.join("c.pem"), "").unwrap();
-    fs::write(etc.join("k.pem"), "").unwrap();
-    assert_eq!(
-        check("tls = [{ cert = \"c.pem\", key = \"k.pem\" }]\n").status,
-        Some(0)
+    let with_tls = "tls = [{ cert = \"c.pem\", key = \"k.pem\" }]\n";
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(etc.join("c.pem"), certified.cert.pem()).unwrap();
+    fs::write(etc.join("k.pem"), certified.signing_key.serialize_pem()).unwrap();
+    assert_eq!(check(with_tls).status, Some(0));
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(etc.join("k.pem"), other.signing_key.serialize_pem()).unwrap();
+    let unfit = check(with_tls);
+    assert_eq!(unfit.status, Some(78));
+    assert!(
+        unfit.stderr.contains("listeners.tcp.tls: ") && unfit.stderr.contains("does not belong"),
+        "{}",
+        unfit.stderr
     );
 }
 

@@ -1,0 +1,130 @@
+//! Rule 3 for connections: how many at once, in all, per listener and per address.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use polyport_core::{Hub, Limits, Permissions, RefuseReason};
+
+use crate::rig::{ListenerPlan, check_metric, hub_and_listener};
+
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+
+#[test]
+fn the_hub_bounds_all_listeners_together() {
+    let hub = Hub::new(3, None);
+    let listeners = ["a", "b"].map(|name| ListenerPlan::new(name).on(&hub));
+    let mut places: Vec<_> = (0..3).map(|i| listeners[i % 2].admit().unwrap()).collect();
+    assert_eq!(listeners[1].admit().unwrap_err(), RefuseReason::Sessions);
+    check_metric(
+        &hub,
+        "polyport_connections_refused_total",
+        &[("listener", "b"), ("reason", "sessions")],
+        1.0,
+    );
+    places.pop();
+    places.push(listeners[1].admit().unwrap());
+    hub.set_max_sessions(4);
+    places.push(listeners[0].admit().unwrap());
+    assert_eq!(listeners[0].admit().unwrap_err(), RefuseReason::Sessions);
+    hub.set_max_sessions(0);
+    places.extend((0..100).map(|_| listeners[0].admit().unwrap()));
+}
+
+#[test]
+fn a_listener_bounds_its_own_and_a_refusal_takes_no_place_anywhere() {
+    let hub = Hub::new(3, None);
+    let mut plan = ListenerPlan::new("small");
+    plan.limits.sessions = 1;
+    let small = plan.on(&hub);
+    let large = ListenerPlan::new("large").on(&hub);
+    let first = small.admit().unwrap();
+    for _ in 0..10 {
+        assert_eq!(small.admit().unwrap_err(), RefuseReason::ListenerSessions);
+    }
+    let _others = [large.admit().unwrap(), large.admit().unwrap()];
+    assert_eq!(large.admit().unwrap_err(), RefuseReason::Sessions);
+    drop(first);
+    let _again = small.admit().unwrap();
+    check_metric(
+        &hub,
+        "polyport_connections_refused_total",
+        &[("reason", "listener_sessions")],
+        10.0,
+    );
+}
+
+#[test]
+fn an_address_bounds_its_own_whatever_its_form() {
+    let hub = Hub::new(0, None);
+    let mut plan = ListenerPlan::new("one");
+    plan.limits.sessions_per_address = 2;
+    let listener = plan.on(&hub);
+    let mapped = IpAddr::V6(Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped());
+    let mut first = listener.admit().unwrap();
+    first.count_address(ADDRESS).unwrap();
+    let mut second = listener.admit().unwrap();
+    second.count_address(mapped).unwrap();
+    let mut third = listener.admit().unwrap();
+    assert_eq!(
+        third.count_address(ADDRESS),
+        Err(RefuseReason::AddressSessions)
+    );
+    third
+        .count_address(IpAddr::V4(Ipv4Addr::LOCALHOST))
+        .unwrap();
+    drop(first);
+    let mut fourth = listener.admit().unwrap();
+    fourth.count_address(mapped).unwrap();
+    check_metric(
+        &hub,
+        "polyport_connections_refused_total",
+        &[("reason", "address_sessions")],
+        1.0,
+    );
+}
+
+#[test]
+fn zero_is_no_bound_and_a_changed_bound_holds_at_once() {
+    let (_hub, listener) = hub_and_listener();
+    let mut places: Vec<_> = (0..50)
+        .map(|_| {
+            let mut admission = listener.admit().unwrap();
+            admission.count_address(ADDRESS).unwrap();
+            admission
+        })
+        .collect();
+    let limits = Limits {
+        sessions: 51,
+        sessions_per_address: 50,
+        ..Limits::default()
+    };
+    listener.reconfigure(limits, Permissions::default());
+    let mut one_more = listener.admit().unwrap();
+    assert_eq!(
+        one_more.count_address(ADDRESS),
+        Err(RefuseReason::AddressSessions)
+    );
+    assert_eq!(
+        listener.admit().unwrap_err(),
+        RefuseReason::ListenerSessions
+    );
+    places.pop();
+    one_more.count_address(ADDRESS).unwrap();
+}
+
+#[test]
+fn threads_that_race_for_places_never_get_too_many() {
+    let hub = Hub::new(0, None);
+    let mut plan = ListenerPlan::new("one");
+    plan.limits.sessions = 10;
+    let listener = plan.on(&hub);
+    let admitted: Vec<_> = std::thread::scope(|scope| {
+        let racers: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| (0..100).filter_map(|_| listener.admit().ok()).collect()))
+            .collect();
+        racers
+            .into_iter()
+            .map(|racer| -> Vec<_> { racer.join().unwrap() })
+            .collect()
+    });
+    assert_eq!(admitted.iter().map(Vec::len).sum::<usize>(), 10);
+}

@@ -1,0 +1,18 @@
+//! The rules of the hub, each proven through the public API with peers that live in memory.
+
+#![cfg(test)]
+
+mod admission;
+mod architecture;
+mod bounds;
+mod calls;
+mod encode_once;
+mod housekeeping;
+mod json;
+mod members;
+mod model;
+mod order;
+mod permissions;
+mod rig;
+mod slow_members;
+mod turns;

@@ -1,0 +1,18 @@
+//! Listeners and connections on real sockets, on loopback and free ports.
+
+#![cfg(test)]
+
+mod closing;
+mod draining;
+mod fan_out;
+mod gateway;
+mod limits;
+mod lines;
+mod peer;
+mod proxy;
+mod slow_readers;
+mod timeouts;
+mod tls;
+mod unix;
+mod websocket;
+mod websocket_opening;

@@ -1,0 +1,315 @@
+//! What is compared with what, and the budgets that the comparison is held against.
+
+use std::time::Duration;
+
+use super::table::Unit;
+
+use crate::scenario::calls::CallsOptions;
+use crate::scenario::fanout::FanoutOptions;
+use crate::scenario::idle::IdleOptions;
+use crate::scenario::say::SayOptions;
+
+/// One comparison.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    /// The first is the one that the budgets are for and the others are compared with.
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) budgets: Vec<Budget>,
+}
+
+/// One server's part in a case.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) label: &'static str,
+    pub(crate) server: Server,
+    pub(crate) load: Load,
+}
+
+/// What can be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Server {
+    Gateway(Listener),
+    Bun,
+    Ws,
+    Actionhero,
+    Kernel,
+}
+
+/// The gateway's listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listener {
+    /// Verbs over TCP.
+    Tcp,
+    /// Pocketsocket, as a hub.
+    Hub,
+    /// Pocketsocket without presence and receipts, so that ten thousand arrivals are not told to ten thousand members.
+    Plain,
+    /// Verbs over TLS.
+    Tls,
+}
+
+/// What is done to the server.
+#[derive(Clone, Debug)]
+pub(crate) enum Load {
+    Fanout(FanoutOptions),
+    Calls(CallsOptions),
+    Idle(IdleOptions),
+    Say(SayOptions),
+    Start,
+}
+
+/// An upper bound for a figure of the first entry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    pub(crate) figure: &'static str,
+    pub(crate) at_most: f64,
+    pub(crate) measure: Measure,
+}
+
+/// What a budget is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Measure {
+    In(Unit),
+    /// A share of the same figure of another entry.
+    ShareOf(&'static str),
+}
+
+impl Budget {
+    /// The budget in words.
+    pub(crate) fn describe(&self) -> String {
+        match self.measure {
+            Measure::In(unit) => format!("{} at most {}", self.figure, unit.show(self.at_most)),
+            Measure::ShareOf(other) => {
+                format!("{} at most {:.3} of {other}", self.figure, self.at_most)
+            }
+        }
+    }
+}
+
+/// Names of figures; the first of a run is what ratios are made of.
+pub(crate) mod figure {
+    pub(crate) const CPU: &str = "CPU";
+    pub(crate) const P50: &str = "median";
+    pub(crate) const P99: &str = "99 %";
+    pub(crate) const PER_SECOND: &str = "a second";
+    pub(crate) const IDLE: &str = "idle";
+    pub(crate) const AFTER_BURST: &str = "after a burst";
+    pub(crate) const AT_MOST: &str = "at most";
+    pub(crate) const LAST: &str = "last member";
+    pub(crate) const FIRST: &str = "first member";
+    pub(crate) const READY: &str = "ready";
+    pub(crate) const MEMORY: &str = "memory";
+    pub(crate) const BINARY: &str = "binary";
+    pub(crate) const MISSING: &str = "missing";
+    pub(crate) const CLIENT: &str = "generator";
+    pub(crate) const FOREIGN: &str = "others";
+}
+
+const GATEWAY: &str = "gateway";
+const BUN: &str = "bun";
+const WS: &str = "ws";
+const ACTIONHERO: &str = "actionhero";
+const KERNEL: &str = "kernel";
+
+/// All comparisons, in the order in which they are run.
+pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
+    let fanout = |members, rate, burst| {
+        Load::Fanout(FanoutOptions {
+            members,
+            rate,
+            burst,
+            bytes: 100,
+            warmup,
+            duration,
+        })
+    };
+    let calls = |connections, in_flight| {
+        Load::Calls(CallsOptions {
+            connections,
+            in_flight,
+            rate: None,
+            action: "randomNumber".to_owned(),
+            bytes: 100,
+            warmup,
+            duration,
+        })
+    };
+    let idle = Load::Idle(IdleOptions {
+        connections: 10_000,
+        first: 200,
+        burst: 16,
+        bytes: 1_024,
+        settle: Duration::from_secs(15),
+    });
+    let say = Load::Say(SayOptions {
+        members: 500,
+        count: 50,
+        pause: Duration::from_millis(50),
+        bytes: 100,
+    });
+    let hub = Server::Gateway(Listener::Hub);
+    let plain = Server::Gateway(Listener::Plain);
+    let tcp = Server::Gateway(Listener::Tcp);
+    let at_most = |figure, unit, at_most| Budget {
+        figure,
+        at_most,
+        measure: Measure::In(unit),
+    };
+    let share = |at_most, figure, of| Budget {
+        figure,
+        at_most,
+        measure: Measure::ShareOf(of),
+    };
+    let websockets = |load: &Load| {
+        vec![
+            entry(GATEWAY, hub, load),
+            entry(BUN, Server::Bun, load),
+            entry(WS, Server::Ws, load),
+            entry(KERNEL, Server::Kernel, load),
+        ]
+    };
+    let verbs = |load: &Load| {
+        vec![
+            entry(GATEWAY, tcp, load),
+            entry(ACTIONHERO, Server::Actionhero, load),
+        ]
+    };
+    vec![
+        Case {
+            name: "fanout-ws",
+            about: "1,000 WebSocket members, 100 messages a second one at a time: server CPU per delivery",
+            entries: websockets(&fanout(1_000, 100.0, 1)),
+            budgets: vec![
+                at_most(figure::CPU, Unit::Micros, 4.5),
+                share(0.85, figure::CPU, BUN),
+            ],
+        },
+        Case {
+            name: "fanout-ws-bursts",
+            about: "the same in bursts of ten",
+            entries: websockets(&fanout(1_000, 100.0, 10)),
+            budgets: vec![at_most(figure::CPU, Unit::Micros, 0.55)],
+        },
+        Case {
+            name: "fanout-ws-10000",
+            about: "10,000 WebSocket members, 10 messages a second, against 1,000 and 100: server CPU per delivery",
+            entries: vec![
+                entry(GATEWAY, plain, &fanout(10_000, 10.0, 1)),
+                entry("gateway, 1,000", plain, &fanout(1_000, 100.0, 1)),
+            ],
+            budgets: vec![share(1.3, figure::CPU, "gateway, 1,000")],
+        },
+        Case {
+            name: "fanout-tcp",
+            about: "1,000 members over TCP, 100 says a second one at a time: server CPU per delivery",
+            entries: verbs(&fanout(1_000, 100.0, 1)),
+            budgets: vec![],
+        },
+        Case {
+            name: "fanout-tcp-bursts",
+            about: "the same in bursts of ten",
+            entries: verbs(&fanout(1_000, 100.0, 10)),
+            budgets: vec![],
+        },
+        Case {
+            name: "calls-pipelined",
+            about: "randomNumber over TCP, one connection with 100 requests in flight: server CPU per reply",
+            entries: verbs(&calls(1, 100)),
+            budgets: vec![share(1.0 / 12.0, figure::CPU, ACTIONHERO)],
+        },
+        Case {
+            name: "calls-50",
+            about: "randomNumber over TCP, 50 connections with one request in flight each: server CPU per reply",
+            entries: verbs(&calls(50, 1)),
+            budgets: vec![share(0.4, figure::CPU, ACTIONHERO)],
+        },
+        Case {
+            name: "calls-100",
+            about: "randomNumber over TCP, 100 connections one at a time, beside Bun's raw WebSocket echo",
+            entries: vec![
+                entry(GATEWAY, tcp, &calls(100, 1)),
+                entry(BUN, Server::Bun, &calls(100, 1)),
+            ],
+            budgets: vec![at_most(figure::CPU, Unit::Micros, 6.5)],
+        },
+        Case {
+            name: "idle-ws",
+            about: "10,000 idle WebSockets: server memory per connection",
+            entries: vec![
+                entry(GATEWAY, plain, &idle),
+                entry(BUN, Server::Bun, &idle),
+                entry(WS, Server::Ws, &idle),
+            ],
+            budgets: vec![
+                at_most(figure::IDLE, Unit::Bytes, 2_000.0),
+                at_most(figure::AFTER_BURST, Unit::Bytes, 2_000.0),
+            ],
+        },
+        Case {
+            name: "idle-tcp",
+            about: "10,000 idle TCP sessions: server memory per connection",
+            entries: verbs(&idle),
+            budgets: vec![
+                at_most(figure::IDLE, Unit::Bytes, 1_500.0),
+                at_most(figure::AFTER_BURST, Unit::Bytes, 1_500.0),
+            ],
+        },
+        Case {
+            name: "idle-tls",
+            about: "10,000 idle TLS sessions: server memory per connection",
+            entries: vec![entry(GATEWAY, Server::Gateway(Listener::Tls), &idle)],
+            budgets: vec![
+                at_most(figure::IDLE, Unit::Bytes, 10_000.0),
+                at_most(figure::AFTER_BURST, Unit::Bytes, 10_000.0),
+            ],
+        },
+        Case {
+            name: "say-500",
+            about: "say to 500 members over TCP: time until the last one has it",
+            entries: verbs(&say),
+            budgets: vec![share(0.25, figure::LAST, ACTIONHERO)],
+        },
+        Case {
+            name: "start",
+            about: "from the start of the process until all listeners accept; memory with no session; size of the binary",
+            entries: vec![entry(GATEWAY, tcp, &Load::Start)],
+            budgets: vec![
+                at_most(figure::READY, Unit::Micros, 50_000.0),
+                at_most(figure::MEMORY, Unit::Bytes, 10e6),
+                at_most(figure::BINARY, Unit::Bytes, 20e6),
+            ],
+        },
+    ]
+}
+
+fn entry(label: &'static str, server: Server, load: &Load) -> Entry {
+    Entry {
+        label,
+        server,
+        load: load.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_budget_is_against_an_entry_of_its_case() {
+        for case in all(Duration::ZERO, Duration::ZERO) {
+            assert_eq!(case.entries[0].label, GATEWAY, "{}", case.name);
+            for budget in &case.budgets {
+                let Measure::ShareOf(of) = budget.measure else {
+                    continue;
+                };
+                assert!(
+                    case.entries[1..].iter().any(|entry| entry.label == of),
+                    "{}: {of}",
+                    case.name
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The gateway's configuration for a comparison: listeners as shipped, limits out of the way.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::launch::free_address;
+
+const CERTIFICATE: &str = "cert.pem";
+const KEY: &str = "key.pem";
+
+/// The files of one run.
+#[derive(Debug)]
+pub(crate) struct Files {
+    pub(crate) configuration: PathBuf,
+    pub(crate) certificate: PathBuf,
+}
+
+/// Free addresses for all listeners of one run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Addresses {
+    pub(crate) admin: SocketAddr,
+    pub(crate) tcp: SocketAddr,
+    pub(crate) hub: SocketAddr,
+    pub(crate) plain: SocketAddr,
+    pub(crate) tls: SocketAddr,
+}
+
+impl Addresses {
+    pub(crate) fn free() -> anyhow::Result<Self> {
+        Ok(Self {
+            admin: free_address()?,
+            tcp: free_address()?,
+            hub: free_address()?,
+            plain: free_address()?,
+            tls: free_address()?,
+        })
+    }
+
+    pub(crate) fn all(self) -> [SocketAddr; 5] {
+        [self.admin, self.tcp, self.hub, self.plain, self.tls]
+    }
+
+    /// Writes `gateway.toml` and a certificate of its own into `folder`.
+    pub(crate) fn write(self, folder: &Path) -> anyhow::Result<Files> {
+        let files = Files {
+            configuration: folder.join("gateway.toml"),
+            certificate: folder.join(CERTIFICATE),
+        };
+        let names = vec![self.tls.ip().to_string()];
+        let made =
+            rcgen::generate_simple_self_signed(names).context("cannot make a certificate")?;
+        let write = |file: &Path, text: String| {
+            fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+        };
+        write(&files.configuration, self.configuration())?;
+        write(&files.certificate, made.cert.pem())?;
+        write(&folder.join(KEY), made.signing_key.serialize_pem())?;
+        Ok(files)
+    }
+
+    /// The text of `gateway.toml`.
+    fn configuration(self) -> String {
+        let limits = "sessions = 50000, sessions_per_address = 0, calls_in_flight = 100000";
+        let Self {
+            admin,
+            tcp,
+            hub,
+            plain,
+            tls,
+        } = self;
+        format!(
+            r#"[limits]
+sessions = 100000
+
+[log]
+level = "warn"
+
+[admin]
+bind = "{admin}"
+
+[listeners.tcp]
+protocol = "tcp-verbs"
+bind = "{tcp}"
+join = ["lobby"]
+limits = {{ {limits} }}
+
+[listeners.hub]
+protocol = "ws-channels"
+bind = "{hub}"
+limits = {{ {limits} }}
+
+[listeners.plain]
+protocol = "ws-channels"
+bind = "{plain}"
+limits = {{ {limits} }}
+channels = {{ relay = "plain" }}
+
+[listeners.tls]
+protocol = "tcp-verbs"
+bind = "{tls}"
+tls = {{ cert = "{CERTIFICATE}", key = "{KEY}" }}
+limits = {{ {limits} }}
+"#
+        )
+    }
+}

@@ -1,0 +1,266 @@
+//! How each server is started, and what of a run is a figure to compare.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tempfile::TempDir;
+
+use super::BenchOptions;
+use super::cases::{Entry, Listener, Load, Server, figure};
+use super::gateway::Addresses;
+use super::table::{Figure, Unit};
+use crate::floor;
+use crate::latency::Quantiles;
+use crate::launch::{Launched, free_address};
+use crate::load::Used;
+use crate::machine::Cores;
+use crate::protocol::Protocol;
+use crate::scenario::{calls, fanout, idle, say};
+use crate::stream::Tls;
+use crate::subject::Subject;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server that is up, and how clients reach it.
+struct Running {
+    launched: Launched,
+    subject: Subject,
+    /// The configuration must live as long as the server may read it.
+    _folder: Option<TempDir>,
+}
+
+/// What must be installed or built before `server` can run, if anything.
+pub(crate) fn missing(server: Server, options: &BenchOptions) -> Option<String> {
+    let peer = |path: Option<PathBuf>| match path {
+        Some(path) if path.exists() => None,
+        _ => Some(format!(
+            "run {} first",
+            options.peers.join("install").display()
+        )),
+    };
+    match server {
+        Server::Gateway(_) if options.server.exists() => None,
+        Server::Gateway(_) => Some(format!(
+            "{} does not exist: build it or name it with --server",
+            options.server.display()
+        )),
+        Server::Bun => peer(bun(&options.peers)),
+        Server::Ws => peer(Some(options.peers.join("ws/node_modules/ws"))),
+        Server::Actionhero => peer(Some(
+            options.peers.join("actionhero/node_modules/actionhero"),
+        )),
+        Server::Kernel => None,
+    }
+}
+
+/// Starts the server, runs the load, ends the server.
+pub(crate) fn run(
+    entry: &Entry,
+    options: &BenchOptions,
+    cores: Option<Cores>,
+) -> anyhow::Result<Vec<Figure>> {
+    if entry.server == Server::Kernel {
+        let Load::Fanout(load) = &entry.load else {
+            bail!("the kernel alone can only fan out");
+        };
+        let report = floor::run(load, cores)?;
+        let mut figures = vec![Figure::new(
+            figure::CPU,
+            Unit::Micros,
+            report.us_per_message,
+        )];
+        figures.extend(quantiles(&report.latency));
+        figures.push(Figure::new(
+            figure::FOREIGN,
+            Unit::Share,
+            report.foreign_cores,
+        ));
+        return Ok(figures);
+    }
+    let running = start(entry, options, cores)?;
+    let subject = &running.subject;
+    Ok(match &entry.load {
+        Load::Fanout(load) => {
+            let report = fanout::run(subject, load)?;
+            let mut figures = cpu(&report.used);
+            figures.extend(quantiles(&report.latency));
+            figures.extend(circumstances(&report.used));
+            figures.extend(trouble(report.missing + report.out_of_order));
+            figures
+        }
+        Load::Calls(load) => {
+            let report = calls::run(subject, load)?;
+            let mut figures = cpu(&report.used);
+            figures.push(Figure::new(
+                figure::PER_SECOND,
+                Unit::Count,
+                report.replies_per_second,
+            ));
+            figures.extend(quantiles(&report.latency));
+            figures.extend(circumstances(&report.used));
+            figures.extend(trouble(report.missing + report.errors));
+            figures
+        }
+        Load::Idle(load) => {
+            let report = idle::run(subject, load)?;
+            vec![
+                Figure::new(figure::IDLE, Unit::Bytes, report.per_connection),
+                Figure::new(
+                    figure::AFTER_BURST,
+                    Unit::Bytes,
+                    report.per_connection_after_burst,
+                ),
+                Figure::new(figure::AT_MOST, Unit::Bytes, report.per_connection_at_most),
+            ]
+        }
+        Load::Say(load) => {
+            let report = say::run(subject, load)?;
+            vec![
+                Figure::new(figure::LAST, Unit::Micros, report.last_us_median),
+                Figure::new(figure::FIRST, Unit::Micros, report.first_us_median),
+            ]
+        }
+        Load::Start => {
+            let memory = running.launched.process()?.memory()?;
+            let binary = fs::metadata(&options.server).context("cannot see the binary")?;
+            let ready = running.launched.ready_after.as_secs_f64() * 1e6;
+            vec![
+                Figure::new(figure::READY, Unit::Micros, ready),
+                Figure::new(figure::MEMORY, Unit::Bytes, memory.resident as f64),
+                Figure::new(figure::BINARY, Unit::Bytes, binary.len() as f64),
+            ]
+        }
+    })
+}
+
+fn start(entry: &Entry, options: &BenchOptions, cores: Option<Cores>) -> anyhow::Result<Running> {
+    // Peers have a path for each way to treat a message.
+    let path = match entry.load {
+        Load::Calls(_) => "/echo",
+        _ => "/publish",
+    };
+    match entry.server {
+        Server::Gateway(listener) => gateway(listener, &options.server, cores),
+        Server::Bun => {
+            let bun = bun(&options.peers).context("bun is not installed")?;
+            let folder = options.peers.join("bun");
+            peer(Command::new(bun), &folder, Protocol::Ws, path, cores)
+        }
+        Server::Ws => peer(node(), &options.peers.join("ws"), Protocol::Ws, path, cores),
+        Server::Actionhero => peer(
+            node(),
+            &options.peers.join("actionhero"),
+            Protocol::TcpVerbs,
+            path,
+            cores,
+        ),
+        Server::Kernel => bail!("the kernel is no process"),
+    }
+}
+
+fn gateway(listener: Listener, binary: &Path, cores: Option<Cores>) -> anyhow::Result<Running> {
+    let addresses = Addresses::free()?;
+    let folder = tempfile::tempdir().context("cannot make a folder for gateway.toml")?;
+    let files = addresses.write(folder.path())?;
+    let mut command = Command::new(binary);
+    command.arg("run").arg("--config").arg(&files.configuration);
+    let launched = Launched::start(command, cores, &addresses.all(), PATIENCE)?;
+    let (protocol, address) = match listener {
+        Listener::Tcp => (Protocol::TcpVerbs, addresses.tcp),
+        Listener::Hub => (Protocol::Ws, addresses.hub),
+        Listener::Plain => (Protocol::Ws, addresses.plain),
+        Listener::Tls => (Protocol::TcpVerbs, addresses.tls),
+    };
+    let mut subject = subject(&launched, protocol, address, "/")?;
+    if listener == Listener::Tls {
+        subject.tls = Some(Tls::trusting(&files.certificate)?);
+    }
+    Ok(Running {
+        subject,
+        launched,
+        _folder: Some(folder),
+    })
+}
+
+fn peer(
+    mut command: Command,
+    folder: &Path,
+    protocol: Protocol,
+    path: &str,
+    cores: Option<Cores>,
+) -> anyhow::Result<Running> {
+    let address = free_address()?;
+    command
+        .arg("server.js")
+        .current_dir(folder)
+        .env("PEER_PORT", address.port().to_string());
+    let launched = Launched::start(command, cores, &[address], PATIENCE)?;
+    Ok(Running {
+        subject: subject(&launched, protocol, address, path)?,
+        launched,
+        _folder: None,
+    })
+}
+
+fn subject(
+    launched: &Launched,
+    protocol: Protocol,
+    address: SocketAddr,
+    path: &str,
+) -> anyhow::Result<Subject> {
+    Ok(Subject {
+        protocol,
+        address,
+        member_path: "/".to_owned(),
+        publish_path: path.to_owned(),
+        room: "defaultRoom".to_owned(),
+        join: true,
+        process: Some(launched.process()?),
+        tls: None,
+        patience: PATIENCE,
+    })
+}
+
+fn node() -> Command {
+    Command::new("node")
+}
+
+/// The program inside the package for this platform, so that no package's install script has to be run.
+fn bun(peers: &Path) -> Option<PathBuf> {
+    let platforms = fs::read_dir(peers.join("bun/node_modules/@oven")).ok()?;
+    let mut programs = platforms
+        .flatten()
+        .map(|platform| platform.path().join("bin/bun"));
+    let program = programs.find(|program| program.exists())?;
+    // Peers run in their own folder, from where a relative path would lead elsewhere.
+    program.canonicalize().ok()
+}
+
+fn cpu(used: &Used) -> Vec<Figure> {
+    let each = used.server_us_per_message;
+    each.map(|each| Figure::new(figure::CPU, Unit::Micros, each))
+        .into_iter()
+        .collect()
+}
+
+fn quantiles(latency: &Quantiles) -> [Figure; 2] {
+    [
+        Figure::new(figure::P50, Unit::Micros, latency.p50_us),
+        Figure::new(figure::P99, Unit::Micros, latency.p99_us),
+    ]
+}
+
+fn circumstances(used: &Used) -> [Figure; 2] {
+    [
+        Figure::new(figure::CLIENT, Unit::Share, used.client_core_share),
+        Figure::new(figure::FOREIGN, Unit::Share, used.foreign_cores),
+    ]
+}
+
+fn trouble(count: u64) -> Option<Figure> {
+    (count > 0).then(|| Figure::new(figure::MISSING, Unit::Count, count as f64))
+}

@@ -1,0 +1,150 @@
+//! The wire of each protocol, as far as a load needs it: opening, one text out, texts in.
+//!
+//! Pure functions over bytes. Only frame borders are looked for; what is inside is read by the scenario, and only where
+//! it must be.
+
+mod verbs;
+mod websocket;
+
+use clap::ValueEnum;
+use memchr::memmem;
+use serde::Serialize;
+
+use crate::stamp::{self, Stamp};
+
+/// Payload of the pings that touch a connection.
+const TOUCH: &[u8] = b"load";
+
+/// What is spoken to the server under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Protocol {
+    /// Actionhero's verbs: lines of text, answers as lines of JSON.
+    TcpVerbs,
+    /// WebSocket, one message per text frame: a Pocketsocket hub, or a peer of this benchmark.
+    Ws,
+}
+
+/// One thing the server sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Incoming<'a> {
+    /// The server is ready for the first message.
+    Opened,
+    /// A message, or the payload of a pong, which is the answer to [`Protocol::write_touch`].
+    Text(&'a [u8]),
+    /// Wants a pong with the same bytes.
+    Ping(&'a [u8]),
+    /// The server is about to close.
+    Closing,
+}
+
+/// Bytes that this protocol does not allow, in words.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unexpected(pub(crate) String);
+
+/// What was found at the beginning of the input, and how many bytes it took; `None` means that more is needed.
+pub(crate) type Split<'a> = Result<Option<(Incoming<'a>, usize)>, Unexpected>;
+
+impl Protocol {
+    /// What the client must send first.
+    pub(crate) fn opening(self, host: &str, path: &str) -> Vec<u8> {
+        match self {
+            Self::TcpVerbs => Vec::new(),
+            Self::Ws => websocket::opening(host, path),
+        }
+    }
+
+    /// Reads one thing from the beginning of `input`. `opened` says whether the opening is behind us.
+    pub(crate) fn split(self, opened: bool, input: &[u8]) -> Split<'_> {
+        match (self, opened) {
+            (Self::TcpVerbs, _) => verbs::split(opened, input),
+            (Self::Ws, false) => websocket::split_opening(input),
+            (Self::Ws, true) => websocket::split(input),
+        }
+    }
+
+    /// Appends one message: a line, or a text frame.
+    pub(crate) fn write_text(self, text: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Self::TcpVerbs => verbs::write_line(text, out),
+            Self::Ws => websocket::write_frame(websocket::TEXT, text, out),
+        }
+    }
+
+    /// Appends the answer to a ping.
+    pub(crate) fn write_pong(self, payload: &[u8], out: &mut Vec<u8>) {
+        if self == Self::Ws {
+            websocket::write_frame(websocket::PONG, payload, out);
+        }
+    }
+
+    /// Appends the smallest thing that the server answers to the sender alone: a ping, or a verb.
+    pub(crate) fn write_touch(self, out: &mut Vec<u8>) {
+        match self {
+            Self::TcpVerbs => verbs::write_line(b"paramsView", out),
+            Self::Ws => websocket::write_frame(websocket::PING, TOUCH, out),
+        }
+    }
+
+    /// Whether `text` answers a request of its receiver: a touch, a verb or an action.
+    pub(crate) fn is_answer(self, text: &[u8]) -> bool {
+        match self {
+            Self::TcpVerbs => memmem::find(text, br#""context":"response""#).is_some(),
+            Self::Ws => text == TOUCH,
+        }
+    }
+
+    /// Appends a message for all members of `room`, `size` bytes long where the stamp leaves that choice. On a WebSocket
+    /// that is the whole text of the frame, in a verb it is the text that is said.
+    pub(crate) fn write_publish(self, room: &str, stamp: Stamp, size: usize, out: &mut Vec<u8>) {
+        let mut text = Vec::with_capacity(size + 64);
+        match self {
+            Self::TcpVerbs => {
+                text.extend_from_slice(b"say ");
+                text.extend_from_slice(room.as_bytes());
+                text.push(b' ');
+                stamp.write(&mut text);
+                pad(size.saturating_sub(stamp::LENGTH), &mut text);
+            }
+            Self::Ws => {
+                text.extend_from_slice(
+                    format!(
+                        r#"{{"id":"0.{:08}","message":"load.tick","data":""#,
+                        stamp.sequence
+                    )
+                    .as_bytes(),
+                );
+                stamp.write(&mut text);
+                pad(size.saturating_sub(text.len() + 2), &mut text);
+                text.extend_from_slice(br#""}"#);
+            }
+        }
+        self.write_text(&text, out);
+    }
+}
+
+fn pad(bytes: usize, out: &mut Vec<u8>) {
+    out.resize(out.len() + bytes, b'x');
+}
+
+pub(crate) use verbs::message_count;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_published_text_has_the_size_asked_for() {
+        let stamp = Stamp {
+            sequence: 3,
+            intended: 9,
+        };
+        let mut line = Vec::new();
+        Protocol::TcpVerbs.write_publish("lobby", stamp, 100, &mut line);
+        assert_eq!(line.len(), "say lobby ".len() + 100 + "\r\n".len());
+
+        let mut frame = Vec::new();
+        Protocol::Ws.write_publish("lobby", stamp, 100, &mut frame);
+        assert_eq!(frame.len(), 2 + 4 + 100, "header, mask, payload");
+    }
+}

@@ -1,0 +1,113 @@
+'use strict'
+// Plays the pages' side of a recorded Pocketsocket conversation to a hub and compares, frame by frame and connection
+// by connection, what comes back. Ports and times are masked; nothing else may differ, save for the named deviations.
+
+const fs = require('node:fs')
+const path = require('node:path')
+const { FrameClient, closing } = require('./frame-client')
+const { maskPocket } = require('./mask')
+
+const FOLDER = path.resolve(__dirname, '..', '..', 'traces', 'pocketsocket')
+
+const payloadOf = (entry) => Buffer.from(entry.data, entry.enc === 'base64' ? 'base64' : 'utf8')
+
+/** Frames and what is not a frame, as one list in the order of the recording. */
+function load(name) {
+  const read = (ending) => fs.readFileSync(path.join(FOLDER, name + ending), 'utf8')
+  const frames = read('.jsonl').split('\n').filter(Boolean).map((line) => JSON.parse(line))
+  const others = JSON.parse(read('.http.json'))
+  // Within one millisecond an end comes before what it causes, but behind the last frame of its own connection.
+  const isEnd = (entry) => entry.kind === 'eof' || entry.kind === 'reset'
+  const spoke = (end) => frames.some((frame) => frame.dir === 'c2s' && frame.conn === end.conn && frame.t_ms === end.t_ms)
+  const rank = (entry) => (isEnd(entry) && spoke(entry) ? 1 : 0)
+  return [...others, ...frames].sort((a, b) => a.t_ms - b.t_ms || rank(a) - rank(b))
+}
+
+/** One frame as a line that can be compared and read. */
+function shown(frame) {
+  if (frame.kind === 'close') return `close ${frame.code ?? 'empty'}`
+  if (frame.kind === 'text') return `text ${maskPocket(frame.text)}`
+  return `${frame.kind} ${Buffer.from(frame.payload).toString('latin1')}`
+}
+
+const recorded = (entry) =>
+  entry.kind === 'close'
+    ? shown({ kind: 'close', code: entry.data?.code })
+    : shown({ kind: entry.kind, text: payloadOf(entry).toString(), payload: payloadOf(entry) })
+
+class FrameReplay {
+  constructor({ port, deviations }) {
+    this.port = port
+    this.deviations = deviations
+    this.clients = new Map()
+    this.expected = new Map()
+    this.differences = []
+  }
+
+  async run(entries) {
+    try {
+      let step = { what: 'the beginning' }
+      for (const entry of entries) {
+        if (entry.dir === 'c2s') {
+          await this.settle(step)
+          step = { what: entry.kind === 'http' ? 'open' : `${entry.kind} ${JSON.stringify(entry.data ?? '')}`, conn: entry.conn }
+          await this.act(entry)
+        } else if (entry.kind !== 'http' && entry.kind !== 'eof') {
+          const waiting = this.expected.get(entry.conn) ?? []
+          this.expected.set(entry.conn, [...waiting, recorded(entry)])
+        }
+      }
+      await this.settle(step)
+    } catch (error) {
+      this.differences.push(`the replay stopped: ${error.message}`)
+    } finally {
+      for (const client of this.clients.values()) client.close()
+    }
+    return this.differences
+  }
+
+  async act(entry) {
+    const client = this.clients.get(entry.conn)
+    switch (entry.kind) {
+      case 'http': {
+        const target = entry.head.split(' ')[1]
+        this.clients.set(entry.conn, await FrameClient.open({ port: this.port, path: target, name: `connection ${entry.conn}` }))
+        return
+      }
+      case 'eof':
+        client.socket.end()
+        return
+      case 'reset':
+        client.socket.resetAndDestroy()
+        return
+      case 'close':
+        await client.send('close', entry.data ? closing(entry.data.code, entry.data.reason) : '')
+        return
+      default:
+        await client.send(entry.cont ? 'continuation' : entry.kind, payloadOf(entry), {
+          fin: entry.fin ?? true,
+          rsv: entry.rsv ?? 0,
+          ...(entry.opcode ? { opcode: entry.opcode } : {}),
+          ...(entry.unmasked ? { mask: null } : {}),
+        })
+    }
+  }
+
+  /** Everything recorded since the last thing a page did must arrive before the next one is done. */
+  async settle(step) {
+    const conns = new Set([...this.expected.keys(), ...this.deviations.keys(step)])
+    for (const conn of conns) {
+      const wanted = this.deviations.apply(step, conn, this.expected.get(conn) ?? [])
+      const client = this.clients.get(conn)
+      if (!client) continue
+      const got = []
+      for (const _ of wanted) got.push(shown(await client.next()))
+      if (JSON.stringify(got) !== JSON.stringify(wanted)) {
+        this.differences.push(`after ${step.what} of connection ${step.conn}, connection ${conn}\n  recorded: ${wanted.join('\n            ')}\n      live: ${got.join('\n            ')}`)
+      }
+    }
+    this.expected.clear()
+  }
+}
+
+module.exports = { FrameReplay, load }

@@ -1,0 +1,135 @@
+'use strict'
+// Two protocols in one room: telnet talks to Pocketsocket pages and they answer, each in its own form.
+
+const assert = require('node:assert/strict')
+const { after, before, describe, test } = require('node:test')
+const { FrameClient } = require('./lib/frame-client')
+const { LineClient } = require('./lib/line-client')
+const { UUID } = require('./lib/mask')
+const { Polyport } = require('./lib/polyport')
+const { verbsListener } = require('./lib/verbs')
+
+const FORM = /^\{"message":\{"n":1\},"room":"lobby","from":"([^"]+)","context":"user","sentAt":(\d{13}),"event":"hello"\}$/
+
+describe('telnet and Pocketsocket pages in one lobby', () => {
+  let gateway
+  let telnet
+  let page
+
+  before(async () => {
+    gateway = await Polyport.start({
+      listeners: {
+        tcp: verbsListener({ join: ['lobby'] }),
+        pocket: { protocol: 'ws-channels', join: ['lobby'] },
+        other: { protocol: 'ws-channels', join: ['lobby'] },
+        mute: { protocol: 'ws-channels', join: ['lobby'], permissions: { publish: [] } },
+        elsewhere: verbsListener({ join: ['lobby'], realm: 'elsewhere' }),
+      },
+    })
+    telnet = (name = 'tcp') => LineClient.open({ port: gateway.ports[name] })
+    page = (name = 'pocket') => FrameClient.open({ port: gateway.ports[name] })
+  })
+  after(() => gateway?.stop())
+
+  test('what telnet says reaches the pages of every hub', async () => {
+    const speaker = await telnet()
+    const pages = [await page(), await page('other')]
+    await speaker.send('say lobby hi')
+    assert.equal(await speaker.next(), '{"status":"OK","context":"response","data":null,"messageCount":1}')
+    assert.match(await speaker.next(), /^\{"message":"hi","room":"lobby","from":"[0-9a-f-]{36}","context":"user","sentAt":\d{13}\}$/)
+    for (const one of pages) {
+      assert.equal(await one.nextText(), '{"id":null,"message":"lobby.message","data":"hi"}')
+      assert.deepEqual(await one.before(), [])
+      one.close()
+    }
+    speaker.close()
+  })
+
+  test("what a page signals reaches telnet once, and the page's own hub as it is", async () => {
+    const listener = await telnet()
+    const [speaker, neighbour, stranger] = [await page(), await page(), await page('other')]
+    await speaker.nextText()
+    const start = Date.now()
+    const text = '{"id":"0.x","message":"lobby.hello","data":{"n":1}}'
+    await speaker.text(text)
+    const [, from, sentAt] = FORM.exec(await listener.next()) ?? []
+    assert.match(from, new RegExp(`^${UUID.source}$`))
+    assert.ok(Number(sentAt) >= start - 1000 && Number(sentAt) <= Date.now() + 1000, `sent at ${sentAt}`)
+    assert.deepEqual(await listener.before(), [], 'once')
+
+    assert.match(await speaker.nextText(), /"messageId": "0\.x", "socket": "sent"/)
+    assert.deepEqual(await speaker.before('s'), [], 'the speaker gets nothing of its own')
+    assert.deepEqual(await neighbour.nextTexts(2), [text, '{"id":"s"}'], 'pages of the hub get the text, once')
+    const abroad = JSON.parse(await stranger.nextText())
+    assert.deepEqual([abroad.message, abroad.data], ['lobby.hello', { n: 1 }], 'pages of another hub in the room hear it too')
+    assert.deepEqual(await stranger.before('t'), [])
+
+    await speaker.text('{"id":"0.y","message":"lobby.hello","data":{"n":2}}')
+    assert.equal(JSON.parse(await listener.next()).from, from, 'the same sender under the same id')
+    for (const client of [listener, speaker, neighbour, stranger]) client.close()
+  })
+
+  test('an event named message has no event field', async () => {
+    const [listener, speaker] = [await telnet(), await page()]
+    await speaker.text('{"id":"0.z","message":"lobby.message","data":"plain"}')
+    assert.match(await listener.next(), /^\{"message":"plain","room":"lobby","from":"[0-9a-f-]{36}","context":"user","sentAt":\d{13}\}$/)
+    for (const client of [listener, speaker]) client.close()
+  })
+
+  test('a room view counts the members of both protocols', async () => {
+    const [listener, one] = [await telnet(), await page()]
+    await one.before()
+    const view = await listener.ask('roomView lobby')
+    assert.equal(view.data.membersCount, 2)
+    for (const client of [listener, one]) client.close()
+  })
+
+  test('other rooms, other realms and the mute hear or say nothing', async () => {
+    const [listener, stranger] = [await telnet(), await telnet('elsewhere')]
+    const [speaker, mute] = [await page(), await page('mute')]
+    await mute.text('{"id":"0.m","message":"lobby.hello","data":1}')
+    await mute.before()
+    await speaker.text('{"id":"0.n","message":"nowhere.hello","data":1}')
+    await speaker.before()
+    assert.deepEqual(await listener.before(), [], 'no permission, no room')
+    await speaker.text('{"id":"0.o","message":"lobby.hello","data":{"n":1}}')
+    assert.match(await listener.next(), FORM)
+    assert.deepEqual(await stranger.before(), [], 'a realm of its own')
+    for (const client of [listener, stranger, speaker, mute]) client.close()
+  })
+
+  test('hub chatter stays in the hub', async () => {
+    const listener = await telnet()
+    const [a, b] = [await page(), await page()]
+    await a.nextText()
+    await a.text('no JSON at all')
+    await a.text('{"id":1,"message":"no dot"}')
+    await a.text('{"id":2}')
+    await b.nextTexts(3)
+    b.close()
+    await a.before()
+    assert.deepEqual(await listener.before(), [], 'neither presence nor what names no room')
+    for (const client of [listener, a]) client.close()
+  })
+
+  test('one encoding per protocol, whatever the number of members', async () => {
+    const members = await Promise.all(Array.from({ length: 20 }, () => telnet()))
+    const pages = await Promise.all(Array.from({ length: 20 }, () => page('other')))
+    for (const one of pages) await one.before(`ready ${one.name}`)
+    const counted = async () => {
+      const metrics = await gateway.metrics()
+      return ['tcp-verbs', 'ws-channels'].map((protocol) => metrics.sum('polyport_encodes_total', { protocol }))
+    }
+    const start = await counted()
+    await members[0].send('say lobby once')
+    for (const member of members) {
+      for (;;) if ((await member.next()).includes('"message":"once"')) break
+    }
+    for (const one of pages) {
+      for (;;) if ((await one.nextText()).includes('"data":"once"')) break
+    }
+    const end = await counted()
+    assert.deepEqual(end.map((count, index) => count - start[index]), [1, 1])
+    for (const client of [...members, ...pages]) client.close()
+  })
+})

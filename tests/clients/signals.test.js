@@ -1,0 +1,219 @@
+'use strict'
+// Signals: SIGHUP changes a running gateway without dropping anybody, SIGTERM and SIGINT take it down in order.
+
+const assert = require('node:assert/strict')
+const fs = require('node:fs')
+const { afterEach, describe, test } = require('node:test')
+const { Authority } = require('./lib/certificates')
+const { FrameClient } = require('./lib/frame-client')
+const { LineClient } = require('./lib/line-client')
+const { Polyport } = require('./lib/polyport')
+const { freePort } = require('./lib/ports')
+const { verbsListener } = require('./lib/verbs')
+const { until } = require('./lib/wait')
+
+const BYE = '{"status":"Bye!","context":"api"}\r\n'
+const sleep = (duration) => JSON.stringify({ action: 'sleepTest', params: { sleepDuration: duration } })
+
+let gateway
+afterEach(() => gateway?.kill())
+
+const start = async (config) => {
+  gateway = await Polyport.start(config)
+  return gateway
+}
+
+/** Changes the configuration file and tells the gateway. */
+function reload(change) {
+  const config = structuredClone(gateway.config)
+  change(config)
+  gateway.configure(config)
+  gateway.signal('SIGHUP')
+}
+
+const reachable = async (port) => {
+  const client = await LineClient.connect({ port }).catch(() => null)
+  client?.close()
+  return client !== null
+}
+
+describe('SIGHUP', () => {
+  test('listeners come and go, the others do not notice', async () => {
+    await start({ listeners: { stays: verbsListener(), goes: verbsListener() } })
+    const stays = await LineClient.open({ port: gateway.ports.stays })
+    const goes = await LineClient.open({ port: gateway.ports.goes })
+    const port = await freePort()
+    reload((config) => {
+      delete config.listeners.goes
+      config.listeners.comes = verbsListener({ bind: `127.0.0.1:${port}` })
+    })
+    await until('the new listener', () => reachable(port))
+    await until('the old listener to be gone', async () => !(await reachable(gateway.ports.goes)))
+    assert.equal(await goes.rest(), BYE, 'sessions of a removed listener are told')
+    assert.equal((await stays.ask('randomNumber')).messageCount, 1)
+    const comes = await LineClient.open({ port })
+    assert.equal((await comes.ask('randomNumber')).messageCount, 1)
+    assert.equal((await gateway.get('/readyz')).status, 200)
+    for (const client of [stays, comes]) client.close()
+  })
+
+  test('a listener that moves to another address', async () => {
+    await start({ listeners: { tcp: verbsListener() } })
+    const port = await freePort()
+    reload((config) => {
+      config.listeners.tcp.bind = `127.0.0.1:${port}`
+    })
+    await until('the new address', () => reachable(port))
+    await until('the old address to be free', async () => !(await reachable(gateway.ports.tcp)))
+  })
+
+  test('a limit changes for those who come later', async () => {
+    await start({ listeners: { tcp: verbsListener() } })
+    const first = await LineClient.open({ port: gateway.ports.tcp })
+    reload((config) => {
+      config.listeners.tcp.limits = { sessions: 1 }
+    })
+    await until('a second client to be refused', async () => {
+      const second = await LineClient.connect({ port: gateway.ports.tcp })
+      const refused = await second.next().then(() => false, () => true)
+      second.close()
+      return refused
+    })
+    assert.equal((await first.ask('randomNumber')).messageCount, 1)
+    reload((config) => {
+      config.listeners.tcp.limits = { sessions: 10 }
+    })
+    await until('a second client to be served', () =>
+      LineClient.open({ port: gateway.ports.tcp }).then((second) => second.close() ?? true, () => false))
+    first.close()
+  })
+
+  test('the log level changes', async () => {
+    await start({ listeners: { tcp: verbsListener() } })
+    reload((config) => {
+      config.log = { level: 'debug' }
+    })
+    await until('debug lines', async () => {
+      await reachable(gateway.ports.tcp)
+      return /"level":"DEBUG"/i.test(gateway.log)
+    })
+  })
+
+  test('a certificate is replaced under an open connection', async () => {
+    const authority = new Authority()
+    const tls = authority.issue('before')
+    await start({ listeners: { tls: verbsListener({ tls }) } })
+    const connect = () => LineClient.open({ port: gateway.ports.tls, tls: { ca: authority.certificate } })
+    const subject = (client) => client.socket.getPeerCertificate().subject.CN
+    const old = await connect()
+    assert.equal(subject(old), 'before')
+    const fresh = authority.issue('after')
+    fs.copyFileSync(fresh.cert, tls.cert)
+    fs.copyFileSync(fresh.key, tls.key)
+    gateway.signal('SIGHUP')
+    await until('the new certificate', async () => {
+      const client = await connect()
+      const name = subject(client)
+      client.close()
+      return name === 'after'
+    })
+    assert.equal((await old.ask('randomNumber')).messageCount, 1, 'the open connection goes on')
+    old.close()
+  })
+
+  test('a bad file changes nothing and says why', async () => {
+    await start({ listeners: { tcp: verbsListener() } })
+    const client = await LineClient.open({ port: gateway.ports.tcp })
+    const from = gateway.log.length
+    reload((config) => {
+      config.listeners.tcp.limits = { sesions: 1 }
+      config.listeners.more = verbsListener({ bind: '127.0.0.1:0' })
+    })
+    const line = await gateway.logged(/sesions/, { from })
+    assert.match(line, /gateway\.toml:\d+/)
+    assert.match(line, /did you mean `sessions`/)
+    assert.equal((await client.ask('randomNumber')).messageCount, 1)
+    const second = await LineClient.open({ port: gateway.ports.tcp })
+    assert.equal((await gateway.get('/readyz')).status, 200)
+    for (const one of [client, second]) one.close()
+  })
+
+  test('an address that cannot be bound changes nothing and says why', async () => {
+    await start({ listeners: { tcp: verbsListener(), pocket: { protocol: 'ws-channels' } } })
+    const blocker = await Polyport.start({ listeners: { tcp: verbsListener() } })
+    const from = gateway.log.length
+    reload((config) => {
+      config.listeners.more = verbsListener({ bind: `127.0.0.1:${blocker.ports.tcp}` })
+      delete config.listeners.pocket
+    })
+    await gateway.logged(new RegExp(`127\\.0\\.0\\.1:${blocker.ports.tcp}`), { from })
+    const page = await FrameClient.open({ port: gateway.ports.pocket })
+    assert.deepEqual(await page.before(), [])
+    page.close()
+    await blocker.stop()
+  })
+})
+
+describe('SIGTERM and SIGINT', () => {
+  for (const signal of ['SIGTERM', 'SIGINT']) {
+    test(`${signal} says goodbye in each protocol's way and ends with 0`, async () => {
+      await start({ listeners: { tcp: verbsListener(), pocket: { protocol: 'ws-channels' } } })
+      const client = await LineClient.open({ port: gateway.ports.tcp })
+      const page = await FrameClient.open({ port: gateway.ports.pocket })
+      gateway.signal(signal)
+      assert.equal(await client.rest(), BYE)
+      const farewell = await page.next()
+      assert.deepEqual([farewell.kind, farewell.code], ['close', 1001])
+      page.close()
+      assert.deepEqual(await gateway.ended, { code: 0, signal: null })
+    })
+  }
+
+  test('while it drains it is alive, not ready, and answers what is under way', async () => {
+    await start({ shutdown: { deadline: '8s' }, listeners: { tcp: verbsListener() } })
+    const client = await LineClient.open({ port: gateway.ports.tcp })
+    await client.send(sleep(1200))
+    assert.equal((await client.ask('detailsView')).data.pendingActions, 1)
+    gateway.signal('SIGTERM')
+    await until('/readyz to say that it drains', async () => (await gateway.get('/readyz')).status === 503)
+    assert.equal((await gateway.get('/healthz')).status, 200)
+    assert.equal(await reachable(gateway.ports.tcp), false)
+    assert.equal(JSON.parse(await client.next()).sleepDuration, 1200)
+    assert.equal(await client.rest(), BYE)
+    assert.deepEqual(await gateway.ended, { code: 0, signal: null })
+  })
+
+  test('a second signal ends it at once', async () => {
+    await start({ shutdown: { deadline: '60s' }, listeners: { tcp: verbsListener() } })
+    const client = await LineClient.open({ port: gateway.ports.tcp })
+    await client.send(sleep(50_000))
+    await client.ask('detailsView')
+    gateway.signal('SIGTERM')
+    await until('the drain to begin', async () => !(await reachable(gateway.ports.tcp)))
+    const before = Date.now()
+    gateway.signal('SIGTERM')
+    await gateway.ended
+    assert.ok(Date.now() - before < 1000, `it took ${Date.now() - before} ms`)
+    client.close()
+  })
+
+  test('a client that reads nothing cannot hold it up beyond the deadline', async () => {
+    await start({
+      shutdown: { deadline: '1s' },
+      listeners: { tcp: verbsListener({ limits: { outbox: '64MiB' } }) },
+    })
+    const [stuck, speaker] = [await LineClient.open({ port: gateway.ports.tcp }), await LineClient.open({ port: gateway.ports.tcp })]
+    for (const client of [stuck, speaker]) await client.ask('roomAdd defaultRoom')
+    stuck.socket.pause()
+    const line = `say defaultRoom ${'x'.repeat(60_000)}`
+    for (let said = 0; said < 200; said += 1) {
+      await speaker.send(line)
+      await speaker.nextLines(2)
+    }
+    const before = Date.now()
+    gateway.signal('SIGTERM')
+    assert.equal((await gateway.ended).code, 0)
+    assert.ok(Date.now() - before < 3000, `it took ${Date.now() - before} ms`)
+    for (const client of [stuck, speaker]) client.close()
+  })
+})

@@ -1,4 +1,11 @@
 //! In which points the versions of the original differ, and the bundles that make up each version.
+//!
+//! The switches that an operator can set alone are words of the configuration, so they know how they are written there.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Every switch of the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +51,8 @@ pub struct Profile {
 }
 
 /// See [`Profile::message_count`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum MessageCount {
     /// Always (up to v19.0.3).
     Always,
@@ -53,7 +61,8 @@ pub enum MessageCount {
 }
 
 /// See [`Profile::message_id`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum MessageId {
     /// Never (up to v19.0.3).
     Never,
@@ -64,7 +73,8 @@ pub enum MessageId {
 }
 
 /// See [`Profile::error_prefix`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum ErrorPrefix {
     /// None (v11 and later).
     None,
@@ -75,7 +85,8 @@ pub enum ErrorPrefix {
 }
 
 /// See [`Profile::verb_error_key`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum VerbErrorKey {
     /// `status` (up to v17).
     Status,
@@ -84,7 +95,8 @@ pub enum VerbErrorKey {
 }
 
 /// See [`Profile::room_errors`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum RoomErrors {
     /// `connection not in this room`.
     Plain,
@@ -104,7 +116,8 @@ pub enum Scrub {
 }
 
 /// See [`Profile::file_error`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum FileError {
     /// `{"error":"…","context":"response",…}`.
     Object,
@@ -119,6 +132,55 @@ pub enum Fingerprint {
     Null,
     /// The connection's id.
     Id,
+}
+
+/// In a configuration: `false`, `true`, or `"partly"` for the version alone.
+impl Serialize for Scrub {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::None => serializer.serialize_bool(false),
+            Self::Version => serializer.serialize_str("partly"),
+            Self::Undeclared => serializer.serialize_bool(true),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Scrub {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl de::Visitor<'_> for Visitor {
+            type Value = Scrub;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(r#"true, false or "partly""#)
+            }
+
+            fn visit_bool<E: de::Error>(self, on: bool) -> Result<Scrub, E> {
+                Ok(if on { Scrub::Undeclared } else { Scrub::None })
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Scrub, E> {
+                if text == "partly" {
+                    Ok(Scrub::Version)
+                } else {
+                    Err(E::invalid_value(de::Unexpected::Str(text), &self))
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for Scrub {
+    fn schema_name() -> Cow<'static, str> {
+        "StickyScrub".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "enum": [false, true, "partly"] })
+    }
 }
 
 impl Profile {

@@ -40,7 +40,7 @@ pub use settings::{
 pub use strict::OneOrMany;
 pub use units::{Address, ByteSize, Malformed, Network, Period};
 pub use verbs::{
-    CacheShape, Compat, ErrorPrefix, FileError, MessageCount, MessageId, RoomErrors, StickyScrub,
+    CacheShape, Compat, ErrorPrefix, FileError, MessageCount, MessageId, RoomErrors, Scrub,
     VerbErrorKey, VerbsSwitches,
 };
 

@@ -12,8 +12,8 @@ use super::{
     strict::{OneOrMany, optional_table, optional_word, table, tables, word},
     units::{Address, ByteSize, Network, Period},
     verbs::{
-        CacheShape, Compat, ErrorPrefix, FileError, MessageCount, MessageId, RoomErrors,
-        StickyScrub, VerbErrorKey, VerbsSwitches,
+        CacheShape, Compat, ErrorPrefix, FileError, MessageCount, MessageId, RoomErrors, Scrub,
+        VerbErrorKey, VerbsSwitches,
     },
 };
 
@@ -327,7 +327,7 @@ pub struct VerbsSettings {
     /// A session hears what it says, after the OK.
     pub echo_own_say: Option<bool>,
     /// Running an action edits the session's params (`true`), only adds `apiVersion` (`"partly"`) or leaves them alone.
-    pub sticky_scrub: Option<StickyScrub>,
+    pub sticky_scrub: Option<Scrub>,
     /// `randomNumber` answers `stringRandomNumber` too.
     pub random_string: Option<bool>,
     /// The times that `cacheTest` shows.

@@ -3,10 +3,13 @@
 //! The differences are those of the Actionhero versions 9 to 29; `classic` is the hybrid that answers as the printed
 //! session of the 12.x documentation does and that every known client version understands.
 
-use std::borrow::Cow;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use polyport_backends::builtin::{self, BuiltinOptions};
+use polyport_tcp_verbs::Profile;
+pub use polyport_tcp_verbs::{
+    ErrorPrefix, FileError, MessageCount, MessageId, RoomErrors, Scrub, VerbErrorKey,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Which version of the original a listener answers like. Each is a bundle of switches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,58 +45,32 @@ impl Compat {
     }
 }
 
-/// Whether answers carry `messageCount`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum MessageCount {
-    /// In every answer to a line.
-    Always,
-    /// Never.
-    Never,
-}
+impl Compat {
+    /// How the version speaks.
+    #[must_use]
+    pub fn profile(self) -> Profile {
+        match self {
+            Self::Classic => Profile::classic(),
+            Self::V9 => Profile::v9(),
+            Self::V12 => Profile::v12(),
+            Self::V18 => Profile::v18(),
+            Self::V20 => Profile::v20(),
+            Self::V29 => Profile::v29(),
+        }
+    }
 
-/// Whether answers carry `messageId`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum MessageId {
-    /// Never.
-    Never,
-    /// When the client has set the param `messageId`.
-    IfSet,
-    /// Always; one is made up for a line of a client that has set none.
-    Always,
-}
-
-/// Which errors of actions start with `Error: `.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ErrorPrefix {
-    /// None.
-    None,
-    /// Those that say that a required param is missing.
-    MissingParam,
-    /// All.
-    All,
-}
-
-/// The key that holds the error text of a failed verb.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum VerbErrorKey {
-    /// `status`.
-    Status,
-    /// `error`.
-    Error,
-}
-
-/// Whether the error texts about rooms name the room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum RoomErrors {
-    /// `connection not in this room`.
-    Plain,
-    /// `connection not in this room (lobby)`.
-    Named,
+    /// What the version's own actions answer.
+    #[must_use]
+    pub fn builtin_options(self) -> BuiltinOptions {
+        match self {
+            Self::Classic => BuiltinOptions::classic(),
+            Self::V9 => BuiltinOptions::v9(),
+            Self::V12 => BuiltinOptions::v12(),
+            Self::V18 => BuiltinOptions::v18(),
+            Self::V20 => BuiltinOptions::v20(),
+            Self::V29 => BuiltinOptions::v29(),
+        }
+    }
 }
 
 /// The times that `cacheTest` shows of a loaded entry.
@@ -110,76 +87,25 @@ pub enum CacheShape {
     Plain,
 }
 
-/// What a failed `file` is answered with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum FileError {
-    /// An object with `error`, numbered like every answer.
-    Object,
-    /// The bare JSON string of the original.
-    String,
-}
-
-/// What running an action does to the session's params: `false`, `true` or `"partly"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StickyScrub {
-    /// Nothing.
-    No,
-    /// `apiVersion` is added.
-    Partly,
-    /// Params that the action does not declare are removed as well, and converted values and defaults are kept.
-    Yes,
-}
-
-impl Serialize for StickyScrub {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::No => serializer.serialize_bool(false),
-            Self::Partly => serializer.serialize_str("partly"),
-            Self::Yes => serializer.serialize_bool(true),
+impl From<builtin::CacheShape> for CacheShape {
+    fn from(shape: builtin::CacheShape) -> Self {
+        match shape {
+            builtin::CacheShape::ReadNow => Self::ReadNow,
+            builtin::CacheShape::ReadAt => Self::ReadAt,
+            builtin::CacheShape::LastReadAt => Self::LastReadAt,
+            builtin::CacheShape::Plain => Self::Plain,
         }
     }
 }
 
-impl<'de> Deserialize<'de> for StickyScrub {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl de::Visitor<'_> for Visitor {
-            type Value = StickyScrub;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(r#"true, false or "partly""#)
-            }
-
-            fn visit_bool<E: de::Error>(self, on: bool) -> Result<StickyScrub, E> {
-                Ok(if on {
-                    StickyScrub::Yes
-                } else {
-                    StickyScrub::No
-                })
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<StickyScrub, E> {
-                if text == "partly" {
-                    Ok(StickyScrub::Partly)
-                } else {
-                    Err(E::invalid_value(de::Unexpected::Str(text), &self))
-                }
-            }
+impl From<CacheShape> for builtin::CacheShape {
+    fn from(shape: CacheShape) -> Self {
+        match shape {
+            CacheShape::ReadNow => Self::ReadNow,
+            CacheShape::ReadAt => Self::ReadAt,
+            CacheShape::LastReadAt => Self::LastReadAt,
+            CacheShape::Plain => Self::Plain,
         }
-
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
-impl JsonSchema for StickyScrub {
-    fn schema_name() -> Cow<'static, str> {
-        "StickyScrub".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "enum": [false, true, "partly"] })
     }
 }
 
@@ -207,7 +133,7 @@ pub struct VerbsSwitches {
     /// A session hears what it says.
     pub echo_own_say: bool,
     /// What running an action does to the session's params.
-    pub sticky_scrub: StickyScrub,
+    pub sticky_scrub: Scrub,
     /// `randomNumber` answers `stringRandomNumber` too.
     pub random_string: bool,
     /// The times that `cacheTest` shows.
@@ -222,63 +148,24 @@ impl VerbsSwitches {
     /// The bundle that `compat` stands for.
     #[must_use]
     pub fn of(compat: Compat) -> Self {
-        let v18 = Self {
-            message_count: MessageCount::Always,
-            message_id: MessageId::Never,
-            error_prefix: ErrorPrefix::None,
-            verb_error_key: VerbErrorKey::Error,
-            room_errors: RoomErrors::Named,
-            null_data: false,
-            welcome_room: false,
-            details_room: false,
-            bare_room_add: false,
-            echo_own_say: true,
-            sticky_scrub: StickyScrub::No,
-            random_string: true,
-            cache_shape: CacheShape::LastReadAt,
-            file_error: FileError::String,
-            goodbye: "Bye!".to_owned(),
-        };
-        let v12 = Self {
-            verb_error_key: VerbErrorKey::Status,
-            room_errors: RoomErrors::Plain,
-            null_data: true,
-            sticky_scrub: StickyScrub::Yes,
-            random_string: false,
-            cache_shape: CacheShape::ReadAt,
-            ..v18.clone()
-        };
-        let v20 = Self {
-            message_count: MessageCount::Never,
-            message_id: MessageId::Always,
-            ..v18.clone()
-        };
-        match compat {
-            Compat::Classic => Self {
-                message_id: MessageId::IfSet,
-                error_prefix: ErrorPrefix::MissingParam,
-                welcome_room: true,
-                details_room: true,
-                bare_room_add: true,
-                sticky_scrub: StickyScrub::No,
-                cache_shape: CacheShape::ReadNow,
-                file_error: FileError::Object,
-                ..v12
-            },
-            Compat::V9 => Self {
-                error_prefix: ErrorPrefix::All,
-                echo_own_say: false,
-                sticky_scrub: StickyScrub::Partly,
-                ..v12
-            },
-            Compat::V12 => v12,
-            Compat::V18 => v18,
-            Compat::V20 => v20,
-            Compat::V29 => Self {
-                cache_shape: CacheShape::Plain,
-                goodbye: "Bye".to_owned(),
-                ..v20
-            },
+        let profile = compat.profile();
+        let builtin = compat.builtin_options();
+        Self {
+            message_count: profile.message_count,
+            message_id: profile.message_id,
+            error_prefix: profile.error_prefix,
+            verb_error_key: profile.verb_error_key,
+            room_errors: profile.room_errors,
+            null_data: profile.null_data,
+            welcome_room: profile.welcome_room,
+            details_room: profile.details_room,
+            bare_room_add: profile.bare_room_add,
+            echo_own_say: profile.echo_own_say,
+            sticky_scrub: profile.sticky_scrub,
+            random_string: builtin.random_string,
+            cache_shape: CacheShape::from(builtin.cache_shape),
+            file_error: profile.file_error,
+            goodbye: profile.goodbye,
         }
     }
 }
@@ -309,7 +196,7 @@ mod tests {
         }
         use {
             CacheShape as Cache, ErrorPrefix as Prefix, FileError as File, MessageCount as Count,
-            MessageId as Id, RoomErrors as Rooms, StickyScrub as Scrub, VerbErrorKey as Key,
+            MessageId as Id, RoomErrors as Rooms, Scrub, VerbErrorKey as Key,
         };
         const Y: bool = true;
         const N: bool = false;
@@ -358,12 +245,12 @@ mod tests {
         row(
             |s| s.sticky_scrub,
             [
-                Scrub::No,
-                Scrub::Partly,
-                Scrub::Yes,
-                Scrub::No,
-                Scrub::No,
-                Scrub::No,
+                Scrub::None,
+                Scrub::Version,
+                Scrub::Undeclared,
+                Scrub::None,
+                Scrub::None,
+                Scrub::None,
             ],
         );
         row(|s| s.random_string, [N, N, N, Y, Y, Y]);

@@ -293,6 +293,17 @@ impl SessionRef {
         except: Except<'_>,
     ) -> Result<Delivered, PublishError> {
         self.may_publish(room)?;
+        Ok(self.publish_allowed(room, name, args, except))
+    }
+
+    /// Publishes an event to a room after [`SessionRef::may_publish`] has said yes: for front ends that answer in between.
+    pub fn publish_allowed(
+        &self,
+        room: &RoomName,
+        name: EventName,
+        args: Args,
+        except: Except<'_>,
+    ) -> Delivered {
         let event = Event {
             name,
             args,
@@ -307,7 +318,7 @@ impl SessionRef {
             room,
             except,
         };
-        Ok(self.listener().hub().publish(target, &event))
+        self.listener().hub().publish(target, &event)
     }
 
     /// Says something to those members of a room that speak this session's own dialect, as a finished frame. No permission

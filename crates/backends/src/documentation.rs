@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 
-use polyport_core::Json;
+use polyport_core::{ActionInfo, InputInfo, Json};
 use serde::{Serialize, Serializer};
-
-use crate::{Action, Input};
 
 /// How the inputs of an action are described.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,10 +19,7 @@ pub enum DocumentationShape {
 }
 
 /// `{name: {version: {name, version, description, inputs, outputExample}}}`. Versions of one action stand together.
-pub(crate) fn documentation<'a>(
-    actions: impl Iterator<Item = &'a Action>,
-    shape: DocumentationShape,
-) -> Json {
+pub(crate) fn documentation(actions: &[ActionInfo], shape: DocumentationShape) -> Json {
     let mut names: Vec<(&str, Object<'_>)> = Vec::new();
     for action in actions {
         let version = (action.version.to_string().into(), describe(action, shape));
@@ -48,7 +43,7 @@ impl Serialize for Object<'_> {
     }
 }
 
-fn describe(action: &Action, shape: DocumentationShape) -> Json {
+fn describe(action: &ActionInfo, shape: DocumentationShape) -> Json {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Description<'a> {
@@ -67,7 +62,7 @@ fn describe(action: &Action, shape: DocumentationShape) -> Json {
     })
 }
 
-fn describe_inputs(inputs: &[Input], shape: DocumentationShape) -> Json {
+fn describe_inputs(inputs: &[InputInfo], shape: DocumentationShape) -> Json {
     #[derive(Serialize)]
     struct Lists<'a> {
         required: Vec<&'a str>,
@@ -97,8 +92,8 @@ fn describe_inputs(inputs: &[Input], shape: DocumentationShape) -> Json {
     let keys = inputs.iter().map(|input| {
         let key = Key {
             required: input.required,
-            formatter: (functions && input.formatter.is_some()).then_some([()]),
-            validator: (functions && input.validator.is_some()).then_some([()]),
+            formatter: (functions && input.has_formatter).then_some([()]),
+            validator: (functions && input.has_validator).then_some([()]),
         };
         (input.name.as_str().into(), Json::encode(&key))
     });

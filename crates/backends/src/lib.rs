@@ -8,15 +8,19 @@
 //! [`polyport_core::CallError`]; how those look on the wire is the front end's business.
 
 mod action;
+mod actions;
 pub mod builtin;
 mod cache;
 mod documentation;
 pub mod javascript;
 mod node;
+mod provider;
 mod registry;
 
 pub use action::{Action, Formatter, Input, Inputs, Request, Run, Validator};
+pub use actions::Actions;
 pub use cache::{Cache, CacheFull, CacheLimits, Cached};
 pub use documentation::DocumentationShape;
 pub use node::Node;
+pub use provider::Provider;
 pub use registry::Registry;

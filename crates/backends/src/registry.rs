@@ -1,157 +1,211 @@
 //! The one registry that answers a listener's calls.
 
-use std::collections::HashMap;
-
-use foldhash::fast::FixedState;
-use polyport_core::{ActionInfo, Answer, Backend, Call, CallError, InputInfo, Json, SessionRef};
-
-use crate::{
-    Action, DocumentationShape, Inputs, Request, documentation::documentation, javascript,
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
 };
 
-/// Finds the action that a call names and runs it. A name belongs to the first backend that has it, in all versions.
+use arc_swap::ArcSwap;
+use foldhash::fast::FixedState;
+use polyport_core::{
+    Accepted, ActionInfo, Answer, Ask, Backend, Call, CallError, Hooks, Json, Later, OpenRequest,
+    Refused, SessionEnd, SessionId, SessionRef,
+};
+
+use crate::{DocumentationShape, Provider, documentation::documentation};
+
+/// Finds the provider that a call's name belongs to: the first that has an action of that name, in whichever version, or
+/// that answers it for the session.
 pub struct Registry {
-    /// Clients only look names up, they never add one: a hash without a secret is safe.
-    actions: HashMap<Box<str>, Versions, FixedState>,
-    infos: Vec<ActionInfo>,
+    providers: Vec<Arc<dyn Provider>>,
+    documentation_shape: DocumentationShape,
+    hooks: Hooks,
+    /// Made anew when a provider's actions have changed.
+    table: ArcSwap<Table>,
+}
+
+/// What is known of all actions.
+struct Table {
+    /// The sum of the providers' generations that it was made from.
+    generation: u64,
+    /// Which provider has a name.
+    owners: HashMap<Box<str>, usize, FixedState>,
+    infos: Arc<[ActionInfo]>,
+    inputs: HashSet<Box<str>>,
     documentation: Json,
 }
 
-/// The versions of one action, the newest last; never empty.
-struct Versions(Vec<Version>);
-
-struct Version {
-    /// As clients may write it.
-    text: String,
-    action: Action,
-}
-
 impl Registry {
-    /// A registry over the actions of `backends`, the first one asked first. Of two actions with one name and version
-    /// in the same backend the later counts.
+    /// A registry over `providers`, the first one asked first.
     #[must_use]
-    pub fn new(
-        backends: impl IntoIterator<Item = Vec<Action>>,
-        documentation_shape: DocumentationShape,
-    ) -> Self {
-        let mut actions: HashMap<Box<str>, Versions, FixedState> = HashMap::default();
-        for backend in backends {
-            let mut own: HashMap<Box<str>, Versions, FixedState> = HashMap::default();
-            for action in backend {
-                own.entry(action.name.as_str().into())
-                    .or_insert_with(|| Versions(Vec::new()))
-                    .insert(action);
-            }
-            for (name, versions) in own {
-                actions.entry(name).or_insert(versions);
-            }
+    pub fn new(providers: Vec<Arc<dyn Provider>>, documentation_shape: DocumentationShape) -> Self {
+        let mut hooks = Hooks::default();
+        for provider in &providers {
+            let own = provider.hooks();
+            hooks.open |= own.open;
+            hooks.close |= own.close;
+            hooks.join |= own.join;
+            hooks.publish |= own.publish;
         }
-        let mut by_name: Vec<&Versions> = actions.values().collect();
-        by_name.sort_by(|a, b| a.newest().name.cmp(&b.newest().name));
-        let all = || by_name.iter().flat_map(|versions| versions.all());
-        let infos = all().map(info).collect();
-        let documentation = documentation(all(), documentation_shape);
+        let table = Table::new(&providers, documentation_shape);
         Self {
-            actions,
-            infos,
-            documentation,
+            providers,
+            documentation_shape,
+            hooks,
+            table: ArcSwap::from_pointee(table),
         }
     }
 
-    fn find(&self, call: &Call<'_>) -> Option<&Action> {
-        let versions = self.actions.get(call.action)?;
-        match call.version {
-            Some(version) if !javascript::is_falsy(version) => {
-                versions.find(&javascript::text(version))
+    /// The table as the providers are now.
+    fn table(&self) -> arc_swap::Guard<Arc<Table>> {
+        let table = self.table.load();
+        if table.generation == generation(&self.providers) {
+            return table;
+        }
+        self.table.store(Arc::new(Table::new(
+            &self.providers,
+            self.documentation_shape,
+        )));
+        self.table.load()
+    }
+
+    fn owner(&self, table: &Table, session: &SessionRef, name: &str) -> Option<&dyn Provider> {
+        let owner = table.owners.get(name).copied();
+        let before = &self.providers[..owner.unwrap_or(self.providers.len())];
+        before
+            .iter()
+            .find(|provider| provider.answers(session, name))
+            .or_else(|| self.providers.get(owner?))
+            .map(|provider| &**provider)
+    }
+}
+
+fn generation(providers: &[Arc<dyn Provider>]) -> u64 {
+    providers
+        .iter()
+        .map(|provider| provider.generation())
+        .fold(0, u64::wrapping_add)
+}
+
+impl Table {
+    fn new(providers: &[Arc<dyn Provider>], shape: DocumentationShape) -> Self {
+        // Read first: what changes meanwhile is looked at again.
+        let generation = generation(providers);
+        let mut owners: HashMap<Box<str>, usize, FixedState> = HashMap::default();
+        let mut infos = Vec::new();
+        for (index, provider) in providers.iter().enumerate() {
+            for info in provider.actions() {
+                let owner = *owners.entry(info.name.as_str().into()).or_insert(index);
+                if owner == index {
+                    infos.push(info);
+                }
             }
-            _ => Some(versions.newest()),
+        }
+        infos.sort_by(|a, b| (&a.name, a.version).cmp(&(&b.name, b.version)));
+        let inputs = infos.iter().flat_map(|info| &info.inputs);
+        Self {
+            generation,
+            owners,
+            inputs: inputs.map(|input| input.name.as_str().into()).collect(),
+            documentation: documentation(&infos, shape),
+            infos: infos.into(),
         }
     }
 }
 
 impl Backend for Registry {
     fn call(&self, session: &SessionRef, call: Call<'_>) -> Answer {
-        let Some(action) = self.find(&call) else {
-            return Answer::Now(Err(CallError::UnknownAction));
-        };
-        match Inputs::resolve(&action.inputs, call.args) {
-            Ok(inputs) => (action.run)(&Request {
-                session,
-                inputs,
-                documentation: &self.documentation,
-            }),
-            Err(error) => Answer::Now(Err(error)),
+        let table = self.table();
+        match self.owner(&table, session, call.action) {
+            Some(provider) => provider.call(session, call, &table.documentation),
+            None => Answer::Now(Err(CallError::UnknownAction)),
         }
     }
 
     fn inputs(&self, call: &Call<'_>) -> Vec<(String, Json)> {
-        let Some(action) = self.find(call) else {
-            return Vec::new();
-        };
-        Inputs::seen(&action.inputs, call.args)
+        let owner = self.table().owners.get(call.action).copied();
+        owner.map_or_else(Vec::new, |index| self.providers[index].inputs(call))
     }
 
-    fn describe(&self) -> &[ActionInfo] {
-        &self.infos
+    fn describe(&self) -> Arc<[ActionInfo]> {
+        Arc::clone(&self.table().infos)
+    }
+
+    fn has_input(&self, name: &str) -> bool {
+        self.table().inputs.contains(name)
     }
 
     /// As the `documentation` verb and the action `showDocumentation` tell it, in order of names and versions:
     /// `{name: {version: {name, version, description, inputs, outputExample}}}`.
     fn documentation(&self) -> Json {
-        self.documentation.clone()
+        self.table().documentation.clone()
     }
-}
 
-impl Versions {
-    fn insert(&mut self, action: Action) {
-        let version = action.version;
-        let entry = Version {
-            text: version.to_string(),
-            action,
-        };
-        match self
-            .0
-            .binary_search_by_key(&version, |known| known.action.version)
-        {
-            Ok(index) => self.0[index] = entry,
-            Err(index) => self.0.insert(index, entry),
+    fn hooks(&self) -> Hooks {
+        self.hooks
+    }
+
+    /// Every provider with the hook is asked, in order; the first that refuses ends it. Of what they give the first of
+    /// each counts, and all rooms.
+    fn open(&self, request: Arc<OpenRequest>) -> Later<Result<Accepted, Refused>> {
+        let asked: Vec<_> = self
+            .providers
+            .iter()
+            .filter(|provider| provider.hooks().open)
+            .cloned()
+            .collect();
+        Box::pin(async move {
+            let mut all = Accepted::default();
+            for provider in asked {
+                let one = provider.open(&request).await?;
+                all.identity = all.identity.or(one.identity);
+                all.public = all.public.or(one.public);
+                all.ping = all.ping.or(one.ping);
+                all.join.extend(one.join);
+            }
+            Ok(all)
+        })
+    }
+
+    fn opened(&self, session: &SessionRef) {
+        for provider in &self.providers {
+            provider.opened(session);
         }
     }
 
-    fn find(&self, text: &str) -> Option<&Action> {
-        let known = self.0.iter().find(|known| known.text == text)?;
-        Some(&known.action)
+    fn close(&self, session: SessionId, end: &SessionEnd) {
+        for provider in &self.providers {
+            provider.close(session, end);
+        }
     }
 
-    fn newest(&self) -> &Action {
-        &self.0.last().expect("made with its first version").action
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Action> {
-        self.0.iter().map(|version| &version.action)
-    }
-}
-
-fn info(action: &Action) -> ActionInfo {
-    let inputs = action.inputs.iter().map(|input| InputInfo {
-        name: input.name.clone(),
-        required: input.required,
-        default: input.default.clone(),
-    });
-    ActionInfo {
-        name: action.name.clone(),
-        version: action.version,
-        description: action.description.clone(),
-        inputs: inputs.collect(),
-        output_example: action.output_example.clone(),
+    /// Every provider with the hook must agree.
+    fn may(&self, session: &SessionRef, ask: Ask) -> Later<Result<(), String>> {
+        let wants = |hooks: Hooks| match ask {
+            Ask::Join(_) => hooks.join,
+            Ask::Publish { .. } => hooks.publish,
+        };
+        let asking: Vec<_> = self
+            .providers
+            .iter()
+            .filter(|provider| wants(provider.hooks()))
+            .map(|provider| provider.may(session, &ask))
+            .collect();
+        Box::pin(async move {
+            for answer in asking {
+                answer.await?;
+            }
+            Ok(())
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use polyport_core::{CallArgs, Params, Reply};
+    use polyport_core::{Params, Reply};
 
     use super::*;
+    use crate::{Action, Actions};
 
     fn action(name: &str, version: u32, answer: &'static str) -> Action {
         Action {
@@ -164,66 +218,17 @@ mod tests {
         }
     }
 
-    fn registry() -> Registry {
-        let first = vec![
-            action("both", 2, "first 2"),
-            action("both", 1, "first 1"),
-            action("both", 10, "first 10"),
-        ];
-        let second = vec![action("both", 99, "second"), action("own", 1, "own 1")];
-        Registry::new([first, second], DocumentationShape::Keys)
-    }
-
-    #[track_caller]
-    fn check(name: &str, version: Option<&str>, expected: Option<&str>) {
-        let registry = registry();
-        let version = version.map(|text| Json::parse(text).unwrap());
-        let found = registry.find(&Call {
-            action: name,
-            version: version.as_ref(),
-            args: CallArgs::List(&[]),
-        });
-        assert_eq!(found.map(|action| action.description.as_str()), expected);
-    }
-
-    #[test]
-    fn the_newest_version_is_the_default() {
-        check("both", None, Some("first 10"));
-        for falsy in ["null", r#""""#, "0", "false"] {
-            check("both", Some(falsy), Some("first 10"));
-        }
-    }
-
-    #[test]
-    fn versions_are_compared_as_text() {
-        check("both", Some("1"), Some("first 1"));
-        check("both", Some(r#""1""#), Some("first 1"));
-        check("both", Some("1.0"), Some("first 1"));
-        check("both", Some("[2]"), Some("first 2"));
-        for unknown in [r#""1.0""#, r#""01""#, "3", "true", "{}", r#"" 1""#] {
-            check("both", Some(unknown), None);
-        }
-    }
-
     #[test]
     fn a_name_belongs_to_the_first_backend_that_has_it() {
-        check("both", Some("99"), None);
-        check("own", None, Some("own 1"));
-        check("Own", None, None);
-        check("", None, None);
-    }
-
-    #[test]
-    fn actions_are_described_in_order_of_names_and_versions() {
-        let registry = registry();
-        let described: Vec<(&str, u32)> = registry
+        let first = Actions::new([action("both", 10, "first"), action("both", 2, "first")]);
+        let second = Actions::new([action("both", 99, "second"), action("own", 1, "second")]);
+        let providers: Vec<Arc<dyn Provider>> = vec![Arc::new(first), Arc::new(second)];
+        let registry = Registry::new(providers, DocumentationShape::Keys);
+        let described: Vec<_> = registry
             .describe()
             .iter()
-            .map(|info| (info.name.as_str(), info.version))
+            .map(|info| format!("{} {} {}", info.name, info.version, info.description))
             .collect();
-        assert_eq!(
-            described,
-            [("both", 1), ("both", 2), ("both", 10), ("own", 1)]
-        );
+        assert_eq!(described, ["both 2 first", "both 10 first", "own 1 second"]);
     }
 }

@@ -279,9 +279,8 @@ async fn huge_sleeps_print_as_in_javascript() {
 #[test]
 fn only_sleep_test_answers_later() {
     let world = v18();
-    let later: Vec<&str> = world
-        .registry()
-        .describe()
+    let described = world.registry().describe();
+    let later: Vec<&str> = described
         .iter()
         .map(|info| info.name.as_str())
         .filter(|name| matches!(world.start(name, "{}"), Answer::Later(_)))

@@ -1,8 +1,11 @@
 //! What clients ask for by name, and who answers.
 
-use std::{future::Future, pin::Pin};
+use std::sync::Arc;
 
-use crate::{Arg, Json, Params, SessionRef};
+use crate::{
+    Accepted, Arg, Json, Later, OpenRequest, Params, Refused, RoomName, SessionEnd, SessionId,
+    SessionRef,
+};
 
 /// Something a client asks for by name. Borrowed: a backend that answers later copies what it needs.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +57,21 @@ pub enum CallError {
     /// The backend did not answer before the deadline.
     #[error("the action did not answer in time")]
     Deadline,
+    /// The listener's permissions do not let the session call it.
+    #[error("not authorized to call this action")]
+    Forbidden,
+    /// The backend cannot be reached, or has failed so often that it is left alone for a while.
+    #[error("the backend cannot be reached")]
+    Unavailable,
+    /// As many calls wait for the backend as may.
+    #[error("the backend has too much to do")]
+    Overloaded,
+    /// The backend answered with something that is no answer.
+    #[error("the backend's answer cannot be used")]
+    BadAnswer,
+    /// The call used more of something, such as time or memory, than it may: this text says of what.
+    #[error("{0}")]
+    OverLimit(String),
     /// The backend failed; the cause is in the log, not on the wire.
     #[error("The server experienced an internal error")]
     Internal,
@@ -70,6 +88,11 @@ impl CallError {
             Self::TooManyPending => "too_many_pending",
             Self::ShuttingDown => "shutting_down",
             Self::Deadline => "deadline",
+            Self::Forbidden => "forbidden",
+            Self::Unavailable => "unavailable",
+            Self::Overloaded => "overloaded",
+            Self::BadAnswer => "bad_answer",
+            Self::OverLimit(_) => "over_limit",
             Self::Internal => "internal",
         }
     }
@@ -80,10 +103,45 @@ pub enum Answer {
     /// At once; costs no allocation and no task.
     Now(Result<Reply, CallError>),
     /// Later. The future is run to its end even if the client leaves; the listener's call deadline bounds it.
-    Later(Pin<Box<dyn Future<Output = Result<Reply, CallError>> + Send>>),
+    Later(Later<Result<Reply, CallError>>),
+    /// Later, from a thread of the backend's own, which keeps to the listener's call deadline by itself: give it what is to
+    /// be done with the answer. It calls that once, in a turn of the hub, after everything that the call has sent.
+    Told(Box<dyn FnOnce(Respond) + Send>),
 }
 
-/// What answers calls.
+/// What is to be done with an answer.
+pub type Respond = Box<dyn FnOnce(Result<Reply, CallError>) + Send>;
+
+/// Which of a session's doings a backend wants to be asked about or told of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hooks {
+    /// Whether a session may open.
+    pub open: bool,
+    /// That it has closed.
+    pub close: bool,
+    /// Whether it may join a room.
+    pub join: bool,
+    /// Whether it may publish to a room.
+    pub publish: bool,
+}
+
+/// Something that a session wants to do, for [`Backend::may`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// Join a room.
+    Join(RoomName),
+    /// Publish an event of this name and these arguments to a room.
+    Publish {
+        /// The room.
+        room: RoomName,
+        /// The event's name.
+        event: crate::EventName,
+        /// Its arguments.
+        args: crate::Args,
+    },
+}
+
+/// What answers calls and session hooks.
 pub trait Backend: Send + Sync {
     /// Answers a call of `session`. Must not block the thread.
     fn call(&self, session: &SessionRef, call: Call<'_>) -> Answer;
@@ -92,11 +150,42 @@ pub trait Backend: Send + Sync {
     /// unknown action. For protocols that keep what an action made of its inputs.
     fn inputs(&self, call: &Call<'_>) -> Vec<(String, Json)>;
 
-    /// The actions this backend answers, for documentation verbs and for knowing which params are inputs.
-    fn describe(&self) -> &[ActionInfo];
+    /// The actions this backend answers, as far as they are known beforehand. Changes when a script is loaded anew.
+    fn describe(&self) -> Arc<[ActionInfo]>;
+
+    /// Whether an action declares an input of that name.
+    fn has_input(&self, name: &str) -> bool;
 
     /// The same as an object for documentation verbs: name → version → description.
     fn documentation(&self) -> Json;
+
+    /// What it wants to be asked about. Fixed for the backend's life.
+    fn hooks(&self) -> Hooks {
+        Hooks::default()
+    }
+
+    /// Whether a session may open. The request is answered only afterwards.
+    fn open(&self, request: Arc<OpenRequest>) -> Later<Result<Accepted, Refused>> {
+        let _ = request;
+        Box::pin(std::future::ready(Ok(Accepted::default())))
+    }
+
+    /// A session that was let in is open: what was sent to it before goes out now. Called in a turn of the hub, before the
+    /// client's first message is looked at.
+    fn opened(&self, session: &SessionRef) {
+        let _ = session;
+    }
+
+    /// A session for which [`Backend::open`] was called has ended, or never opened after all. Called once; must not block.
+    fn close(&self, session: SessionId, end: &SessionEnd) {
+        let _ = (session, end);
+    }
+
+    /// Whether a session may do something; the error is for the client.
+    fn may(&self, session: &SessionRef, ask: Ask) -> Later<Result<(), String>> {
+        let _ = (session, ask);
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// What is known of an action before it is called.
@@ -123,4 +212,8 @@ pub struct InputInfo {
     pub required: bool,
     /// What a call without it gets.
     pub default: Option<Json>,
+    /// Whether its value is rewritten before the action sees it.
+    pub has_formatter: bool,
+    /// Whether its value is checked before the action sees it.
+    pub has_validator: bool,
 }

@@ -24,13 +24,15 @@ pub enum CloseReason {
     HandshakeTimeout,
     /// The server disconnected the client.
     Disconnected,
+    /// The session's identity has expired.
+    IdentityExpired,
     /// The listener was removed or the process is stopping.
     Shutdown,
 }
 
 impl CloseReason {
     /// All reasons, for metrics that exist from the start.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ClientLeft,
         Self::PeerGone,
         Self::IoError,
@@ -41,6 +43,7 @@ impl CloseReason {
         Self::IdleTimeout,
         Self::HandshakeTimeout,
         Self::Disconnected,
+        Self::IdentityExpired,
         Self::Shutdown,
     ];
 
@@ -58,6 +61,7 @@ impl CloseReason {
             Self::IdleTimeout => "idle_timeout",
             Self::HandshakeTimeout => "handshake_timeout",
             Self::Disconnected => "disconnected",
+            Self::IdentityExpired => "identity_expired",
             Self::Shutdown => "shutdown",
         }
     }
@@ -80,11 +84,19 @@ pub enum RefuseReason {
     ProxyHeader,
     /// The HTTP request was not an opening of this protocol.
     HttpRequest,
+    /// The token was missing or no good.
+    Token,
+    /// A backend knows no such client.
+    Nobody,
+    /// A backend refused with an error.
+    BackendFailed,
+    /// The backend that must be asked could not be, or did not answer in time.
+    BackendUnavailable,
 }
 
 impl RefuseReason {
     /// All reasons, for metrics that exist from the start.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::Sessions,
         Self::ListenerSessions,
         Self::AddressSessions,
@@ -92,6 +104,10 @@ impl RefuseReason {
         Self::Tls,
         Self::ProxyHeader,
         Self::HttpRequest,
+        Self::Token,
+        Self::Nobody,
+        Self::BackendFailed,
+        Self::BackendUnavailable,
     ];
 
     /// The metric label.
@@ -105,6 +121,10 @@ impl RefuseReason {
             Self::Tls => "tls",
             Self::ProxyHeader => "proxy_header",
             Self::HttpRequest => "http_request",
+            Self::Token => "token",
+            Self::Nobody => "nobody",
+            Self::BackendFailed => "backend_failed",
+            Self::BackendUnavailable => "backend_unavailable",
         }
     }
 }

@@ -177,13 +177,7 @@ impl Hub {
                 let Some(session) = self.session(id) else {
                     return Delivered { sessions: 0 };
                 };
-                let dialect = session.dialect();
-                self.metrics.encodes(dialect.protocol()).inc();
-                let queued = session.try_send(dialect.encode(event));
-                let sessions = usize::from(queued);
-                self.metrics
-                    .delivered(dialect.protocol())
-                    .inc_by(sessions as u64);
+                let sessions = usize::from(session.tell(event));
                 Delivered { sessions }
             }
             Target::Room {

@@ -19,6 +19,9 @@ impl Json {
     /// JavaScript's `null`.
     pub const NULL: Self = Self(Bytes::from_static(b"null"));
 
+    /// `{}`.
+    pub const EMPTY_OBJECT: Self = Self(Bytes::from_static(b"{}"));
+
     /// Checks `text` and copies the value in it. Nesting depth costs no stack.
     ///
     /// # Errors

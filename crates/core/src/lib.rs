@@ -6,7 +6,7 @@
 //!
 //! **This crate must not know** sockets, a runtime, or any protocol: bytes reach it as finished [`Frame`]s, and what it
 //! cannot do itself it asks through the traits it defines: [`Dialect`] (event → frame), [`Transport`] (frames → peer),
-//! [`Backend`] (call → answer), [`FlushPool`] (many peers to write to at once).
+//! [`Backend`] (call → answer), [`TokenVerifier`] (token → identity), [`FlushPool`] (many peers to write to at once).
 
 mod call;
 mod close;
@@ -14,11 +14,13 @@ mod dialect;
 mod event;
 mod events;
 mod hub;
+mod identity;
 mod json;
 mod limits;
 mod listener;
 mod metrics;
 mod name;
+mod opening;
 mod outbox;
 mod params;
 mod permissions;
@@ -27,16 +29,28 @@ mod room;
 mod session;
 mod turn;
 
-pub use call::{ActionInfo, Answer, Backend, Call, CallArgs, CallError, InputInfo, Reply};
+pub use call::{
+    ActionInfo, Answer, Ask, Backend, Call, CallArgs, CallError, Hooks, InputInfo, Reply, Respond,
+};
 pub use close::{CloseReason, RefuseReason};
 pub use dialect::{Dialect, Frame};
 pub use event::{Arg, Args, Event, Millis, Sender, single_argument};
 pub use hub::{Delivered, Except, Hub, Target};
+pub use identity::{
+    Expiry, Identity, OnExpiry, TokenError, TokenSource, TokenVerifier, Verified, is_identity_room,
+    site_room, user_room,
+};
 pub use json::{Json, JsonError};
 pub use limits::{LimitKind, Limits};
 pub use listener::{Admission, Listener, ListenerConfig};
-pub use metrics::{ListenerMetrics, Metrics};
+pub use metrics::{
+    BackendMetrics, BackendOutcome, BackendRequest, ListenerMetrics, Metrics, RestartCause,
+};
 pub use name::{EventName, Name, NameError, RealmName, RoomName, SessionId};
+pub use opening::{
+    Accepted, Authentication, Guest, Later, OpenRequest, Received, Reception, Refused, SessionEnd,
+    Visit,
+};
 pub use outbox::{Flushed, FrameQueue, FrameSource, Outbox, Transport, Wrote};
 pub use params::{Params, ParamsFull};
 pub use permissions::{Permissions, PermissionsError};

@@ -2,6 +2,8 @@
 //!
 //! Label values are bounded: listeners, protocols, realms and outcomes come from the configuration or from enums.
 
+use std::time::Duration;
+
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
@@ -14,7 +16,7 @@ const CALL_BUCKETS: &[f64] = &[
     0.000_01, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0,
 ];
 
-const CALL_OUTCOMES: [&str; 8] = [
+const CALL_OUTCOMES: [&str; 13] = [
     "ok",
     "unknown_action",
     "missing_param",
@@ -22,6 +24,11 @@ const CALL_OUTCOMES: [&str; 8] = [
     "too_many_pending",
     "shutting_down",
     "deadline",
+    "forbidden",
+    "unavailable",
+    "overloaded",
+    "bad_answer",
+    "over_limit",
     "internal",
 ];
 
@@ -44,6 +51,13 @@ pub struct Metrics {
     invalid_messages: IntCounterVec,
     limit_hits: IntCounterVec,
     rooms: IntGaugeVec,
+    backend_requests: IntCounterVec,
+    backend_duration: HistogramVec,
+    backend_in_flight: IntGaugeVec,
+    backend_waiting: IntGaugeVec,
+    backend_available: IntGaugeVec,
+    backend_restarts: IntCounterVec,
+    script_counters: IntCounterVec,
 }
 
 impl Default for Metrics {
@@ -77,18 +91,15 @@ impl Metrics {
                 .expect("metric names are distinct");
             family
         };
-        let call_duration = HistogramVec::new(
-            HistogramOpts::new(
-                "polyport_call_duration_seconds",
-                "Time from a call's arrival to its answer.",
-            )
-            .buckets(CALL_BUCKETS.to_vec()),
-            per_listener,
-        )
-        .expect("metric names are constant and valid");
-        registry
-            .register(Box::new(call_duration.clone()))
-            .expect("metric names are distinct");
+        let histogram = |name, help, labels: &[&str]| {
+            let options = HistogramOpts::new(name, help).buckets(CALL_BUCKETS.to_vec());
+            let family =
+                HistogramVec::new(options, labels).expect("metric names are constant and valid");
+            registry
+                .register(Box::new(family.clone()))
+                .expect("metric names are distinct");
+            family
+        };
         Self {
             sessions: gauge("polyport_sessions", "Sessions open now.", per_listener),
             opened: counter(
@@ -111,7 +122,11 @@ impl Metrics {
                 "Calls answered, by outcome.",
                 &["listener", "protocol", "outcome"],
             ),
-            call_duration,
+            call_duration: histogram(
+                "polyport_call_duration_seconds",
+                "Time from a call's arrival to its answer.",
+                per_listener,
+            ),
             published: counter(
                 "polyport_events_published_total",
                 "Events that sessions of the listener published.",
@@ -153,6 +168,41 @@ impl Metrics {
                 &["listener", "protocol", "limit"],
             ),
             rooms: gauge("polyport_rooms", "Rooms that exist now.", &["realm"]),
+            backend_requests: counter(
+                "polyport_backend_requests_total",
+                "Calls and session hooks that a backend was asked for, by outcome.",
+                &["backend", "request", "outcome"],
+            ),
+            backend_duration: histogram(
+                "polyport_backend_duration_seconds",
+                "Time from the moment a backend was asked to its answer, waiting included.",
+                &["backend"],
+            ),
+            backend_in_flight: gauge(
+                "polyport_backend_in_flight",
+                "Requests that a backend works on now.",
+                &["backend"],
+            ),
+            backend_waiting: gauge(
+                "polyport_backend_waiting",
+                "Requests that wait for their turn with a backend.",
+                &["backend"],
+            ),
+            backend_available: gauge(
+                "polyport_backend_available",
+                "Whether a backend is asked at all: 0 while its circuit breaker is open.",
+                &["backend"],
+            ),
+            backend_restarts: counter(
+                "polyport_backend_restarts_total",
+                "Times a script's engine was replaced by a fresh one, by cause.",
+                &["backend", "cause"],
+            ),
+            script_counters: counter(
+                "polyport_script_counter_total",
+                "What scripts count, by the name they give it.",
+                &["backend", "counter"],
+            ),
             registry,
         }
     }
@@ -198,6 +248,188 @@ impl Metrics {
             invalid_messages: self.invalid_messages.with_label_values(&labels),
             limit_hits: LimitKind::ALL.map(|kind| with(&self.limit_hits, kind.label())),
         }
+    }
+}
+
+impl Metrics {
+    /// Resolves the children of one backend, so that every series exists from the start with the value 0.
+    #[must_use]
+    pub fn backend(&self, name: &str) -> BackendMetrics {
+        let requests = BackendRequest::ALL.map(|request| {
+            BackendOutcome::ALL.map(|outcome| {
+                self.backend_requests
+                    .with_label_values(&[name, request.label(), outcome.label()])
+            })
+        });
+        let available = self.backend_available.with_label_values(&[name]);
+        available.set(1);
+        BackendMetrics {
+            requests,
+            duration: self.backend_duration.with_label_values(&[name]),
+            in_flight: self.backend_in_flight.with_label_values(&[name]),
+            waiting: self.backend_waiting.with_label_values(&[name]),
+            available,
+            restarts: RestartCause::ALL.map(|cause| {
+                self.backend_restarts
+                    .with_label_values(&[name, cause.label()])
+            }),
+        }
+    }
+
+    /// A counter of a script. `counter` becomes a label: bound how many there are.
+    #[must_use]
+    pub fn script_counter(&self, backend: &str, counter: &str) -> IntCounter {
+        self.script_counters.with_label_values(&[backend, counter])
+    }
+}
+
+/// What a backend is asked for; a metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendRequest {
+    /// A call.
+    Call,
+    /// Whether a session may open.
+    Open,
+    /// That a session has closed.
+    Close,
+    /// Whether a session may join a room.
+    Join,
+    /// Whether a session may publish to a room.
+    Publish,
+}
+
+impl BackendRequest {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Call,
+        Self::Open,
+        Self::Close,
+        Self::Join,
+        Self::Publish,
+    ];
+
+    /// The metric label; also the hook's name in settings and on the wire to a service.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Open => "open",
+            Self::Close => "close",
+            Self::Join => "join",
+            Self::Publish => "publish",
+        }
+    }
+}
+
+/// What became of asking a backend; a metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendOutcome {
+    /// It answered.
+    Ok,
+    /// It answered with an error of the application's own.
+    Rejected,
+    /// It did not answer in time.
+    Timeout,
+    /// It could not be reached, or the link broke.
+    Unreachable,
+    /// Its circuit breaker is open.
+    CircuitOpen,
+    /// As many requests waited as may.
+    Overloaded,
+    /// It answered with something that is no answer.
+    BadAnswer,
+    /// A script ran for too long.
+    TimeLimit,
+    /// A script used too much memory.
+    MemoryLimit,
+    /// A script failed in a way that is not the application's own error.
+    Failed,
+}
+
+impl BackendOutcome {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Ok,
+        Self::Rejected,
+        Self::Timeout,
+        Self::Unreachable,
+        Self::CircuitOpen,
+        Self::Overloaded,
+        Self::BadAnswer,
+        Self::TimeLimit,
+        Self::MemoryLimit,
+        Self::Failed,
+    ];
+
+    /// The metric label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Rejected => "rejected",
+            Self::Timeout => "timeout",
+            Self::Unreachable => "unreachable",
+            Self::CircuitOpen => "circuit_open",
+            Self::Overloaded => "overloaded",
+            Self::BadAnswer => "bad_answer",
+            Self::TimeLimit => "time_limit",
+            Self::MemoryLimit => "memory_limit",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Why a script's engine was replaced; a metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestartCause {
+    /// The script was loaded anew.
+    Reload,
+    /// It kept more memory than an engine can go on with.
+    Memory,
+    /// It could not be interrupted in an orderly way.
+    Stuck,
+}
+
+impl RestartCause {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Reload, Self::Memory, Self::Stuck];
+
+    /// The metric label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Reload => "reload",
+            Self::Memory => "memory",
+            Self::Stuck => "stuck",
+        }
+    }
+}
+
+/// One backend's figures.
+#[derive(Debug)]
+pub struct BackendMetrics {
+    requests: [[IntCounter; BackendOutcome::ALL.len()]; BackendRequest::ALL.len()],
+    duration: Histogram,
+    /// Requests that it works on now.
+    pub in_flight: IntGauge,
+    /// Requests that wait for their turn.
+    pub waiting: IntGauge,
+    /// Whether it is asked at all.
+    pub available: IntGauge,
+    restarts: [IntCounter; RestartCause::ALL.len()],
+}
+
+impl BackendMetrics {
+    /// Counts a request that is answered, and its time.
+    pub fn asked(&self, request: BackendRequest, outcome: BackendOutcome, took: Duration) {
+        let by_outcome = &self.requests[position(&BackendRequest::ALL, &request)];
+        by_outcome[position(&BackendOutcome::ALL, &outcome)].inc();
+        self.duration.observe(took.as_secs_f64());
+    }
+
+    /// Counts a fresh engine.
+    pub fn restarted(&self, cause: RestartCause) {
+        self.restarts[position(&RestartCause::ALL, &cause)].inc();
     }
 }
 

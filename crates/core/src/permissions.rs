@@ -2,7 +2,7 @@
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
-use crate::RoomName;
+use crate::{Identity, RoomName, is_identity_room};
 
 /// Room patterns (`*` any text, `?` one character, `[ab]`, `{a,b}`) of a listener.
 #[derive(Debug, Clone)]
@@ -10,6 +10,8 @@ pub struct Permissions {
     join: GlobSet,
     publish: GlobSet,
     publish_unjoined: GlobSet,
+    /// `None` lets everybody call everything.
+    call: Option<GlobSet>,
 }
 
 /// A room pattern is malformed.
@@ -35,20 +37,55 @@ impl Permissions {
             join: compile(join)?,
             publish: compile(publish)?,
             publish_unjoined: compile(publish_unjoined)?,
+            call: None,
         })
     }
 
-    /// Whether a session may join `room` by itself.
-    #[must_use]
-    pub fn may_join(&self, room: &RoomName) -> bool {
-        self.join.is_match(room.as_str())
+    /// The same, with the actions that a session may call.
+    ///
+    /// # Errors
+    /// [`PermissionsError`] names the first malformed pattern.
+    pub fn with_calls(mut self, call: &[String]) -> Result<Self, PermissionsError> {
+        let everything = call.iter().any(|pattern| pattern == "*");
+        self.call = if everything {
+            None
+        } else {
+            Some(compile(call)?)
+        };
+        Ok(self)
     }
 
-    /// Whether a session may publish to `room`, being a member of it or not.
+    /// Whether a session of that identity may join `room` by itself.
     #[must_use]
-    pub fn may_publish(&self, room: &RoomName, is_member: bool) -> bool {
+    pub fn may_join(&self, room: &RoomName, identity: Option<&Identity>) -> bool {
+        let _ = identity;
+        !is_identity_room(room.as_str()) && self.join.is_match(room.as_str())
+    }
+
+    /// Whether a session of that identity may publish to `room`, being a member of it or not.
+    #[must_use]
+    pub fn may_publish(
+        &self,
+        room: &RoomName,
+        is_member: bool,
+        identity: Option<&Identity>,
+    ) -> bool {
+        let _ = identity;
         (is_member && self.publish.is_match(room.as_str()))
             || self.publish_unjoined.is_match(room.as_str())
+    }
+
+    /// Whether a session of that identity may call `action`.
+    #[must_use]
+    pub fn may_call(&self, action: &str, identity: Option<&Identity>) -> bool {
+        let _ = identity;
+        self.call.as_ref().is_none_or(|set| set.is_match(action))
+    }
+
+    /// Whether everybody may call everything, so that nobody need be looked at.
+    #[must_use]
+    pub fn calls_are_open(&self) -> bool {
+        self.call.is_none()
     }
 }
 
@@ -89,11 +126,11 @@ mod tests {
         };
         let rules = Permissions::new(&list(&["chat-*"]), &list(&["*"]), &list(&["news"])).unwrap();
         let room = |name| RoomName::new(name).unwrap();
-        assert!(rules.may_join(&room("chat-1")));
-        assert!(!rules.may_join(&room("news")));
-        assert!(rules.may_publish(&room("any"), true));
-        assert!(!rules.may_publish(&room("any"), false));
-        assert!(rules.may_publish(&room("news"), false));
+        assert!(rules.may_join(&room("chat-1"), None));
+        assert!(!rules.may_join(&room("news"), None));
+        assert!(rules.may_publish(&room("any"), true, None));
+        assert!(!rules.may_publish(&room("any"), false, None));
+        assert!(rules.may_publish(&room("news"), false, None));
     }
 
     #[test]

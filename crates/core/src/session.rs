@@ -15,8 +15,8 @@ use smallvec::SmallVec;
 
 use crate::{
     Admission, Args, CallError, CloseReason, Delivered, Dialect, Event, EventName, Except, Flushed,
-    Frame, LimitKind, Listener, Millis, Outbox, Params, ParamsFull, RoomName, Sender, SessionId,
-    Target, Transport, events,
+    Frame, Identity, LimitKind, Listener, Millis, Outbox, Params, ParamsFull, RoomName, Sender,
+    SessionId, Target, Transport, events,
     outbox::Pushed,
     room::{Room, Seat},
     turn,
@@ -71,6 +71,8 @@ impl fmt::Display for Peer {
 
 /// What a session is opened with.
 pub struct Opening {
+    /// The id it will have, which backends may know already.
+    pub id: SessionId,
     /// The connection's place, from [`Listener::admit`]; held as long as the session lives.
     pub admission: Admission,
     /// The other end.
@@ -103,6 +105,7 @@ struct Inner {
 #[derive(Default)]
 struct State {
     params: Params,
+    identity: Option<Arc<Identity>>,
     /// In order of joining.
     rooms: SmallVec<[Membership; 1]>,
     /// Set when the session ends: from then on it joins nothing.
@@ -158,7 +161,7 @@ impl Session {
     #[must_use]
     pub fn open_greeting(opening: Opening, greeting: Option<Frame>) -> Self {
         let session = SessionRef(Arc::new(Inner {
-            id: SessionId::random(),
+            id: opening.id,
             peer: opening.peer,
             opened_at: Millis::now(),
             admission: opening.admission,
@@ -265,13 +268,27 @@ impl SessionRef {
         })
     }
 
+    /// Writes an event in this session's dialect and queues it to this session alone; whether it was queued.
+    pub fn tell(&self, event: &Event) -> bool {
+        let dialect = self.dialect();
+        let metrics = self.listener().hub().metrics();
+        metrics.encodes(dialect.protocol()).inc();
+        let queued = self.try_send(dialect.encode(event));
+        metrics
+            .delivered(dialect.protocol())
+            .inc_by(u64::from(queued));
+        queued
+    }
+
     /// Whether this session may publish to a room now.
     ///
     /// # Errors
     /// [`PublishError`] says why not.
     pub fn may_publish(&self, room: &RoomName) -> Result<(), PublishError> {
         let is_member = self.is_in(room);
-        if self.listener().permissions().may_publish(room, is_member) {
+        let identity = self.identity();
+        let permissions = self.listener().permissions();
+        if permissions.may_publish(room, is_member, identity.as_deref()) {
             return Ok(());
         }
         Err(if is_member {
@@ -279,6 +296,13 @@ impl SessionRef {
         } else {
             PublishError::NotMember
         })
+    }
+
+    /// Whether this session may call an action.
+    #[must_use]
+    pub fn may_call(&self, action: &str) -> bool {
+        let permissions = self.listener().permissions();
+        permissions.calls_are_open() || permissions.may_call(action, self.identity().as_deref())
     }
 
     /// Publishes an event to a room, if the listener's permissions let this session.
@@ -370,7 +394,9 @@ impl SessionRef {
     /// # Errors
     /// [`JoinError`]; nothing changed.
     pub fn join(&self, room: &RoomName) -> Result<(), JoinError> {
-        if !self.listener().permissions().may_join(room) && !self.is_in(room) {
+        let identity = self.identity();
+        let permissions = self.listener().permissions();
+        if !permissions.may_join(room, identity.as_deref()) && !self.is_in(room) {
             return Err(JoinError::Forbidden);
         }
         self.put_into(room)
@@ -444,6 +470,33 @@ impl SessionRef {
     pub fn rooms(&self) -> Vec<RoomName> {
         let state = self.0.state.lock();
         state.rooms.iter().map(|m| m.room.name().clone()).collect()
+    }
+
+    // --- who it is --------------------------------------------------------------------------------------------------
+
+    /// Who it is, if that is known.
+    #[must_use]
+    pub fn identity(&self) -> Option<Arc<Identity>> {
+        self.0.state.lock().identity.clone()
+    }
+
+    /// Makes it somebody, or nobody: it leaves the rooms of who it was and is put into those of who it is now.
+    pub fn identify(&self, identity: Option<Arc<Identity>>) {
+        let before = std::mem::replace(&mut self.0.state.lock().identity, identity.clone());
+        let rooms = |identity: &Option<Arc<Identity>>| -> Vec<RoomName> {
+            identity.iter().flat_map(|who| who.rooms()).collect()
+        };
+        let now = rooms(&identity);
+        for room in rooms(&before) {
+            if !now.contains(&room) {
+                // It may have been taken out by the server meanwhile.
+                let _ = self.leave(&room);
+            }
+        }
+        for room in now {
+            let joined = self.put_into(&room);
+            tracing::trace!(session = %self.id(), %room, ?joined, "put into a room of its identity");
+        }
     }
 
     // --- params and calls -------------------------------------------------------------------------------------------

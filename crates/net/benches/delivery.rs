@@ -24,8 +24,8 @@ use std::{
 use futures_util::task::AtomicWaker;
 use polyport_core::{
     Dialect, Event, EventName, Except, FlushPool, Frame, FrameQueue, Hub, Json, Limits,
-    ListenerConfig, Opening, Peer, Permissions, RealmName, RoomName, Session, Target, Transport,
-    Wrote,
+    ListenerConfig, Opening, Peer, Permissions, RealmName, RoomName, Session, SessionId, Target,
+    Transport, Wrote,
 };
 use polyport_net::{FlushTasks, Tasks};
 use tokio::{net::TcpStream, runtime::Builder, time::interval};
@@ -151,6 +151,7 @@ fn measure(way: Way, burst: usize) -> f64 {
                 task: AtomicWaker::new(),
             });
             let session = Session::open(Opening {
+                id: SessionId::random(),
                 admission: listener.admit().expect("no bound is set"),
                 peer: Peer::Unix,
                 transport: Arc::clone(&socket) as Arc<dyn Transport>,

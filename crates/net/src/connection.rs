@@ -17,7 +17,7 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use polyport_core::{CloseReason, Flushed, FrameQueue, Listener, SessionRef, Transport, Wrote};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
 use crate::{Deadlines, Moment, deadlines::Deadline, stream::PlainStream};
@@ -144,6 +144,22 @@ impl Transport for Link {
 pub(crate) enum Io {
     Plain(PlainStream),
     Tls(Box<TlsStream<PlainStream>>),
+}
+
+impl Io {
+    /// Says something to a client that gets no session, and ends our side.
+    pub(crate) async fn say_and_end(&mut self, words: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => {
+                stream.write_all(words).await?;
+                stream.shutdown().await
+            }
+            Self::Tls(stream) => {
+                stream.write_all(words).await?;
+                stream.shutdown().await
+            }
+        }
+    }
 }
 
 /// The task of one connection: a future that ends with it.

@@ -3,14 +3,17 @@
 use std::{convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Version, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, request::Parts};
 use http_body_util::Full;
 use hyper::{
     Request, Response, body::Incoming, server::conn::http1, service::service_fn, upgrade::Upgraded,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use polyport_core::{Admission, Listener, Opening, Peer, RefuseReason};
+use polyport_core::{
+    Admission, Guest, Later, Listener, OpenRequest, Opening, Peer, Received, Reception,
+    RefuseReason, Refused, SessionId,
+};
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -31,31 +34,122 @@ const MAX_HEADERS: usize = 64;
 /// An answer that is no upgrade.
 pub type HttpAnswer = Response<Full<Bytes>>;
 
+/// A request that arrived at a listener, before anything is granted.
+#[derive(Debug)]
+pub struct HttpRequest {
+    /// Method, target, version and headers.
+    pub head: Parts,
+    /// The other end.
+    pub peer: Peer,
+    /// Whether the link is encrypted.
+    pub is_tls: bool,
+    /// The id that a session of this connection will have.
+    pub id: SessionId,
+}
+
+impl HttpRequest {
+    /// The request as tokens and backends see it. Header values that are no text are left out.
+    #[must_use]
+    pub fn opening(&self, listener: &Arc<Listener>) -> OpenRequest {
+        let headers = self.head.headers.iter().filter_map(|(name, value)| {
+            let value = value.to_str().ok()?;
+            Some((name.as_str().to_owned(), value.to_owned()))
+        });
+        OpenRequest {
+            id: self.id,
+            listener: Arc::clone(listener),
+            peer: self.peer,
+            is_tls: self.is_tls,
+            target: self
+                .head
+                .uri
+                .path_and_query()
+                .map(|target| target.as_str().to_owned())
+                .unwrap_or_default(),
+            headers: headers.collect(),
+            identity: None,
+        }
+    }
+}
+
+/// What becomes of an opening, at once or later.
+pub enum Decision<T> {
+    /// At once.
+    Now(Result<T, Box<HttpAnswer>>),
+    /// Later; the client waits for its answer until then, but no longer than the listener's handshake and call limits.
+    Later(Later<Result<T, Box<HttpAnswer>>>),
+}
+
 /// A protocol that speaks WebSocket.
 pub trait WsFrontEnd: Send + Sync + 'static {
     /// What serves one connection.
     type Handler: WsHandler;
 
+    /// What an opening that is granted carries into its session.
+    type Grant: Send + 'static;
+
     /// Answers a request that does not ask for a WebSocket, and so is none of this protocol's business. By default 426 to
     /// a plain `GET` and 400 to the rest.
-    fn answer(&self, request: &Parts) -> HttpAnswer {
-        if request.method == Method::GET {
+    fn answer(&self, request: HttpRequest, listener: &Arc<Listener>) -> Later<HttpAnswer> {
+        let _ = listener;
+        let answer = if request.head.method == Method::GET {
             let mut answer = http_answer(
                 StatusCode::UPGRADE_REQUIRED,
                 "This address speaks WebSocket: open it with a WebSocket client.\n",
             );
-            let upgrade = header::HeaderValue::from_static("websocket");
+            let upgrade = HeaderValue::from_static("websocket");
             answer.headers_mut().insert(header::UPGRADE, upgrade);
-            return answer;
-        }
-        http_answer(
-            StatusCode::BAD_REQUEST,
-            "A WebSocket opening was expected.\n",
-        )
+            answer
+        } else {
+            http_answer(
+                StatusCode::BAD_REQUEST,
+                "A WebSocket opening was expected.\n",
+            )
+        };
+        Box::pin(std::future::ready(answer))
+    }
+
+    /// Words an opening that is refused: it is malformed, or no decision came in time.
+    fn refuse(&self, status: StatusCode, text: &'static str) -> HttpAnswer {
+        http_answer(status, text)
+    }
+
+    /// Whether the client may have a session. The request is answered only when this is decided.
+    fn decide(&self, request: HttpRequest, listener: &Arc<Listener>) -> Decision<Self::Grant>;
+
+    /// The value of `Sec-WebSocket-Protocol` to answer with; it must be one that the client offers.
+    fn subprotocol(&self, offered: &HeaderMap) -> Option<HeaderValue> {
+        let _ = offered;
+        None
     }
 
     /// Opens a session for a request whose upgrade has been granted.
-    fn open(&self, opening: Opening, request: &Parts) -> Self::Handler;
+    fn open(&self, opening: Opening, grant: Self::Grant) -> Self::Handler;
+}
+
+/// Lets tokens and backends decide an opening. A refusal is counted and worded by `word`.
+#[must_use]
+pub fn receive(
+    reception: &Reception,
+    request: &HttpRequest,
+    listener: &Arc<Listener>,
+    word: fn(&Refused) -> HttpAnswer,
+) -> Decision<Guest> {
+    if reception.is_open_door() {
+        return Decision::Now(Ok(Guest::default()));
+    }
+    let counted = Arc::clone(listener);
+    let peer = request.peer.ip();
+    let refuse = move |refused: Refused| {
+        counted.refused(peer, refused.reason());
+        Box::new(word(&refused))
+    };
+    match reception.receive(request.opening(listener)) {
+        Received::Now(received) => Decision::Now(received.map_err(refuse)),
+        Received::Later(deciding) => {
+            Decision::Later(Box::pin(async move { deciding.await.map_err(refuse) }))
+        }
+    }
 }
 
 /// A plain-text answer.
@@ -63,7 +157,7 @@ pub trait WsFrontEnd: Send + Sync + 'static {
 pub fn http_answer(status: StatusCode, text: &'static str) -> HttpAnswer {
     let mut answer = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
     *answer.status_mut() = status;
-    let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     answer.headers_mut().insert(header::CONTENT_TYPE, plain);
     answer
 }
@@ -113,11 +207,17 @@ async fn serve<F: WsFrontEnd>(accepted: Accepted, front_end: Arc<F>, common: Tra
     if is_bounded {
         http.header_read_timeout(handshake);
     }
-    let admission = Arc::new(Mutex::new(Some(admission)));
-    let for_service = Arc::clone(&listener);
+    let door = Arc::new(Door {
+        admission: Mutex::new(Some(admission)),
+        peer,
+        is_tls: matches!(io, Io::Tls(_)),
+        listener: Arc::clone(&listener),
+        front_end,
+        common,
+    });
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = on_request(request, &admission, peer, &for_service, &front_end, &common);
-        async move { Ok::<_, Infallible>(answer) }
+        let answering = on_request(request, Arc::clone(&door));
+        async move { Ok::<_, Infallible>(answering.await) }
     });
     let outcome = match io {
         Io::Plain(stream) => {
@@ -142,78 +242,117 @@ async fn serve<F: WsFrontEnd>(accepted: Accepted, front_end: Arc<F>, common: Tra
     }
 }
 
-fn on_request<F: WsFrontEnd>(
-    mut request: Request<Incoming>,
-    admission: &Arc<Mutex<Option<Admission>>>,
+/// What all requests of one connection share.
+struct Door<F> {
+    admission: Mutex<Option<Admission>>,
     peer: Peer,
-    listener: &Arc<Listener>,
-    front_end: &Arc<F>,
-    common: &Transportation,
+    is_tls: bool,
+    listener: Arc<Listener>,
+    front_end: Arc<F>,
+    common: Transportation,
+}
+
+async fn on_request<F: WsFrontEnd>(
+    mut request: Request<Incoming>,
+    door: Arc<Door<F>>,
 ) -> HttpAnswer {
     let upgrade = hyper::upgrade::on(&mut request);
     let (head, _) = request.into_parts();
-    let key = match opening_key(&head) {
+    let request = HttpRequest {
+        head,
+        peer: door.peer,
+        is_tls: door.is_tls,
+        id: SessionId::random(),
+    };
+    let Door {
+        listener,
+        front_end,
+        ..
+    } = &*door;
+    let key = match opening_key(&request.head) {
         Asked::NoUpgrade => {
-            listener.refused(peer.ip(), RefuseReason::HttpRequest);
-            return closing(front_end.answer(&head));
+            listener.refused(door.peer.ip(), RefuseReason::HttpRequest);
+            return closing(front_end.answer(request, listener).await);
         }
         Asked::Malformed(problem) => {
-            listener.refused(peer.ip(), RefuseReason::HttpRequest);
-            return closing(http_answer(StatusCode::BAD_REQUEST, problem));
+            listener.refused(door.peer.ip(), RefuseReason::HttpRequest);
+            return closing(front_end.refuse(StatusCode::BAD_REQUEST, problem));
         }
         Asked::Upgrade(key) => key,
     };
-    let Some(admission) = admission.lock().take() else {
-        return closing(http_answer(StatusCode::BAD_REQUEST, "Upgraded already.\n"));
-    };
     let accept = derive_accept_key(key.as_bytes());
-    let front_end = Arc::clone(front_end);
-    let spawning = common.clone();
-    common.tasks.spawn(async move {
+    let subprotocol = front_end.subprotocol(&request.head.headers);
+    let id = request.id;
+    let decided = match front_end.decide(request, listener) {
+        Decision::Now(decided) => Some(decided),
+        Decision::Later(deciding) => within(listener.limits().call, deciding).await,
+    };
+    let grant = match decided {
+        Some(Ok(grant)) => grant,
+        Some(Err(answer)) => return closing(*answer),
+        None => {
+            listener.refused(door.peer.ip(), RefuseReason::BackendUnavailable);
+            let text = "No decision came in time";
+            return closing(front_end.refuse(StatusCode::SERVICE_UNAVAILABLE, text));
+        }
+    };
+    let Some(admission) = door.admission.lock().take() else {
+        return closing(front_end.refuse(StatusCode::BAD_REQUEST, "Upgraded already"));
+    };
+    let connecting = Arc::clone(&door);
+    door.common.tasks.spawn(async move {
         let Ok(upgraded) = upgrade.await else {
             return;
         };
         let Some((io, first)) = take_apart(upgraded) else {
             return;
         };
-        let listener = Arc::clone(admission.listener());
+        let Door {
+            peer,
+            listener,
+            front_end,
+            common,
+            ..
+        } = &*connecting;
         let connection = Connection::new(
             io,
             LinkOptions::default(),
-            listener,
-            spawning.deadlines.clone(),
+            Arc::clone(listener),
+            common.deadlines.clone(),
             &first,
             |transport| {
-                WsMessages::new(front_end.open(
-                    Opening {
-                        admission,
-                        peer,
-                        transport,
-                    },
-                    &head,
-                ))
+                let opening = Opening {
+                    id,
+                    admission,
+                    peer: *peer,
+                    transport,
+                };
+                WsMessages::new(front_end.open(opening, grant))
             },
         );
-        spawning.tasks.spawn(connection);
+        common.tasks.spawn(connection);
     });
-    switching(&accept)
+    switching(&accept, subprotocol)
 }
 
-fn switching(accept: &str) -> HttpAnswer {
+fn switching(accept: &str, subprotocol: Option<HeaderValue>) -> HttpAnswer {
     let mut answer = Response::new(Full::new(Bytes::new()));
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = answer.headers_mut();
-    let value = header::HeaderValue::from_static;
+    let value = HeaderValue::from_static;
     headers.insert(header::UPGRADE, value("WebSocket"));
     headers.insert(header::CONNECTION, value("Upgrade"));
-    let accept = header::HeaderValue::from_str(accept).expect("base64 is a header value");
+    let accept = HeaderValue::from_str(accept).expect("base64 is a header value");
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(subprotocol) = subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
     answer
 }
 
 /// One request per connection is enough for what is not an opening.
 fn closing(mut answer: HttpAnswer) -> HttpAnswer {
-    let close = header::HeaderValue::from_static("close");
+    let close = HeaderValue::from_static("close");
     answer.headers_mut().insert(header::CONNECTION, close);
     answer
 }
@@ -238,7 +377,7 @@ fn opening_key(head: &Parts) -> Asked<'_> {
     }
     if headers
         .get(header::SEC_WEBSOCKET_VERSION)
-        .is_none_or(|v| v != "13")
+        .is_none_or(|v| v != "13" && v != "8")
     {
         return Asked::Malformed("Only WebSocket version 13 is spoken here.\n");
     }

@@ -7,6 +7,7 @@
 //!
 //! **This crate must not know** any protocol above lines and WebSocket messages, nor rooms, events or calls.
 
+mod answer;
 mod bind;
 mod connection;
 mod deadlines;
@@ -23,14 +24,17 @@ mod tls;
 pub mod ws;
 mod ws_handler;
 
+pub use answer::respond;
 pub use bind::{Bind, BindError};
 pub use connection::{Connection, Handler, Link, LinkOptions};
 pub use deadlines::{Deadlines, Moment};
 pub use flush::FlushTasks;
-pub use http::{HttpAnswer, WsFrontEnd, http_answer, serve_websockets};
+pub use http::{
+    Decision, HttpAnswer, HttpRequest, WsFrontEnd, http_answer, receive, serve_websockets,
+};
 pub use open_files::raise_open_file_limit;
 pub use place::{Place, Process};
 pub use server::{Accepted, RawFrontEnd, Server, ServerSettings, Transportation, serve_raw};
 pub use tasks::Tasks;
 pub use tls::{CertificateFiles, TlsAcceptance, TlsError};
-pub use ws_handler::{WsClose, WsHandler, WsMessages};
+pub use ws_handler::{Heartbeat, WsClose, WsHandler, WsMessages};

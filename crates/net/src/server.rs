@@ -4,7 +4,10 @@ use std::{future::Future, io, net::IpAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use polyport_core::{Admission, Listener, Opening, Peer, RefuseReason};
+use polyport_core::{
+    Admission, Frame, Guest, Listener, OpenRequest, Opening, Peer, Received, Reception,
+    RefuseReason, Refused, SessionId,
+};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
@@ -19,6 +22,9 @@ use crate::{
 
 /// A pause after an `accept` that failed for want of resources, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Time for a client that gets no session to take the words that say so.
+const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
 /// How often certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
@@ -73,8 +79,19 @@ pub trait RawFrontEnd: Send + Sync + 'static {
     /// What it wants of its connections.
     fn options(&self) -> LinkOptions;
 
+    /// Who decides which clients get a session; without one, all do.
+    fn reception(&self) -> Option<&Reception> {
+        None
+    }
+
+    /// What a client hears that gets no session.
+    fn refusal(&self, refused: &Refused) -> Frame {
+        let _ = refused;
+        Frame::new()
+    }
+
     /// Opens a session.
-    fn open(&self, opening: Opening) -> Self::Handler;
+    fn open(&self, opening: Opening, guest: Guest) -> Self::Handler;
 }
 
 /// Serves a protocol on raw bytes.
@@ -92,15 +109,74 @@ pub fn serve_raw<F: RawFrontEnd>(
     let deadlines = common.deadlines.clone();
     let tasks = common.tasks.clone();
     Server::start(bind, listener, settings, common, move |accepted| {
-        let task = connect(accepted, &*front_end, deadlines.clone());
-        tasks.spawn(task);
+        let deadlines = deadlines.clone();
+        let is_open_door = |reception: &Reception| reception.is_open_door();
+        if front_end.reception().is_none_or(is_open_door) {
+            let id = SessionId::random();
+            tasks.spawn(connect(
+                accepted,
+                &*front_end,
+                deadlines,
+                id,
+                Guest::default(),
+            ));
+            return;
+        }
+        let front_end = Arc::clone(&front_end);
+        let connections = tasks.clone();
+        tasks.spawn(async move {
+            if let Some(connection) = receive(accepted, &*front_end, deadlines).await {
+                connections.spawn(connection);
+            }
+        });
     })
+}
+
+/// Lets tokens and backends decide whether a client gets a session.
+async fn receive<F: RawFrontEnd>(
+    mut accepted: Accepted,
+    front_end: &F,
+    deadlines: Deadlines,
+) -> Option<Connection<F::Handler>> {
+    let id = SessionId::random();
+    let listener = Arc::clone(accepted.admission.listener());
+    let request = OpenRequest {
+        id,
+        listener: Arc::clone(&listener),
+        peer: accepted.peer,
+        is_tls: matches!(accepted.io, Io::Tls(_)),
+        target: String::new(),
+        headers: Vec::new(),
+        identity: None,
+    };
+    let received = match front_end.reception()?.receive(request) {
+        Received::Now(received) => received,
+        Received::Later(deciding) => within(listener.limits().call, deciding)
+            .await
+            .unwrap_or_else(|| {
+                let text = "no decision came in time".to_owned();
+                Err(Refused::Unavailable(text))
+            }),
+    };
+    let guest = match received {
+        Ok(guest) => guest,
+        Err(refused) => {
+            listener.refused(accepted.peer.ip(), refused.reason());
+            let words = front_end.refusal(&refused);
+            // The client may be gone already.
+            let _ = timeout(REFUSAL_TIME, accepted.io.say_and_end(&words)).await;
+            return None;
+        }
+    };
+    Some(connect(accepted, front_end, deadlines, id, guest))
 }
 
 fn connect<F: RawFrontEnd>(
     accepted: Accepted,
     front_end: &F,
     deadlines: Deadlines,
+    id: SessionId,
+    guest: Guest,
 ) -> Connection<F::Handler> {
     let Accepted {
         io,
@@ -110,20 +186,16 @@ fn connect<F: RawFrontEnd>(
         accepted_at: _,
     } = accepted;
     let listener = Arc::clone(admission.listener());
-    Connection::new(
-        io,
-        front_end.options(),
-        listener,
-        deadlines,
-        &first,
-        |transport| {
-            front_end.open(Opening {
-                admission,
-                peer,
-                transport,
-            })
-        },
-    )
+    let options = front_end.options();
+    Connection::new(io, options, listener, deadlines, &first, |transport| {
+        let opening = Opening {
+            id,
+            admission,
+            peer,
+            transport,
+        };
+        front_end.open(opening, guest)
+    })
 }
 
 impl Server {

@@ -22,8 +22,8 @@ pub enum Item<'a> {
     Ping(&'a [u8]),
     /// A pong.
     Pong,
-    /// A close frame with its code, if it had one.
-    Close(Option<u16>),
+    /// A close frame with its code and text, if it had them.
+    Close(Option<(u16, &'a str)>),
     /// Part of a message whose end has not come yet.
     Fragment,
 }
@@ -91,7 +91,7 @@ impl WsReader {
             unmask(payload, mask);
         }
         let item = match header.opcode {
-            OpCode::Control(Control::Close) => Item::Close(close_code(payload)?),
+            OpCode::Control(Control::Close) => Item::Close(close_reason(payload)?),
             OpCode::Control(Control::Ping) => Item::Ping(payload),
             OpCode::Control(_) => Item::Pong,
             OpCode::Data(data) => self.data(data, header.is_final, payload)?,
@@ -231,7 +231,7 @@ fn message(kind: Data, payload: &[u8]) -> Result<Item<'_>, WsError> {
     }
 }
 
-fn close_code(payload: &[u8]) -> Result<Option<u16>, WsError> {
+fn close_reason(payload: &[u8]) -> Result<Option<(u16, &str)>, WsError> {
     match payload {
         [] => Ok(None),
         [_] => Err(WsError::Protocol("close frame of one byte")),
@@ -240,10 +240,8 @@ fn close_code(payload: &[u8]) -> Result<Option<u16>, WsError> {
             if !CloseCode::from(code).is_allowed() {
                 return Err(WsError::Protocol("close code not allowed"));
             }
-            if str::from_utf8(reason).is_err() {
-                return Err(WsError::NotUtf8);
-            }
-            Ok(Some(code))
+            let text = str::from_utf8(reason).map_err(|_| WsError::NotUtf8)?;
+            Ok(Some((code, text)))
         }
     }
 }
@@ -304,7 +302,7 @@ mod tests {
         check(client_frame(0x88, b""), Ok(Some((6, Item::Close(None)))));
         check(
             client_frame(0x88, b"\x03\xe8bye"),
-            Ok(Some((11, Item::Close(Some(1000))))),
+            Ok(Some((11, Item::Close(Some((1000, "bye")))))),
         );
         check(Vec::new(), Ok(None));
         check(client_frame(0x81, b"hi")[..7].to_vec(), Ok(None));

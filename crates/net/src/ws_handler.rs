@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use polyport_core::{CloseReason, Frame, LimitKind, SessionRef};
+use polyport_core::{CloseReason, Frame, LimitKind, SessionEnd, SessionRef};
 
 use crate::{
     Deadlines, Handler, Moment,
@@ -25,17 +25,46 @@ pub trait WsHandler: Send + Unpin + 'static {
         ws::close(Some((close.code(), close.text())))
     }
 
-    /// Time between pings; zero is none. A client that is silent from one ping to the next is closed.
-    fn ping_interval(&self) -> Duration {
-        Duration::ZERO
+    /// How it finds out that a client is gone.
+    fn heartbeat(&self) -> Heartbeat {
+        Heartbeat::NONE
+    }
+}
+
+/// How a protocol finds out that a client is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Time between pings; zero is none. A client that gives no sign of life from one ping to the next is closed.
+    pub interval: Duration,
+    /// The first ping goes out when the session opens, not one interval later.
+    pub at_once: bool,
+    /// Only pongs are signs of life, not what else a client sends.
+    pub only_pongs: bool,
+    /// The link is cut without a close frame.
+    pub cuts: bool,
+}
+
+impl Heartbeat {
+    /// No pings at all.
+    pub const NONE: Self = Self::every(Duration::ZERO);
+
+    /// A ping every `interval`; whatever comes is a sign of life, and the end is announced.
+    #[must_use]
+    pub const fn every(interval: Duration) -> Self {
+        Self {
+            interval,
+            at_once: true,
+            only_pongs: false,
+            cuts: false,
+        }
     }
 }
 
 /// Why a WebSocket is being closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WsClose {
-    /// The client sent a close frame, with this code if any.
-    ByClient(Option<u16>),
+    /// The client sent a close frame, with this code and text if any.
+    ByClient(Option<(u16, Box<str>)>),
     /// The client broke the WebSocket protocol.
     ByError(WsError),
     /// The session is closed for another reason.
@@ -45,9 +74,9 @@ pub enum WsClose {
 impl WsClose {
     /// The usual close code.
     #[must_use]
-    pub fn code(self) -> u16 {
+    pub fn code(&self) -> u16 {
         match self {
-            Self::ByClient(code) => code.unwrap_or(1000),
+            Self::ByClient(reason) => reason.as_ref().map_or(1000, |(code, _)| *code),
             Self::ByError(error) => error.code(),
             Self::ByServer(reason) => match reason {
                 CloseReason::Shutdown | CloseReason::IdleTimeout => 1001,
@@ -59,9 +88,27 @@ impl WsClose {
         }
     }
 
+    /// How backends hear of it; `None` when there is nothing to say beyond a lost link.
+    #[must_use]
+    pub fn session_end(&self) -> Option<SessionEnd> {
+        match self {
+            Self::ByClient(Some((code, text))) => Some(SessionEnd {
+                code: *code,
+                text: text.to_string(),
+            }),
+            Self::ByClient(None) => Some(SessionEnd::CLOSED),
+            Self::ByError(error) => Some(SessionEnd {
+                code: error.code(),
+                text: self.text().to_owned(),
+            }),
+            Self::ByServer(CloseReason::IdleTimeout) => None,
+            Self::ByServer(_) => Some(SessionEnd::CLOSED),
+        }
+    }
+
     /// A word for people.
     #[must_use]
-    pub fn text(self) -> &'static str {
+    pub fn text(&self) -> &'static str {
         match self {
             Self::ByClient(_) => "",
             Self::ByError(WsError::Protocol(text)) => text,
@@ -83,7 +130,11 @@ pub struct WsMessages<H> {
     handler: H,
     reader: WsReader,
     close: Option<WsClose>,
+    /// The first interval of the heartbeat has begun.
+    is_beating: bool,
     was_silent: bool,
+    /// The heartbeat has failed in a protocol that then says nothing more.
+    is_cut: bool,
 }
 
 impl<H: WsHandler> WsMessages<H> {
@@ -93,7 +144,9 @@ impl<H: WsHandler> WsMessages<H> {
             handler,
             reader: WsReader::default(),
             close: None,
+            is_beating: false,
             was_silent: false,
+            is_cut: false,
         }
     }
 
@@ -116,7 +169,9 @@ impl<H: WsHandler> Handler for WsMessages<H> {
     }
 
     fn on_bytes(&mut self, input: &mut [u8]) -> usize {
-        self.was_silent = false;
+        if !self.handler.heartbeat().only_pongs {
+            self.was_silent = false;
+        }
         let limit = self.handler.session().listener().limits().message;
         let mut used = 0;
         while let Some(rest) = input.get_mut(used..) {
@@ -152,9 +207,14 @@ impl<H: WsHandler> Handler for WsMessages<H> {
                     self.handler.on_binary(data);
                 }
                 Item::Ping(payload) => self.handler.session().send(ws::pong(payload)),
-                Item::Pong | Item::Fragment => continue,
-                Item::Close(code) => {
-                    self.close = Some(WsClose::ByClient(code));
+                Item::Pong => {
+                    self.was_silent = false;
+                    continue;
+                }
+                Item::Fragment => continue,
+                Item::Close(reason) => {
+                    let reason = reason.map(|(code, text)| (code, Box::from(text)));
+                    self.close = Some(WsClose::ByClient(reason));
                     self.handler.session().close(CloseReason::ClientLeft);
                     return input.len();
                 }
@@ -168,22 +228,33 @@ impl<H: WsHandler> Handler for WsMessages<H> {
     }
 
     fn on_close(&mut self, reason: CloseReason) {
-        let close = self.close.unwrap_or(WsClose::ByServer(reason));
-        let frame = self.handler.on_close(close);
-        self.handler.session().send_last(frame);
+        let close = self.close.take();
+        let frame = self
+            .handler
+            .on_close(close.unwrap_or(WsClose::ByServer(reason)));
+        if !self.is_cut {
+            self.handler.session().send_last(frame);
+        }
     }
 
     fn on_timer(&mut self, now: Moment, _: &Deadlines) -> Moment {
-        let interval = self.handler.ping_interval();
+        let Heartbeat {
+            interval,
+            at_once,
+            cuts,
+            ..
+        } = self.handler.heartbeat();
         if interval.is_zero() {
             return Moment::NEVER;
         }
         if self.was_silent {
+            self.is_cut = cuts;
             self.handler.session().close(CloseReason::IdleTimeout);
-        } else {
+        } else if at_once || self.is_beating {
             self.was_silent = true;
             self.handler.session().send(ws::ping());
         }
+        self.is_beating = true;
         now.after(interval)
     }
 }

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use polyport_backends::{Node, Registry, builtin};
-use polyport_core::{Backend, CloseReason, Hub, Listener, SessionId};
+use polyport_backends::{Actions, Node, Provider, Registry, builtin};
+use polyport_core::{CloseReason, Hub, Listener, Reception, SessionId};
 use polyport_net::{
     Bind, Deadlines, FlushTasks, Place, Process, Server, ServerSettings, Tasks, TlsAcceptance,
     Transportation,
@@ -249,30 +249,32 @@ impl Gateway {
         };
         let server = match &config.protocol {
             Protocol::TcpVerbs(verbs) => {
-                let backend = self.backend(&config, &protocols::builtin_options(verbs));
+                let reception = self.reception(&config, &protocols::builtin_options(verbs));
                 let options = protocols::verbs_options(verbs);
-                polyport_tcp_verbs::start(place, &self.process, options, backend)
+                polyport_tcp_verbs::start(place, &self.process, options, reception)
             }
             Protocol::WsChannels(channels) => {
                 let options = protocols::channels_options(channels);
-                polyport_ws_channels::start(place, &self.process, options)
+                let reception = self.reception(&config, &builtin::BuiltinOptions::default());
+                polyport_ws_channels::start(place, &self.process, options, reception)
             }
         };
         let server = server.with_context(|| format!("listener `{}`", config.name))?;
         Ok(Running { config, server })
     }
 
-    fn backend(
-        &self,
-        listener: &ListenerConfig,
-        options: &builtin::BuiltinOptions,
-    ) -> Arc<dyn Backend> {
-        // The configuration knows no other backend yet.
-        let backends = listener
-            .backends
-            .iter()
-            .map(|_| builtin::actions(options, &self.node));
-        Arc::new(Registry::new(backends, options.documentation_shape))
+    /// Who lets sessions in on a listener and answers their calls.
+    fn reception(&self, listener: &ListenerConfig, options: &builtin::BuiltinOptions) -> Reception {
+        let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+        for name in &listener.backends {
+            // The configuration knows no other backend yet.
+            debug_assert_eq!(name, "builtin");
+            providers.push(Arc::new(Actions::new(builtin::actions(
+                options, &self.node,
+            ))));
+        }
+        let registry = Registry::new(providers, options.documentation_shape);
+        Reception::new(Arc::new(registry), None)
     }
 
     /// PROXY, TLS and keepalive of a listener. Certificates of files that are in use already are looked at again and kept

@@ -29,7 +29,10 @@ fn every_value_of_a_fixed_list_is_explained() {
     let page = page();
     for (family, labels) in exposition().families {
         for (label, values) in labels {
-            if !matches!(label.as_str(), "reason" | "outcome" | "limit") {
+            if !matches!(
+                label.as_str(),
+                "reason" | "outcome" | "limit" | "cause" | "request"
+            ) {
                 continue;
             }
             for value in values {
@@ -81,6 +84,8 @@ fn exposition() -> Exposition {
         limits: Limits::default(),
         permissions: Permissions::default(),
     });
+    let _backend = hub.metrics().backend("app");
+    hub.metrics().script_counter("app", "claps").inc();
     let _state = AdminState::new(Arc::clone(&hub), Arc::new(Readiness::default()), "0");
     let mut exposition = Exposition::default();
     for family in hub.metrics().registry().gather() {

@@ -1,8 +1,8 @@
 //! Binding a listener and opening its sessions.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
-use polyport_core::{Backend, Frame, Opening, RoomName};
+use polyport_core::{Backend, Frame, Guest, Opening, Reception, Refused, RoomName};
 use polyport_net::{BindError, LinkOptions, Place, Process, RawFrontEnd, Server, Tasks, serve_raw};
 
 use crate::{
@@ -42,25 +42,13 @@ pub struct VerbsOptions {
 /// What the sessions of a listener share.
 pub(crate) struct Shared {
     pub(crate) options: VerbsOptions,
-    pub(crate) backend: Arc<dyn Backend>,
+    reception: Reception,
     pub(crate) tasks: Tasks,
     pub(crate) welcome: Frame,
-    /// Keys that `paramAdd` accepts.
-    pub(crate) allowed: HashSet<String>,
 }
 
 impl Shared {
-    pub(crate) fn new(options: VerbsOptions, backend: Arc<dyn Backend>, tasks: Tasks) -> Self {
-        let knows_ids = options.profile.message_id != MessageId::Never;
-        let inputs = backend
-            .describe()
-            .iter()
-            .flat_map(|action| &action.inputs)
-            .map(|input| input.name.clone());
-        let allowed = inputs
-            .chain(ALWAYS_ALLOWED.map(str::to_owned))
-            .chain(knows_ids.then(|| "messageId".to_owned()))
-            .collect();
+    pub(crate) fn new(options: VerbsOptions, reception: Reception, tasks: Tasks) -> Self {
         let mut welcome = LineWriter::new(128).string("welcome", &options.welcome);
         if options.profile.welcome_room {
             welcome = welcome.string("room", options.default_room.as_str());
@@ -68,11 +56,22 @@ impl Shared {
         let welcome = welcome.raw("context", "\"api\"").finish();
         Self {
             options,
-            backend,
+            reception,
             tasks,
             welcome,
-            allowed,
         }
+    }
+
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &**self.reception.backend()
+    }
+
+    /// Whether `paramAdd` accepts a key.
+    pub(crate) fn allows(&self, key: &str) -> bool {
+        let knows_ids = self.options.profile.message_id != MessageId::Never;
+        ALWAYS_ALLOWED.contains(&key)
+            || (knows_ids && key == "messageId")
+            || self.backend().has_input(key)
     }
 }
 
@@ -84,14 +83,14 @@ pub fn start(
     place: Place,
     process: &Process,
     options: VerbsOptions,
-    backend: Arc<dyn Backend>,
+    reception: Reception,
 ) -> Result<Server, BindError> {
     let dialect = Arc::new(VerbsDialect {
         server_sender_is_text: options.profile.server_sender_is_text,
     });
     let listener = place.listener(&process.hub, PROTOCOL, dialect);
     let tasks = process.transportation.tasks.clone();
-    let front_end = FrontEnd(Arc::new(Shared::new(options, backend, tasks)));
+    let front_end = FrontEnd(Arc::new(Shared::new(options, reception, tasks)));
     serve_raw(
         &place.bind,
         listener,
@@ -115,7 +114,23 @@ impl RawFrontEnd for FrontEnd {
         }
     }
 
-    fn open(&self, opening: Opening) -> VerbsSession {
-        VerbsSession::open(opening, Arc::clone(&self.0))
+    fn reception(&self) -> Option<&Reception> {
+        Some(&self.0.reception)
+    }
+
+    /// The original refuses nobody: an error line where the welcome would stand.
+    fn refusal(&self, refused: &Refused) -> Frame {
+        let text = match refused {
+            Refused::Token(_) | Refused::Nobody => "you may not connect here",
+            Refused::Failed(text) | Refused::Unavailable(text) => text.as_str(),
+        };
+        LineWriter::new(96)
+            .string("error", text)
+            .raw("context", "\"api\"")
+            .finish()
+    }
+
+    fn open(&self, opening: Opening, guest: Guest) -> VerbsSession {
+        VerbsSession::open(opening, Arc::clone(&self.0), guest)
     }
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use polyport_core::{
-    ActionInfo, Answer, Call, CallArgs, CallError, CloseReason, Frame, JoinError, Json, LimitKind,
-    Opening, Params, Reply, Session, SessionRef,
+    ActionInfo, Call, CallArgs, CallError, CloseReason, Frame, Guest, JoinError, Json, LimitKind,
+    Opening, Params, Reply, Session, SessionEnd, SessionRef, Visit,
 };
 use polyport_net::{
     Handler,
     lines::{Line, LineReader},
+    respond,
 };
-use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
@@ -25,6 +25,7 @@ pub(crate) const TOO_MANY_PARAMS: &str = "too many params";
 /// One connection.
 pub(crate) struct VerbsSession {
     pub(crate) session: Session,
+    visit: Option<Box<Visit>>,
     pub(crate) shared: Arc<Shared>,
     lines: LineReader,
     /// Lines read, as `messageCount` has them.
@@ -59,7 +60,7 @@ impl Envelope {
 }
 
 impl VerbsSession {
-    pub(crate) fn open(opening: Opening, shared: Arc<Shared>) -> Self {
+    pub(crate) fn open(opening: Opening, shared: Arc<Shared>, guest: Guest) -> Self {
         let session = Session::open_greeting(opening, Some(shared.welcome.clone()));
         let auto_joined = shared.options.auto_join
             && matches!(
@@ -67,6 +68,7 @@ impl VerbsSession {
                 Ok(()) | Err(JoinError::AlreadyIn)
             );
         Self {
+            visit: guest.enter(&session),
             session,
             lines: LineReader::new(shared.options.delimiter),
             shared,
@@ -190,6 +192,10 @@ impl VerbsSession {
     fn run_action(&mut self, name: &str, envelope: Envelope) {
         self.total_actions += 1;
         self.add_version(name);
+        if !self.session.may_call(name) {
+            self.reply_to_action(&Err(CallError::Forbidden), &envelope);
+            return;
+        }
         let ticket = match self.session.begin_call() {
             Ok(ticket) => ticket,
             Err(error) => {
@@ -200,34 +206,21 @@ impl VerbsSession {
         self.scrub(name);
         // Only this connection's task changes the params, so they can be lent out instead of copied.
         let params = self.session.with_params(std::mem::take);
-        let answer = self.shared.backend.call(&self.session, call(name, &params));
+        let answer = self
+            .shared
+            .backend()
+            .call(&self.session, call(name, &params));
         self.session.with_params(|empty| *empty = params);
-        match answer {
-            Answer::Now(answer) => {
-                let unsent = ticket.finish(answer.as_ref().err());
-                self.reply_to_action(&answer, &envelope);
-                drop(unsent);
+        let deadline = self.session.listener().limits().call;
+        let shared = Arc::clone(&self.shared);
+        // It holds no handle of the session: a client that leaves is let go, its answer is dropped.
+        respond(answer, &self.shared.tasks, deadline, move |answer| {
+            let unsent = ticket.finish(answer.as_ref().err());
+            let line = answer_line(&shared.options.profile, &answer, &envelope);
+            if let (Some(frame), Some(session)) = (line, unsent.session()) {
+                session.send(frame);
             }
-            Answer::Later(answer) => {
-                let shared = Arc::clone(&self.shared);
-                let deadline = self.session.listener().limits().call;
-                // It holds no handle of the session: a client that leaves is let go, its answer is dropped.
-                self.shared.tasks.spawn(async move {
-                    let answer = if deadline.is_zero() {
-                        answer.await
-                    } else {
-                        timeout(deadline, answer)
-                            .await
-                            .unwrap_or(Err(CallError::Deadline))
-                    };
-                    let unsent = ticket.finish(answer.as_ref().err());
-                    let line = answer_line(&shared.options.profile, &answer, &envelope);
-                    if let (Some(frame), Some(session)) = (line, unsent.session()) {
-                        session.send(frame);
-                    }
-                });
-            }
-        }
+        });
     }
 
     /// Keeps what a line named for later lines. When there is no room for it (which is counted), this line is served all
@@ -275,7 +268,7 @@ impl VerbsSession {
                 .map(|(key, _)| key)
                 .filter(|key| match scrub {
                     Scrub::Undeclared => !is_safe(key) && !is_input(key),
-                    _ => !self.shared.allowed.contains(*key),
+                    _ => !self.shared.allows(key),
                 })
                 .map(str::to_owned)
                 .collect();
@@ -283,18 +276,17 @@ impl VerbsSession {
                 params.remove(&key);
             }
             if scrub == Scrub::Undeclared {
-                for (key, value) in self.shared.backend.inputs(&call(name, params)) {
+                for (key, value) in self.shared.backend().inputs(&call(name, params)) {
                     params.set(&key, value);
                 }
             }
         });
     }
 
-    fn newest(&self, name: &str) -> Option<&ActionInfo> {
-        let actions = self.shared.backend.describe().iter();
-        actions
-            .filter(|action| action.name == name)
-            .max_by_key(|action| action.version)
+    fn newest(&self, name: &str) -> Option<ActionInfo> {
+        let actions = self.shared.backend().describe();
+        let of_that_name = actions.iter().filter(|action| action.name == name);
+        of_that_name.max_by_key(|action| action.version).cloned()
     }
 
     fn send_file(&self, name: Option<&str>, envelope: &Envelope) {
@@ -396,6 +388,9 @@ impl Handler for VerbsSession {
     }
 
     fn on_close(&mut self, reason: CloseReason) {
+        if let Some(visit) = &mut self.visit {
+            visit.ends(SessionEnd::CLOSED);
+        }
         let line = LineWriter::new(64);
         let line = match reason {
             CloseReason::OutboxFull => line.string("error", "connection reads too slowly"),

@@ -41,7 +41,7 @@ impl VerbsSession {
                 self.say(rest.unwrap_or_default(), envelope);
                 return;
             }
-            Verb::Documentation => Outcome::Value(self.shared.backend.documentation()),
+            Verb::Documentation => Outcome::Value(self.shared.backend().documentation()),
             Verb::ParamAdd => self.param_add(rest.unwrap_or_default()),
             Verb::ParamView => self.param_view(argument.unwrap_or(MISSING)),
             Verb::ParamDelete => {
@@ -96,7 +96,7 @@ impl VerbsSession {
 
     fn param_add(&self, rest: &str) -> Outcome {
         let (key, value) = codec::key_and_value(rest);
-        if !self.shared.allowed.contains(key) {
+        if !self.shared.allows(key) {
             return Outcome::Done;
         }
         let Some(value) = value else {

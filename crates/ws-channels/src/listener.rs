@@ -2,9 +2,12 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use http::request::Parts;
-use polyport_core::{Hub, Listener, Opening, RoomName, SessionId};
-use polyport_net::{Bind, BindError, Place, Process, Server, WsFrontEnd, serve_websockets};
+use http::StatusCode;
+use polyport_core::{Guest, Hub, Listener, Opening, Reception, Refused, RoomName, SessionId};
+use polyport_net::{
+    Bind, BindError, Decision, HttpAnswer, HttpRequest, Place, Process, Server, WsFrontEnd,
+    http_answer, receive, serve_websockets,
+};
 
 use crate::{
     ChannelsOptions,
@@ -21,10 +24,11 @@ pub fn start(
     place: Place,
     process: &Process,
     options: ChannelsOptions,
+    reception: Reception,
 ) -> Result<Server, BindError> {
     let bind = place.bind.clone();
     let settings = place.server.clone();
-    let (listener, front_end) = prepare(place, &process.hub, options);
+    let (listener, front_end) = prepare(place, &process.hub, options, reception);
     serve_websockets(
         &bind,
         listener,
@@ -52,12 +56,13 @@ pub(crate) fn prepare(
     mut place: Place,
     hub: &Arc<Hub>,
     options: ChannelsOptions,
+    reception: Reception,
 ) -> (Arc<Listener>, PocketFrontEnd) {
     let room = hub_room();
     place.join.push(room.clone());
     let listener = place.listener(hub, PROTOCOL, dialect());
     let hub = Arc::new(PocketHub { room, options });
-    (listener, PocketFrontEnd { hub })
+    (listener, PocketFrontEnd { hub, reception })
 }
 
 /// The room that holds a hub's clients. The random part keeps it the hub's own: clients of other protocols in the realm
@@ -67,24 +72,48 @@ fn hub_room() -> RoomName {
     RoomName::new(&name).expect("short and not empty")
 }
 
-/// Opens a session for every client.
+/// Opens a session for every client that the reception lets in.
 #[derive(Debug)]
 pub(crate) struct PocketFrontEnd {
     hub: Arc<PocketHub>,
+    reception: Reception,
 }
 
 impl PocketFrontEnd {
-    pub(crate) fn open_session(&self, opening: Opening) -> PocketSession {
-        PocketSession::open(Arc::clone(&self.hub), opening)
+    pub(crate) fn open_session(&self, opening: Opening, guest: Guest) -> PocketSession {
+        PocketSession::open(Arc::clone(&self.hub), opening, guest)
     }
 }
 
 impl WsFrontEnd for PocketFrontEnd {
     type Handler = PocketSession;
+    type Grant = Guest;
 
-    /// Path, query and origin are nobody's business: the library is used from file pages and from other sites.
-    fn open(&self, opening: Opening, _: &Parts) -> PocketSession {
-        self.open_session(opening)
+    /// Path and origin are nobody's business: the library is used from file pages and from other sites.
+    fn decide(&self, request: HttpRequest, listener: &Arc<Listener>) -> Decision<Guest> {
+        receive(&self.reception, &request, listener, refusal)
+    }
+
+    fn open(&self, opening: Opening, guest: Guest) -> PocketSession {
+        self.open_session(opening, guest)
+    }
+}
+
+/// The original refuses nobody, so there are no words of its own for it.
+fn refusal(refused: &Refused) -> HttpAnswer {
+    match refused {
+        Refused::Token(_) | Refused::Nobody => http_answer(
+            StatusCode::UNAUTHORIZED,
+            "You may not open a session here.\n",
+        ),
+        Refused::Failed(_) => http_answer(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The session could not be opened.\n",
+        ),
+        Refused::Unavailable(_) => http_answer(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Sessions cannot be opened now.\n",
+        ),
     }
 }
 

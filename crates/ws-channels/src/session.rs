@@ -1,11 +1,12 @@
 //! What a message means to a hub, and what its clients hear of each other.
 
-use std::{mem, str, sync::Arc, time::Duration};
+use std::{mem, str, sync::Arc};
 
 use polyport_core::{
-    Arg, Args, CloseReason, EventName, Except, Frame, Json, Opening, RoomName, Session, SessionRef,
+    Arg, Args, CloseReason, EventName, Except, Frame, Guest, Json, Opening, RoomName, Session,
+    SessionRef, Visit,
 };
-use polyport_net::{WsClose, WsHandler, ws};
+use polyport_net::{Heartbeat, WsClose, WsHandler, ws};
 
 use crate::{
     ChannelsOptions, Relay,
@@ -28,15 +29,18 @@ pub(crate) struct PocketHub {
 pub(crate) struct PocketSession {
     hub: Arc<PocketHub>,
     session: Session,
+    visit: Option<Box<Visit>>,
     /// Whether its departure has been announced.
     departed: bool,
 }
 
 impl PocketSession {
-    pub(crate) fn open(hub: Arc<PocketHub>, opening: Opening) -> Self {
+    pub(crate) fn open(hub: Arc<PocketHub>, opening: Opening, guest: Guest) -> Self {
+        let session = Session::open(opening);
         let opened = Self {
+            visit: guest.enter(&session),
             hub,
-            session: Session::open(opening),
+            session,
             departed: false,
         };
         if opened.hub.options.verbose {
@@ -185,6 +189,9 @@ impl WsHandler for PocketSession {
     fn on_close(&mut self, close: WsClose) -> Frame {
         // The connection may linger for a while; the others hear of it now.
         self.depart();
+        if let (Some(visit), Some(end)) = (&mut self.visit, close.session_end()) {
+            visit.ends(end);
+        }
         match close {
             WsClose::ByClient(_) => ws::close(None),
             WsClose::ByServer(CloseReason::Disconnected) => ws::close(Some((1001, ""))),
@@ -194,8 +201,8 @@ impl WsHandler for PocketSession {
         }
     }
 
-    fn ping_interval(&self) -> Duration {
-        self.hub.options.ping
+    fn heartbeat(&self) -> Heartbeat {
+        Heartbeat::every(self.hub.options.ping)
     }
 }
 

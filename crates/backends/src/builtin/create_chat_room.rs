@@ -51,7 +51,8 @@ fn run(request: &Request<'_>, room_reply: RoomReply, max_rooms: usize) -> Result
 /// Whether the room did not exist before. One that exists only because somebody is in it stays from now on.
 fn create(request: &Request<'_>, room: &RoomName, max_rooms: usize) -> Result<bool, CallError> {
     let listener = request.session.listener();
-    if !listener.permissions().may_join(room) {
+    let identity = request.session.identity();
+    if !listener.permissions().may_join(room, identity.as_deref()) {
         return Err(CallError::Rejected(
             "not authorized to create room".to_owned(),
         ));

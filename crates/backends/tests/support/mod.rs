@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use polyport_backends::{
-    Node, Registry,
+    Actions, Node, Registry,
     builtin::{self, BuiltinOptions},
 };
 use polyport_core::{
     Answer, Backend, Call, CallArgs, CallError, Dialect, Event, Frame, FrameQueue, Hub, Json,
     Limits, ListenerConfig, Opening, Params, Peer, Permissions, RealmName, Reply, Session,
-    Transport, Wrote,
+    SessionId, Transport, Wrote,
 };
 
 pub(crate) struct World {
@@ -45,7 +45,7 @@ impl World {
     pub(crate) fn with_permissions(options: &BuiltinOptions, permissions: Permissions) -> Self {
         let node = Arc::new(Node::new("node-1".to_owned()));
         let registry = Registry::new(
-            [builtin::actions(options, &node)],
+            vec![Arc::new(Actions::new(builtin::actions(options, &node)))],
             options.documentation_shape,
         );
         let hub = Hub::new(0, None);
@@ -60,6 +60,7 @@ impl World {
             permissions,
         });
         let session = Session::open(Opening {
+            id: SessionId::random(),
             admission: listener.admit().expect("it is the first"),
             peer: Peer::Unix,
             transport: Arc::new(Silent),
@@ -118,6 +119,7 @@ async fn finish(answer: Answer) -> Result<Reply, CallError> {
     match answer {
         Answer::Now(result) => result,
         Answer::Later(future) => future.await,
+        Answer::Told(_) => panic!("a builtin action has no thread of its own"),
     }
 }
 

@@ -88,8 +88,8 @@ fn a_star_is_any_name() {
         "{x}",
         "\0",
     ] {
-        assert!(all.may_join(&room(name)), "{name:?}");
-        assert!(all.may_publish(&room(name), true), "{name:?}");
+        assert!(all.may_join(&room(name), None), "{name:?}");
+        assert!(all.may_publish(&room(name), true, None), "{name:?}");
     }
 }
 

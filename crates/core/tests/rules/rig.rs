@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use polyport_core::{
     Admission, Arg, Args, Dialect, Event, EventName, Except, Frame, FrameQueue, Hub, Json, Limits,
     Listener, ListenerConfig, Opening, Peer, Permissions, RealmName, RefuseReason, RoomName,
-    Session, SessionRef, Target, Transport, Wrote,
+    Session, SessionId, SessionRef, Target, Transport, Wrote,
 };
 
 /// A peer that takes bytes up to its capacity and remembers each write.
@@ -214,6 +214,7 @@ pub(crate) fn open_at(
     let mut admission: Admission = listener.admit()?;
     admission.count_address(from.ip())?;
     Ok(Session::open(Opening {
+        id: SessionId::random(),
         admission,
         peer: Peer::Ip(from),
         transport,

@@ -8,16 +8,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::request::Parts;
 use parking_lot::Mutex;
 use polyport_core::{
-    Arg, Args, CallTicket, CloseReason, Dialect, Event, EventName, Except, Frame, FrameSource, Hub,
-    Json, Limits, Listener, ListenerConfig, Opening, Peer, Permissions, RealmName, RoomName,
-    Session, SessionRef,
+    Arg, Args, CallTicket, CloseReason, Dialect, Event, EventName, Except, Frame, FrameSource,
+    Guest, Hub, Json, Limits, Listener, ListenerConfig, Opening, Peer, Permissions, RealmName,
+    RoomName, Session, SessionRef,
 };
 use polyport_net::{
-    Bind, BindError, Deadlines, FlushTasks, Handler, LinkOptions, RawFrontEnd, Server,
-    ServerSettings, Tasks, Transportation, WsFrontEnd, WsHandler,
+    Bind, BindError, Deadlines, Decision, FlushTasks, Handler, Heartbeat, HttpRequest, LinkOptions,
+    RawFrontEnd, Server, ServerSettings, Tasks, Transportation, WsFrontEnd, WsHandler,
     lines::{Line, LineReader},
     serve_raw, serve_websockets, ws,
 };
@@ -395,7 +394,7 @@ impl RawFrontEnd for LinesFrontEnd {
         LinkOptions::default()
     }
 
-    fn open(&self, opening: Opening) -> LinesHandler {
+    fn open(&self, opening: Opening, _: Guest) -> LinesHandler {
         let session = Session::open(opening);
         session.send(line("hello"));
         LinesHandler {
@@ -456,10 +455,15 @@ pub(crate) struct MessagesHandler {
 
 impl WsFrontEnd for MessagesFrontEnd {
     type Handler = MessagesHandler;
+    type Grant = String;
 
-    fn open(&self, opening: Opening, request: &Parts) -> MessagesHandler {
+    fn decide(&self, request: HttpRequest, _: &Arc<Listener>) -> Decision<String> {
+        Decision::Now(Ok(request.head.uri.path().to_owned()))
+    }
+
+    fn open(&self, opening: Opening, path: String) -> MessagesHandler {
         let session = Session::open(opening);
-        session.send(ws::text(&format!("hello {}", request.uri.path())));
+        session.send(ws::text(&format!("hello {path}")));
         MessagesHandler {
             talk: Talk {
                 session,
@@ -484,7 +488,7 @@ impl WsHandler for MessagesHandler {
         self.talk.session.send(ws::binary(data));
     }
 
-    fn ping_interval(&self) -> Duration {
-        self.ping
+    fn heartbeat(&self) -> Heartbeat {
+        Heartbeat::every(self.ping)
     }
 }

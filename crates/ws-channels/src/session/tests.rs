@@ -1,4 +1,4 @@
-use polyport_core::Permissions;
+use polyport_core::{Permissions, Reception};
 use polyport_net::{WsClose, ws};
 use world::{Client, Log, World, forget, opening, place, sent, without_time};
 
@@ -21,7 +21,10 @@ fn presence_is_told_to_the_others_and_departure_once() {
     b.expects(&[&arrival(1003)]);
     c.expects(&[]);
     let departure = r#"T {"socket": "disconnected", "port": 1003, "address": "127.0.0.1"}"#;
-    assert_eq!(&c.closes(WsClose::ByClient(Some(1000)))[..], b"\x88\x00");
+    assert_eq!(
+        &c.closes(WsClose::ByClient(Some((1000, "bye".into()))))[..],
+        b"\x88\x00"
+    );
     a.expects(&[departure]);
     c.is_gone();
     a.expects(&[]);
@@ -75,7 +78,8 @@ fn close_frames() {
             Some((1007, "text is not UTF-8")),
         ),
     ] {
-        assert_eq!(a.closes(close), ws::close(expected), "{close:?}");
+        let shown = format!("{close:?}");
+        assert_eq!(a.closes(close), ws::close(expected), "{shown}");
     }
 }
 
@@ -199,10 +203,15 @@ fn another_pocketsocket_listener_gets_the_event_in_its_own_form() {
     let world = World::new(ChannelsOptions::default());
     let mut a = world.connect(1);
     let second = place("second", &["lobby"]);
-    let (second, front_end) = listener::prepare(second, &world.hub, ChannelsOptions::default());
+    let (second, front_end) = listener::prepare(
+        second,
+        &world.hub,
+        ChannelsOptions::default(),
+        Reception::default(),
+    );
     let (opening, wire) = opening(&second, 2);
     let b = Client {
-        session: Some(front_end.open_session(opening)),
+        session: Some(front_end.open_session(opening, Guest::default())),
         wire,
     };
     a.expects(&[]);

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
-use polyport_core::{Hub, Limits, Permissions, RealmName, RoomName};
+use polyport_core::{Hub, Limits, Permissions, RealmName, Reception, RoomName};
 use polyport_net::{
     Bind, Deadlines, Place, Process, Server, ServerSettings, Tasks, Transportation,
 };
@@ -47,7 +47,7 @@ impl Gateway {
             permissions: Permissions::default(),
             server: ServerSettings::default(),
         };
-        start(place, &self.process, options).unwrap()
+        start(place, &self.process, options, Reception::default()).unwrap()
     }
 
     pub(crate) async fn wait_for_sessions(&self, count: usize) {

@@ -81,7 +81,7 @@ fn keep(item: Item<'_>, limit: usize) -> Said {
             Said::Ping(payload.to_vec())
         }
         Item::Pong => Said::Pong,
-        Item::Close(code) => Said::Close(code),
+        Item::Close(reason) => Said::Close(reason.map(|(code, _)| code)),
         Item::Fragment => Said::Fragment,
     }
 }

@@ -7,12 +7,12 @@ use std::{
 
 use parking_lot::Mutex;
 use polyport_backends::{
-    Node, Registry,
+    Actions, Node, Registry,
     builtin::{self, BuiltinOptions},
 };
 use polyport_core::{
-    FrameQueue, Hub, Limits, Listener, ListenerConfig, Peer, Permissions, RealmName, RoomName,
-    Transport, Wrote,
+    FrameQueue, Hub, Limits, Listener, ListenerConfig, Peer, Permissions, RealmName, Reception,
+    RoomName, SessionId, Transport, Wrote,
 };
 use polyport_net::Tasks;
 
@@ -218,10 +218,11 @@ impl Setup {
         let actions = self.version.actions();
         let node = Arc::new(Node::new("node-1".to_owned()));
         let registry = Registry::new(
-            [builtin::actions(&actions, &node)],
+            vec![Arc::new(Actions::new(builtin::actions(&actions, &node)))],
             actions.documentation_shape,
         );
-        let shared = Shared::new(self.options, Arc::new(registry), Tasks::new());
+        let reception = Reception::new(Arc::new(registry), None);
+        let shared = Shared::new(self.options, reception, Tasks::new());
         World {
             version: self.version,
             hub,
@@ -259,12 +260,15 @@ impl World {
     pub(crate) fn dial_from(&self, peer: Peer) -> Client {
         let wire = Arc::new(Wire::default());
         let opening = Opening {
+            id: SessionId::random(),
             admission: self.listener.admit().unwrap(),
             peer,
             transport: wire.clone(),
         };
         let shared = Arc::clone(&self.shared);
-        let handler = self.hub.turn(|| VerbsSession::open(opening, shared));
+        let handler = self
+            .hub
+            .turn(|| VerbsSession::open(opening, shared, Guest::default()));
         let mut client = Client {
             version: self.version,
             handler,

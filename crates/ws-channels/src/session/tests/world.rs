@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use parking_lot::Mutex;
 use polyport_core::{
-    Dialect, Event, FrameQueue, Hub, Limits, Listener, Peer, Permissions, RealmName, Transport,
-    Wrote,
+    Dialect, Event, FrameQueue, Hub, Limits, Listener, Peer, Permissions, RealmName, Reception,
+    SessionId, Transport, Wrote,
 };
 use polyport_net::{Bind, Place, ServerSettings, WsClose};
 
@@ -72,6 +72,7 @@ pub(super) fn place(name: &str, join: &[&str]) -> Place {
 pub(super) fn opening(listener: &Arc<Listener>, port: u16) -> (Opening, Arc<Wire>) {
     let wire = Arc::new(Wire::default());
     let opening = Opening {
+        id: SessionId::random(),
         admission: listener.admit().unwrap(),
         peer: Peer::Ip(SocketAddr::from(([127, 0, 0, 1], port))),
         transport: wire.clone(),
@@ -90,7 +91,7 @@ impl World {
         place.permissions = permissions;
         // The hub's own room is not the session's choice.
         place.limits.rooms_per_session = 0;
-        let (pocket, front_end) = listener::prepare(place, &hub, options);
+        let (pocket, front_end) = listener::prepare(place, &hub, options, Reception::default());
         Self {
             hub,
             pocket,
@@ -101,7 +102,7 @@ impl World {
     pub(super) fn connect(&self, port: u16) -> Client {
         let (opening, wire) = opening(&self.pocket, port);
         Client {
-            session: Some(self.front_end.open_session(opening)),
+            session: Some(self.front_end.open_session(opening, Guest::default())),
             wire,
         }
     }

@@ -12,7 +12,7 @@ pub trait Provider: Send + Sync {
     /// The actions that are known beforehand.
     fn actions(&self) -> Vec<ActionInfo>;
 
-    /// Grows whenever [`Provider::actions`] has changed. Asked before every call, so it must be cheap.
+    /// Grows whenever [`Provider::actions`] or [`Provider::hooks`] have changed. Asked before every call, so it must be cheap.
     fn generation(&self) -> u64 {
         0
     }
@@ -33,7 +33,7 @@ pub trait Provider: Send + Sync {
         Vec::new()
     }
 
-    /// What it wants to be asked about or told of. Fixed for its life.
+    /// What it wants to be asked about or told of.
     fn hooks(&self) -> Hooks {
         Hooks::default()
     }

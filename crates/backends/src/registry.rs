@@ -14,20 +14,25 @@ use polyport_core::{
 
 use crate::{DocumentationShape, Provider, documentation::documentation};
 
+/// How many providers that were replaced still hear of sessions that end.
+const MAX_RETIRED: usize = 16;
+
 /// Finds the provider that a call's name belongs to: the first that has an action of that name, in whichever version, or
 /// that answers it for the session.
 pub struct Registry {
-    providers: Vec<Arc<dyn Provider>>,
     documentation_shape: DocumentationShape,
-    hooks: Hooks,
-    /// Made anew when a provider's actions have changed.
+    /// Made anew when providers are replaced or a provider's actions have changed.
     table: ArcSwap<Table>,
 }
 
-/// What is known of all actions.
+/// The providers, and what is known of their actions.
 struct Table {
+    providers: Vec<Arc<dyn Provider>>,
+    /// Providers of earlier configurations, which may have sessions of theirs.
+    retired: Vec<Arc<dyn Provider>>,
     /// The sum of the providers' generations that it was made from.
     generation: u64,
+    hooks: Hooks,
     /// Which provider has a name.
     owners: HashMap<Box<str>, usize, FixedState>,
     infos: Arc<[ActionInfo]>,
@@ -39,45 +44,43 @@ impl Registry {
     /// A registry over `providers`, the first one asked first.
     #[must_use]
     pub fn new(providers: Vec<Arc<dyn Provider>>, documentation_shape: DocumentationShape) -> Self {
-        let mut hooks = Hooks::default();
-        for provider in &providers {
-            let own = provider.hooks();
-            hooks.open |= own.open;
-            hooks.close |= own.close;
-            hooks.join |= own.join;
-            hooks.publish |= own.publish;
-        }
-        let table = Table::new(&providers, documentation_shape);
+        let table = Table::new(providers, Vec::new(), documentation_shape);
         Self {
-            providers,
             documentation_shape,
-            hooks,
             table: ArcSwap::from_pointee(table),
         }
+    }
+
+    /// Answers with other providers from now on. Those that are gone still hear of the end of their sessions.
+    pub fn replace(&self, providers: Vec<Arc<dyn Provider>>) {
+        let before = self.table.load();
+        let is_gone = |old: &&Arc<dyn Provider>| !providers.iter().any(|new| same(old, new));
+        let known = before.providers.iter().chain(&before.retired);
+        let mut retired: Vec<_> = known.filter(is_gone).cloned().collect();
+        retired.truncate(MAX_RETIRED);
+        let table = Table::new(providers, retired, self.documentation_shape);
+        self.table.store(Arc::new(table));
     }
 
     /// The table as the providers are now.
     fn table(&self) -> arc_swap::Guard<Arc<Table>> {
         let table = self.table.load();
-        if table.generation == generation(&self.providers) {
+        if table.generation == generation(&table.providers) {
             return table;
         }
-        self.table.store(Arc::new(Table::new(
-            &self.providers,
+        let fresh = Table::new(
+            table.providers.clone(),
+            table.retired.clone(),
             self.documentation_shape,
-        )));
+        );
+        // Whoever has replaced the providers meanwhile is right.
+        self.table.compare_and_swap(&table, Arc::new(fresh));
         self.table.load()
     }
+}
 
-    fn owner(&self, table: &Table, session: &SessionRef, name: &str) -> Option<&dyn Provider> {
-        let owner = table.owners.get(name).copied();
-        let before = &self.providers[..owner.unwrap_or(self.providers.len())];
-        before
-            .iter()
-            .find(|provider| provider.answers(session, name))
-            .or_else(|| self.providers.get(owner?))
-            .map(|provider| &**provider)
-    }
+fn same(one: &Arc<dyn Provider>, other: &Arc<dyn Provider>) -> bool {
+    std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
 }
 
 fn generation(providers: &[Arc<dyn Provider>]) -> u64 {
@@ -88,9 +91,21 @@ fn generation(providers: &[Arc<dyn Provider>]) -> u64 {
 }
 
 impl Table {
-    fn new(providers: &[Arc<dyn Provider>], shape: DocumentationShape) -> Self {
+    fn new(
+        providers: Vec<Arc<dyn Provider>>,
+        retired: Vec<Arc<dyn Provider>>,
+        shape: DocumentationShape,
+    ) -> Self {
         // Read first: what changes meanwhile is looked at again.
-        let generation = generation(providers);
+        let generation = generation(&providers);
+        let mut hooks = Hooks::default();
+        for provider in &providers {
+            let own = provider.hooks();
+            hooks.open |= own.open;
+            hooks.close |= own.close;
+            hooks.join |= own.join;
+            hooks.publish |= own.publish;
+        }
         let mut owners: HashMap<Box<str>, usize, FixedState> = HashMap::default();
         let mut infos = Vec::new();
         for (index, provider) in providers.iter().enumerate() {
@@ -104,27 +119,41 @@ impl Table {
         infos.sort_by(|a, b| (&a.name, a.version).cmp(&(&b.name, b.version)));
         let inputs = infos.iter().flat_map(|info| &info.inputs);
         Self {
+            hooks,
             generation,
             owners,
             inputs: inputs.map(|input| input.name.as_str().into()).collect(),
             documentation: documentation(&infos, shape),
             infos: infos.into(),
+            providers,
+            retired,
         }
+    }
+
+    fn owner(&self, session: &SessionRef, name: &str) -> Option<&dyn Provider> {
+        let owner = self.owners.get(name).copied();
+        let before = &self.providers[..owner.unwrap_or(self.providers.len())];
+        before
+            .iter()
+            .find(|provider| provider.answers(session, name))
+            .or_else(|| self.providers.get(owner?))
+            .map(|provider| &**provider)
     }
 }
 
 impl Backend for Registry {
     fn call(&self, session: &SessionRef, call: Call<'_>) -> Answer {
         let table = self.table();
-        match self.owner(&table, session, call.action) {
+        match table.owner(session, call.action) {
             Some(provider) => provider.call(session, call, &table.documentation),
             None => Answer::Now(Err(CallError::UnknownAction)),
         }
     }
 
     fn inputs(&self, call: &Call<'_>) -> Vec<(String, Json)> {
-        let owner = self.table().owners.get(call.action).copied();
-        owner.map_or_else(Vec::new, |index| self.providers[index].inputs(call))
+        let table = self.table();
+        let owner = table.owners.get(call.action);
+        owner.map_or_else(Vec::new, |&index| table.providers[index].inputs(call))
     }
 
     fn describe(&self) -> Arc<[ActionInfo]> {
@@ -142,13 +171,14 @@ impl Backend for Registry {
     }
 
     fn hooks(&self) -> Hooks {
-        self.hooks
+        self.table().hooks
     }
 
     /// Every provider with the hook is asked, in order; the first that refuses ends it. Of what they give the first of
     /// each counts, and all rooms.
     fn open(&self, request: Arc<OpenRequest>) -> Later<Result<Accepted, Refused>> {
-        let asked: Vec<_> = self
+        let table = self.table();
+        let asked: Vec<_> = table
             .providers
             .iter()
             .filter(|provider| provider.hooks().open)
@@ -168,13 +198,14 @@ impl Backend for Registry {
     }
 
     fn opened(&self, session: &SessionRef) {
-        for provider in &self.providers {
+        for provider in &self.table().providers {
             provider.opened(session);
         }
     }
 
     fn close(&self, session: SessionId, end: &SessionEnd) {
-        for provider in &self.providers {
+        let table = self.table();
+        for provider in table.providers.iter().chain(&table.retired) {
             provider.close(session, end);
         }
     }
@@ -185,7 +216,8 @@ impl Backend for Registry {
             Ask::Join(_) => hooks.join,
             Ask::Publish { .. } => hooks.publish,
         };
-        let asking: Vec<_> = self
+        let table = self.table();
+        let asking: Vec<_> = table
             .providers
             .iter()
             .filter(|provider| wants(provider.hooks()))
@@ -230,5 +262,9 @@ mod tests {
             .map(|info| format!("{} {} {}", info.name, info.version, info.description))
             .collect();
         assert_eq!(described, ["both 2 first", "both 10 first", "own 1 second"]);
+
+        let third = Actions::new([action("both", 1, "third")]);
+        registry.replace(vec![Arc::new(third)]);
+        assert_eq!(registry.describe().len(), 1, "the others are gone");
     }
 }

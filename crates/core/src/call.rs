@@ -159,7 +159,7 @@ pub trait Backend: Send + Sync {
     /// The same as an object for documentation verbs: name → version → description.
     fn documentation(&self) -> Json;
 
-    /// What it wants to be asked about. Fixed for the backend's life.
+    /// What it wants to be asked about. Changes when its configuration does.
     fn hooks(&self) -> Hooks {
         Hooks::default()
     }

@@ -4,11 +4,13 @@
 //! Start reading at [`Connection`] (the task's loop), then [`Server`] (accepting), then [`ws`] and [`lines`] (framing).
 //! A front end implements [`Handler`] for raw bytes or [`WsHandler`] for WebSocket messages, and is handed each
 //! accepted connection; what it says goes through its core session's outbox, never through a socket.
+//! The other way round, [`HttpClient`] asks services over HTTP.
 //!
 //! **This crate must not know** any protocol above lines and WebSocket messages, nor rooms, events or calls.
 
 mod answer;
 mod bind;
+mod client;
 mod connection;
 mod deadlines;
 mod flush;
@@ -26,6 +28,7 @@ mod ws_handler;
 
 pub use answer::respond;
 pub use bind::{Bind, BindError};
+pub use client::{ClientError, ClientRequest, ClientResponse, HttpClient, HttpClientOptions};
 pub use connection::{Connection, Handler, Link, LinkOptions};
 pub use deadlines::{Deadlines, Moment};
 pub use flush::FlushTasks;

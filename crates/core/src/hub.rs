@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::{
     CloseReason, Dialect, Event, FlushPool, Frame, Listener, ListenerConfig, Metrics, Realm,
-    RealmName, RoomName, SessionId, SessionRef, turn,
+    RealmName, RoomName, SessionId, SessionRef, several::Reach, turn,
 };
 
 const SHARDS: usize = 16;
@@ -29,6 +29,9 @@ pub struct Hub {
     pool: Option<Arc<dyn FlushPool>>,
     admitted: AtomicUsize,
     max_sessions: AtomicUsize,
+    /// Held while one event is queued to several rooms or a realm, so that all who get several such events get them in
+    /// one order, and nobody else ever waits for a second room's lock with a first in hand.
+    order: Mutex<()>,
 }
 
 /// Who gets an event.
@@ -45,6 +48,19 @@ pub enum Target<'a> {
         /// Members that do not get it.
         except: Except<'a>,
     },
+    /// The members of several rooms, each once however many of the rooms it is in.
+    Rooms {
+        /// Where the rooms are.
+        realm: &'a Realm,
+        /// Members of any of these get it,
+        any_of: &'a [RoomName],
+        /// unless they are in one of these.
+        except: &'a [RoomName],
+    },
+    /// Every session of a realm.
+    Realm(&'a Realm),
+    /// Every session that one of these reaches, once.
+    Any(&'a [Self]),
 }
 
 /// Members of a room that do not get an event.
@@ -92,6 +108,7 @@ impl Hub {
             pool,
             admitted: AtomicUsize::new(0),
             max_sessions: AtomicUsize::new(max_sessions),
+            order: Mutex::default(),
         })
     }
 
@@ -111,6 +128,20 @@ impl Hub {
         let realm = Arc::new(Realm::new(name.clone(), self.metrics.rooms(name.as_str())));
         realms.insert(name.clone(), Arc::clone(&realm));
         realm
+    }
+
+    /// The realm of that name, if a listener has it. Never makes one.
+    #[must_use]
+    pub fn find_realm(&self, name: &str) -> Option<Arc<Realm>> {
+        self.realms.lock().get(name).cloned()
+    }
+
+    /// All realms, by name.
+    #[must_use]
+    pub fn realms(&self) -> Vec<Arc<Realm>> {
+        let mut realms: Vec<_> = self.realms.lock().values().cloned().collect();
+        realms.sort_unstable_by(|a, b| a.name().as_str().cmp(b.name().as_str()));
+        realms
     }
 
     /// The metrics of everything here.
@@ -157,6 +188,11 @@ impl Hub {
             .collect()
     }
 
+    /// Every session of a realm.
+    pub(crate) fn sessions_of(&self, realm: &Realm) -> Vec<SessionRef> {
+        self.sessions(|session| std::ptr::eq(&raw const **session.listener().realm(), realm))
+    }
+
     /// Ends every session of a listener.
     pub fn close_sessions_of(&self, listener: &Arc<Listener>, reason: CloseReason) {
         for session in self.sessions(|session| Arc::ptr_eq(session.listener(), listener)) {
@@ -171,6 +207,7 @@ impl Hub {
     }
 
     /// Queues an event to its target, encoded once per dialect. All members of a room see all its events in one order.
+    /// A session gets it once, by however many ways the target reaches it.
     pub fn publish(&self, target: Target<'_>, event: &Event) -> Delivered {
         self.turn(|| match target {
             Target::Session(id) => {
@@ -188,6 +225,13 @@ impl Hub {
                 let sessions = realm.find(room.as_str()).map_or(0, |room| {
                     room.fan_out(except, &|dialect| Some(dialect.encode(event)))
                 });
+                Delivered { sessions }
+            }
+            Target::Any([only]) => self.publish(*only, event),
+            Target::Rooms { .. } | Target::Realm(_) | Target::Any(_) => {
+                let mut reach = Reach::default();
+                reach.add(self, target);
+                let sessions = reach.fan_out(self, &|dialect| Some(dialect.encode(event)));
                 Delivered { sessions }
             }
         })
@@ -226,6 +270,10 @@ impl Hub {
             let few = shard.len() * 2;
             shard.shrink_to(few);
         }
+    }
+
+    pub(crate) fn order(&self) -> &Mutex<()> {
+        &self.order
     }
 
     pub(crate) fn admitted(&self) -> &AtomicUsize {

@@ -119,6 +119,15 @@ impl Serialize for Json {
     }
 }
 
+/// Takes the text as it stands. Only from JSON text: serde's buffers, such as those of flattened and untagged types, have
+/// none any more.
+impl<'de> serde::Deserialize<'de> for Json {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Ok(Self::from(raw))
+    }
+}
+
 impl fmt::Debug for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -10,6 +10,7 @@
 
 mod call;
 mod close;
+mod command;
 mod dialect;
 mod event;
 mod events;
@@ -27,12 +28,16 @@ mod permissions;
 mod realm;
 mod room;
 mod session;
+mod several;
 mod turn;
 
 pub use call::{
     ActionInfo, Answer, Ask, Backend, Call, CallArgs, CallError, Hooks, InputInfo, Reply, Respond,
 };
 pub use close::{CloseReason, RefuseReason};
+pub use command::{
+    Command, CommandError, Disconnect, Done, Join, Leave, Publish, Recipients, Said, TargetSpec,
+};
 pub use dialect::{Dialect, Frame};
 pub use event::{Arg, Args, Event, Millis, Sender, single_argument};
 pub use hub::{Delivered, Except, Hub, Target};
@@ -46,7 +51,7 @@ pub use listener::{Admission, Listener, ListenerConfig};
 pub use metrics::{
     BackendMetrics, BackendOutcome, BackendRequest, ListenerMetrics, Metrics, RestartCause,
 };
-pub use name::{EventName, Name, NameError, RealmName, RoomName, SessionId};
+pub use name::{EventName, Name, NameError, RealmName, RoomName, SessionId, SessionIdError};
 pub use opening::{
     Accepted, Authentication, Guest, Later, OpenRequest, Received, Reception, Refused, SessionEnd,
     Visit,
@@ -55,7 +60,7 @@ pub use outbox::{Flushed, FrameQueue, FrameSource, Outbox, Transport, Wrote};
 pub use params::{Params, ParamsFull};
 pub use permissions::{Permissions, PermissionsError};
 pub use realm::Realm;
-pub use room::MemberInfo;
+pub use room::{MemberInfo, RoomInfo};
 pub use session::{
     CallTicket, JoinError, LeaveError, Opening, Peer, PublishError, Session, SessionRef, Unsent,
     WeakSession,

@@ -115,6 +115,20 @@ impl<K> fmt::Debug for Name<K> {
     }
 }
 
+impl<K> serde::Serialize for Name<K> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// Reads a JSON string and checks it.
+impl<'de, K> serde::Deserialize<'de> for Name<K> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::new(&text).map_err(serde::de::Error::custom)
+    }
+}
+
 /// Who a session is, unique over all nodes: 122 random bits, printed as a version 4 UUID.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(Uuid);
@@ -129,6 +143,35 @@ impl SessionId {
     /// Which of `count` shards holds it.
     pub(crate) fn shard(self, count: usize) -> usize {
         usize::from(self.0.as_bytes()[15]) % count
+    }
+}
+
+/// The text is not the id of any session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no session id: expected a UUID such as 7e57d004-2b97-4e7a-b45f-5387367791cd")]
+pub struct SessionIdError;
+
+impl std::str::FromStr for SessionId {
+    type Err = SessionIdError;
+
+    /// Takes only the form in which ids are printed.
+    fn from_str(text: &str) -> Result<Self, SessionIdError> {
+        let is_hyphenated = text.len() == 36;
+        let id = is_hyphenated.then(|| Uuid::try_parse(text).ok()).flatten();
+        id.map(Self).ok_or(SessionIdError)
+    }
+}
+
+impl serde::Serialize for SessionId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for SessionId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -167,5 +210,16 @@ mod tests {
         assert_eq!(text.len(), 36);
         assert_eq!(text.as_bytes()[14], b'4');
         assert_ne!(SessionId::random(), SessionId::random());
+        let id: SessionId = text.parse().unwrap();
+        assert_eq!(id.to_string(), text);
+        for other in [
+            "",
+            "7",
+            &text[1..],
+            &format!("{{{text}}}"),
+            &text.replace('-', ""),
+        ] {
+            assert_eq!(other.parse::<SessionId>(), Err(SessionIdError), "{other}");
+        }
     }
 }

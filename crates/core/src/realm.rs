@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use prometheus::IntGauge;
 
 use crate::{
-    MemberInfo, RealmName, RoomName, SessionRef,
+    MemberInfo, RealmName, RoomInfo, RoomName, SessionRef,
     room::{Retired, Room, Seat},
 };
 
@@ -68,6 +68,25 @@ impl Realm {
         self.find(name.as_str())
             .map(|room| room.list())
             .unwrap_or_default()
+    }
+
+    /// The rooms whose names `wanted` picks, in no order.
+    pub fn rooms(&self, wanted: impl Fn(&RoomName) -> bool) -> Vec<RoomInfo> {
+        let mut rooms = Vec::new();
+        for shard in &self.shards {
+            let picked: Vec<Arc<Room>> = {
+                let shard = shard.lock();
+                let picked = shard.iter().filter(|(name, _)| wanted(name));
+                picked.map(|(_, room)| Arc::clone(room)).collect()
+            };
+            // A room's own lock may be held by a large fan-out: nobody should wait for it at the shard.
+            let info = picked.iter().map(|room| RoomInfo {
+                name: room.name().clone(),
+                members: room.len(),
+            });
+            rooms.extend(info);
+        }
+        rooms
     }
 
     /// How many rooms exist.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use prometheus::IntCounter;
 use slab::Slab;
 use smallvec::SmallVec;
@@ -28,8 +28,17 @@ pub struct MemberInfo {
     pub joined_at: Millis,
 }
 
+/// One room, as listings show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomInfo {
+    /// Its name.
+    pub name: RoomName,
+    /// How many sessions are in it.
+    pub members: usize,
+}
+
 #[derive(Default)]
-struct Members {
+pub(crate) struct Members {
     /// Members by dialect: an event is encoded once per group. Nearly always one or two.
     groups: SmallVec<[Group; 1]>,
     count: usize,
@@ -59,11 +68,11 @@ impl Group {
         }
     }
 
-    /// Whether somebody in it gets what is published to all but `except`.
-    fn is_addressed(&self, except: Except<'_>) -> bool {
+    /// Whether it has a member that `wanted` picks.
+    fn has(&self, wanted: impl Fn(&SessionRef) -> bool) -> bool {
         self.members
             .iter()
-            .any(|(_, member)| !except.covers(&member.session))
+            .any(|(_, member)| wanted(&member.session))
     }
 }
 
@@ -94,22 +103,77 @@ impl std::fmt::Debug for Members {
 
 /// What has been made of one event so far: per dialect a frame, or nothing for a dialect that does not get it.
 #[derive(Default)]
-struct Frames {
+pub(crate) struct Frames {
     made: SmallVec<[Made; 2]>,
 }
 
 type Made = (Arc<dyn Dialect>, Option<Frame>);
 
+/// Dialects for which there is no frame yet, each with its counter of encodings.
+pub(crate) type Missing = SmallVec<[(Arc<dyn Dialect>, IntCounter); 2]>;
+
+/// How an event is written for a dialect; `None` for one that does not get it.
+pub(crate) type Encode<'a> = &'a dyn Fn(&Arc<dyn Dialect>) -> Option<Frame>;
+
 impl Frames {
-    fn find(&self, dialect: &Arc<dyn Dialect>) -> Option<&Option<Frame>> {
+    pub(crate) fn find(&self, dialect: &Arc<dyn Dialect>) -> Option<&Option<Frame>> {
         self.made
             .iter()
             .find(|(known, _)| same(known, dialect))
             .map(|(_, frame)| frame)
     }
+
+    /// Writes the event for those dialects. No lock is held meanwhile.
+    pub(crate) fn make(&mut self, missing: Missing, encode: Encode<'_>) {
+        for (dialect, encodes) in missing {
+            if self.find(&dialect).is_some() {
+                continue;
+            }
+            let frame = encode(&dialect);
+            if frame.is_some() {
+                encodes.inc();
+            }
+            self.made.push((dialect, frame));
+        }
+    }
 }
 
-fn same(a: &Arc<dyn Dialect>, b: &Arc<dyn Dialect>) -> bool {
+/// Sessions that somebody has to see to when all of an event is queued.
+#[derive(Default)]
+pub(crate) struct Aftermath {
+    ready: Vec<SessionRef>,
+    overflowed: Vec<SessionRef>,
+}
+
+impl Aftermath {
+    /// Queues one frame; whether it was.
+    pub(crate) fn push(&mut self, session: &SessionRef, frame: &Frame) -> bool {
+        match session.push_frame(frame.clone()) {
+            Pushed::Queued => true,
+            Pushed::MustFlush => {
+                self.ready.push(session.clone());
+                true
+            }
+            Pushed::Overflowed => {
+                self.overflowed.push(session.clone());
+                false
+            }
+            Pushed::Refused => false,
+        }
+    }
+
+    /// Has what was queued flushed at the end of the turn. No lock is held any more.
+    pub(crate) fn settle(self, delivered: usize) {
+        turn::count_queued(delivered);
+        turn::flush_later(self.ready);
+        for session in self.overflowed {
+            events::outbox_overflowed(&session);
+            session.wake();
+        }
+    }
+}
+
+pub(crate) fn same(a: &Arc<dyn Dialect>, b: &Arc<dyn Dialect>) -> bool {
     std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b))
 }
 
@@ -222,44 +286,37 @@ impl Room {
         list.iter().map(info).collect()
     }
 
-    /// Queues one frame per dialect to every member but those of `except`; returns how many got it. `encode` answers
-    /// `None` for dialects that do not get it at all. All members see all fan-outs of the room in one common order,
-    /// because queueing happens under the room's lock; encoding and writing do not.
-    pub(crate) fn fan_out(
-        &self,
-        except: Except<'_>,
-        encode: &dyn Fn(&Arc<dyn Dialect>) -> Option<Frame>,
-    ) -> usize {
+    /// How many are in it.
+    pub(crate) fn len(&self) -> usize {
+        self.members.lock().count
+    }
+
+    /// The sessions in it.
+    pub(crate) fn sessions(&self) -> Vec<SessionRef> {
+        self.members.lock().iter().cloned().collect()
+    }
+
+    /// Nobody joins, leaves or is queued to meanwhile.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Members> {
+        self.members.lock()
+    }
+
+    /// Queues one frame per dialect to every member but those of `except`; returns how many got it. All members see all
+    /// fan-outs of the room in one common order, because queueing happens under the room's lock; encoding and writing do
+    /// not.
+    pub(crate) fn fan_out(&self, except: Except<'_>, encode: Encode<'_>) -> usize {
         let mut frames = Frames::default();
-        let mut ready: Vec<SessionRef> = Vec::new();
-        let mut overflowed: Vec<SessionRef> = Vec::new();
+        let mut aftermath = Aftermath::default();
         let delivered = loop {
             let members = self.members.lock();
-            let missing: SmallVec<[(Arc<dyn Dialect>, IntCounter); 2]> = members
-                .groups
-                .iter()
-                .filter(|group| frames.find(&group.dialect).is_none())
-                .filter(|group| group.is_addressed(except))
-                .map(|group| (Arc::clone(&group.dialect), group.encodes.clone()))
-                .collect();
+            let missing = members.missing(&frames, |session| !except.covers(session));
             if missing.is_empty() {
-                break members.queue_to_all(&frames, except, &mut ready, &mut overflowed);
+                break members.queue(&frames, &mut aftermath, |session| !except.covers(session));
             }
             drop(members);
-            for (dialect, encodes) in missing {
-                let frame = encode(&dialect);
-                if frame.is_some() {
-                    encodes.inc();
-                }
-                frames.made.push((dialect, frame));
-            }
+            frames.make(missing, encode);
         };
-        turn::count_queued(delivered);
-        turn::flush_later(ready);
-        for session in overflowed {
-            events::outbox_overflowed(&session);
-            session.wake();
-        }
+        aftermath.settle(delivered);
         delivered
     }
 }
@@ -275,12 +332,33 @@ impl Members {
         self.retired
     }
 
-    fn queue_to_all(
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &SessionRef> {
+        self.groups
+            .iter()
+            .flat_map(|group| group.members.iter())
+            .map(|(_, member)| &member.session)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The dialects of the members that `wanted` picks, as far as `frames` has nothing for them.
+    pub(crate) fn missing(&self, frames: &Frames, wanted: impl Fn(&SessionRef) -> bool) -> Missing {
+        self.groups
+            .iter()
+            .filter(|group| frames.find(&group.dialect).is_none())
+            .filter(|group| group.has(&wanted))
+            .map(|group| (Arc::clone(&group.dialect), group.encodes.clone()))
+            .collect()
+    }
+
+    /// Queues the frames to the members that `wanted` picks; returns how many got one.
+    pub(crate) fn queue(
         &self,
         frames: &Frames,
-        except: Except<'_>,
-        ready: &mut Vec<SessionRef>,
-        overflowed: &mut Vec<SessionRef>,
+        aftermath: &mut Aftermath,
+        mut wanted: impl FnMut(&SessionRef) -> bool,
     ) -> usize {
         let mut all = 0;
         for group in &self.groups {
@@ -289,18 +367,8 @@ impl Members {
             };
             let mut delivered = 0;
             for (_, member) in &group.members {
-                let session = &member.session;
-                if except.covers(session) {
-                    continue;
-                }
-                match session.push_frame(frame.clone()) {
-                    Pushed::Queued => delivered += 1,
-                    Pushed::MustFlush => {
-                        delivered += 1;
-                        ready.push(session.clone());
-                    }
-                    Pushed::Overflowed => overflowed.push(session.clone()),
-                    Pushed::Refused => {}
+                if wanted(&member.session) {
+                    delivered += usize::from(aftermath.push(&member.session, frame));
                 }
             }
             group.delivered.inc_by(delivered as u64);

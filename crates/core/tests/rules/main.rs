@@ -6,6 +6,7 @@ mod admission;
 mod architecture;
 mod bounds;
 mod calls;
+mod commands;
 mod encode_once;
 mod housekeeping;
 mod json;

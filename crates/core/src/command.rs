@@ -2,7 +2,7 @@
 //!
 //! A target is one of `{"session":ID}`, `{"room":NAME}`, `{"rooms":[NAME…],"except":[NAME…]}`, `{"user":ID}`,
 //! `{"site":HOST}`, `{"everyone":true}`, with a `realm` beside it if need be. Read commands from JSON *text*: arguments are
-//! taken over as they stand.
+//! taken over as they stand, but for white space.
 
 use std::sync::Arc;
 
@@ -510,8 +510,13 @@ impl TryFrom<PublishText> for Publish {
     }
 }
 
+fn argument(json: &Json) -> Arg {
+    Arg::Json(json.compact())
+}
+
 impl Said {
-    /// Puts together what stands in `event`, `args`, `data` and `action`.
+    /// Puts together what stands in `event`, `args`, `data` and `action`. White space between the parts of a value goes:
+    /// the line breaks of a text made for people would end a frame of a protocol of lines.
     ///
     /// # Errors
     /// Says which of them do not go together, for whoever wrote them.
@@ -523,13 +528,11 @@ impl Said {
     ) -> Result<Self, String> {
         let (event, args) = match (event, args, data, action) {
             (Some(event), None, None, None) => (event, Args::new()),
-            (Some(event), Some(args), None, None) => {
-                (event, args.into_iter().map(Arg::Json).collect())
-            }
-            (Some(event), None, Some(data), None) => (event, Args::from_iter([Arg::Json(data)])),
+            (Some(event), Some(args), None, None) => (event, args.iter().map(argument).collect()),
+            (Some(event), None, Some(data), None) => (event, Args::from_iter([argument(&data)])),
             (None, None, None, Some(action)) => {
                 let name = EventName::new("action").expect("it is short and not empty");
-                (name, Args::from_iter([Arg::Json(action)]))
+                (name, Args::from_iter([argument(&action)]))
             }
             (_, _, _, Some(_)) => {
                 return Err("`action` stands alone, without `event`, `args` and `data`".to_owned());

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -24,6 +24,7 @@ type SessionMap = HashMap<SessionId, SessionRef, FixedState>;
 /// Everything that is alive in this process.
 pub struct Hub {
     realms: Mutex<HashMap<RealmName, Arc<Realm>>>,
+    listeners: Mutex<Vec<Weak<Listener>>>,
     sessions: [Mutex<SessionMap>; SHARDS],
     metrics: Metrics,
     pool: Option<Arc<dyn FlushPool>>,
@@ -103,6 +104,7 @@ impl Hub {
     pub fn new(max_sessions: usize, pool: Option<Arc<dyn FlushPool>>) -> Arc<Self> {
         Arc::new(Self {
             realms: Mutex::default(),
+            listeners: Mutex::default(),
             sessions: std::array::from_fn(|_| Mutex::default()),
             metrics: Metrics::new(),
             pool,
@@ -115,7 +117,21 @@ impl Hub {
     /// Adds a listener.
     #[must_use]
     pub fn listener(self: &Arc<Self>, config: ListenerConfig) -> Arc<Listener> {
-        Arc::new(Listener::new(Arc::clone(self), config))
+        let listener = Arc::new(Listener::new(Arc::clone(self), config));
+        let mut listeners = self.listeners.lock();
+        listeners.retain(|listener| listener.strong_count() > 0);
+        listeners.push(Arc::downgrade(&listener));
+        drop(listeners);
+        listener
+    }
+
+    /// The listeners there are, in the order in which they came; those that have been removed too, while they have
+    /// sessions.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<Arc<Listener>> {
+        // Outside of the lock: the last handle of a listener may be dropped here, and that takes other locks.
+        let listeners = self.listeners.lock().clone();
+        listeners.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// The realm of that name, made at first use.

@@ -49,20 +49,21 @@ pub use json::{Json, JsonError};
 pub use limits::{LimitKind, Limits};
 pub use listener::{Admission, Listener, ListenerConfig};
 pub use metrics::{
-    BackendMetrics, BackendOutcome, BackendRequest, ListenerMetrics, Metrics, RestartCause,
+    ApiMetrics, BackendMetrics, BackendOutcome, BackendRequest, ListenerMetrics, Metrics,
+    RestartCause,
 };
 pub use name::{EventName, Name, NameError, RealmName, RoomName, SessionId, SessionIdError};
 pub use opening::{
     Accepted, Authentication, Guest, Later, OpenRequest, Received, Reception, Refused, SessionEnd,
     Visit,
 };
-pub use outbox::{Flushed, FrameQueue, FrameSource, Outbox, Transport, Wrote};
+pub use outbox::{Asked, Flushed, FrameQueue, FrameSource, Outbox, Transport, Wrote};
 pub use params::{Params, ParamsFull};
 pub use permissions::{Permissions, PermissionsError};
 pub use realm::Realm;
 pub use room::{MemberInfo, RoomInfo};
 pub use session::{
-    CallTicket, JoinError, LeaveError, Opening, Peer, PublishError, Session, SessionRef, Unsent,
-    WeakSession,
+    CallTicket, JoinError, LeaveError, NoAcks, Opening, Peer, PublishError, Session, SessionRef,
+    Unsent, WeakSession,
 };
 pub use turn::FlushPool;

@@ -58,6 +58,8 @@ pub struct Metrics {
     backend_available: IntGaugeVec,
     backend_restarts: IntCounterVec,
     script_counters: IntCounterVec,
+    api_requests: IntCounterVec,
+    api_duration: HistogramVec,
 }
 
 impl Default for Metrics {
@@ -203,6 +205,16 @@ impl Metrics {
                 "What scripts count, by the name they give it.",
                 &["backend", "counter"],
             ),
+            api_requests: counter(
+                "polyport_api_requests_total",
+                "Requests to the server API, by outcome.",
+                &["verb", "outcome"],
+            ),
+            api_duration: histogram(
+                "polyport_api_duration_seconds",
+                "Time from the head of a request to the server API to its answer.",
+                &["verb"],
+            ),
             registry,
         }
     }
@@ -280,6 +292,40 @@ impl Metrics {
     #[must_use]
     pub fn script_counter(&self, backend: &str, counter: &str) -> IntCounter {
         self.script_counters.with_label_values(&[backend, counter])
+    }
+}
+
+impl Metrics {
+    /// Resolves the children of one verb of the server API, so that every series exists from the start with the value 0.
+    #[must_use]
+    pub fn api(&self, verb: &str, outcomes: &[&'static str]) -> ApiMetrics {
+        let counter = |outcome| self.api_requests.with_label_values(&[verb, outcome]);
+        ApiMetrics {
+            requests: outcomes
+                .iter()
+                .map(|outcome| (*outcome, counter(outcome)))
+                .collect(),
+            duration: self.api_duration.with_label_values(&[verb]),
+        }
+    }
+}
+
+/// The figures of one verb of the server API.
+#[derive(Debug)]
+pub struct ApiMetrics {
+    requests: Box<[(&'static str, IntCounter)]>,
+    duration: Histogram,
+}
+
+impl ApiMetrics {
+    /// Counts a request that is answered, and its time.
+    ///
+    /// # Panics
+    /// When `outcome` is none of those that were named at the start.
+    pub fn answered(&self, outcome: &str, took: Duration) {
+        let known = self.requests.iter().find(|(known, _)| *known == outcome);
+        known.expect("all outcomes are named at the start").1.inc();
+        self.duration.observe(took.as_secs_f64());
     }
 }
 

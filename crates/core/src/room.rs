@@ -26,6 +26,8 @@ pub struct MemberInfo {
     pub id: SessionId,
     /// When it joined.
     pub joined_at: Millis,
+    /// Where it stands in the order of joining; never given twice while the room exists.
+    pub place: u64,
 }
 
 /// One room, as listings show it.
@@ -282,6 +284,7 @@ impl Room {
         let info = |member: &&Member| MemberInfo {
             id: member.session.id(),
             joined_at: member.joined_at,
+            place: member.sequence,
         };
         list.iter().map(info).collect()
     }

@@ -14,9 +14,9 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use crate::{
-    Admission, Args, CallError, CloseReason, Delivered, Dialect, Event, EventName, Except, Flushed,
-    Frame, Identity, LimitKind, Listener, Millis, Outbox, Params, ParamsFull, RoomName, Sender,
-    SessionId, Target, Transport, events,
+    Admission, Args, Asked, CallError, CloseReason, Delivered, Dialect, Event, EventName, Except,
+    Flushed, Frame, Identity, LimitKind, Listener, Millis, Outbox, Params, ParamsFull, RoomName,
+    Sender, SessionId, Target, Transport, events,
     outbox::Pushed,
     room::{Room, Seat},
     turn,
@@ -150,6 +150,11 @@ pub enum PublishError {
     Forbidden,
 }
 
+/// Clients of this protocol do not answer what they are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("clients of this protocol do not answer events")]
+pub struct NoAcks;
+
 impl Session {
     /// Opens a session: registers it and puts it into its listener's rooms.
     #[must_use]
@@ -278,6 +283,14 @@ impl SessionRef {
             .delivered(dialect.protocol())
             .inc_by(u64::from(queued));
         queued
+    }
+
+    /// Tells an event to this session alone and gives the way to its client's answer.
+    ///
+    /// # Errors
+    /// [`NoAcks`] when clients of its protocol answer nothing; nothing was told.
+    pub fn ask(&self, event: &Event) -> Result<Asked, NoAcks> {
+        self.0.transport.ask(event).ok_or(NoAcks)
     }
 
     /// Whether this session may publish to a room now.

@@ -111,11 +111,11 @@ fn an_event_carries_the_one_room_it_went_to() {
 }
 
 #[test]
-fn arguments_are_taken_as_they_stand() {
+fn arguments_are_taken_as_they_stand_but_for_white_space() {
     let (hub, listener, _elsewhere) = hub();
     let (_session, hears) = member(&listener, "a");
     for said in [
-        r#""event":"n","data":{ "b" : 1e0 }"#,
+        "\"event\":\"n\",\"data\":{ \"b \" :\r\n 1e0 }",
         r#""event":"n","data":null"#,
         r#""event":"n","args":["\u0041", 2]"#,
         r#""event":"n""#,
@@ -135,7 +135,7 @@ fn arguments_are_taken_as_they_stand() {
     assert_eq!(
         heard,
         [
-            r#"n { "b" : 1e0 }"#,
+            r#"n {"b ":1e0}"#,
             "n null",
             r#"n "\u0041""#,
             "n -",

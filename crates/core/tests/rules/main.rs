@@ -15,5 +15,6 @@ mod model;
 mod order;
 mod permissions;
 mod rig;
+mod several;
 mod slow_members;
 mod turns;

@@ -1,9 +1,15 @@
 //! The hub against a naive model: whatever is joined, left, published and closed, in whatever order, the same sessions
 //! get the same events in the same order.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
-use polyport_core::{Except, Frame, Hub, JoinError, Listener, Permissions, PublishError, Session};
+use polyport_core::{
+    Event, Except, Frame, Hub, JoinError, Json, Listener, Permissions, PublishError, Session,
+    Target,
+};
 use proptest::prelude::*;
 
 use crate::rig::{
@@ -49,6 +55,14 @@ enum Step {
         listener: usize,
         room: usize,
     },
+    /// To several rooms, and perhaps to one session or the whole realm besides.
+    AnnounceWidely {
+        listener: usize,
+        any_of: Vec<usize>,
+        except: Vec<usize>,
+        session: Option<usize>,
+        realm: bool,
+    },
     Relay {
         listener: usize,
         room: usize,
@@ -77,6 +91,15 @@ fn step() -> impl Strategy<Value = Step> {
         ),
         2 => (listener.clone(), room.clone())
             .prop_map(|(listener, room)| Step::Announce { listener, room }),
+        4 => (
+            listener.clone(),
+            prop::collection::vec(room.clone(), 0..4),
+            prop::collection::vec(room.clone(), 0..2),
+            prop::option::of(session.clone()),
+            prop::bool::weighted(0.2),
+        ).prop_map(|(listener, any_of, except, session, realm)| Step::AnnounceWidely {
+            listener, any_of, except, session, realm,
+        }),
         1 => (listener, room).prop_map(|(listener, room)| Step::Relay { listener, room }),
         1 => session.prop_map(|session| Step::Send { session }),
     ];
@@ -96,6 +119,7 @@ struct Expected {
 struct Worlds {
     hub: Arc<Hub>,
     listeners: Vec<Arc<Listener>>,
+    dialects: [Arc<LineDialect>; 2],
     real: HashMap<usize, (Session, Arc<MemoryPeer>)>,
     model: HashMap<usize, Expected>,
     opened: usize,
@@ -123,6 +147,7 @@ impl Worlds {
         Self {
             hub,
             listeners,
+            dialects: dialects.map(|(_, dialect)| dialect),
             real: HashMap::new(),
             model: HashMap::new(),
             opened: 0,
@@ -195,7 +220,7 @@ impl Worlds {
             }
             Step::Announce { listener, room: to } => {
                 let value = self.next_event();
-                let json = polyport_core::Json::encode(&value);
+                let json = Json::encode(&value);
                 let delivered = announce(&self.listeners[listener], ROOMS[to], json);
                 let expected = self.deliver(
                     LISTENERS[listener].1,
@@ -205,6 +230,13 @@ impl Worlds {
                 );
                 assert_eq!(delivered, expected);
             }
+            Step::AnnounceWidely {
+                listener,
+                ref any_of,
+                ref except,
+                session,
+                realm,
+            } => self.announce_widely(listener, any_of, except, session, realm),
             Step::Relay { listener, room: to } => self.relay(listener, to),
             Step::Send { session } => {
                 if let Some(id) = self.pick(session) {
@@ -299,6 +331,59 @@ impl Worlds {
         assert_eq!(real, Ok(expected));
     }
 
+    fn announce_widely(
+        &mut self,
+        listener: usize,
+        any_of: &[usize],
+        except: &[usize],
+        session: Option<usize>,
+        everyone: bool,
+    ) {
+        let value = self.next_event();
+        let one = session.and_then(|wish| self.pick(wish));
+        let realm = self.listeners[listener].realm();
+        let names = |rooms: &[usize]| rooms.iter().map(|at| room(ROOMS[*at])).collect::<Vec<_>>();
+        let (room_names, except_names) = (names(any_of), names(except));
+        let mut targets = vec![Target::Rooms {
+            realm,
+            any_of: &room_names,
+            except: &except_names,
+        }];
+        targets.extend(one.map(|id| Target::Session(self.real[&id].0.id())));
+        targets.extend(everyone.then_some(Target::Realm(realm)));
+        let event = Event::new(name("wide"), Json::encode(&value));
+        let encoded_before = self.encodes();
+        let delivered = self.hub.publish(Target::Any(&targets), &event).sessions;
+        let encoded = self.encodes() - encoded_before;
+
+        let realm = LISTENERS[listener].1;
+        let mut protocols = BTreeSet::new();
+        let mut expected = 0;
+        for (id, session) in &mut self.model {
+            let is_here = Self::realm_of(session) == realm;
+            let in_any = |rooms: &[usize]| rooms.iter().any(|at| session.rooms.contains(at));
+            let by_room = is_here && in_any(any_of) && !in_any(except);
+            if by_room || one == Some(*id) || everyone && is_here {
+                let protocol = LISTENERS[session.listener].2;
+                protocols.insert(protocol);
+                session
+                    .received
+                    .push_str(&format!("{protocol} - wide {value}\n"));
+                expected += 1;
+            }
+        }
+        assert_eq!(delivered, expected);
+        assert_eq!(
+            encoded,
+            protocols.len(),
+            "once per dialect, and none for nobody"
+        );
+    }
+
+    fn encodes(&self) -> usize {
+        self.dialects.iter().map(|dialect| dialect.encodes()).sum()
+    }
+
     fn relay(&mut self, listener: usize, to: usize) {
         let line = format!("relayed {}\n", self.next_event());
         let from = &self.listeners[listener];
@@ -354,6 +439,10 @@ impl Worlds {
                 exist += usize::from(exists);
             }
             assert_eq!(real.len(), exist);
+            let counted: usize = real.rooms(|_| true).iter().map(|room| room.members).sum();
+            let in_rooms = self.model.values().filter(|s| Self::realm_of(s) == realm);
+            let expected: usize = in_rooms.map(|s| s.rooms.len()).sum();
+            assert_eq!((real.rooms(|_| true).len(), counted), (exist, expected));
             check_metric(
                 &self.hub,
                 "polyport_rooms",

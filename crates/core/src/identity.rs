@@ -78,13 +78,30 @@ pub fn is_identity_room(name: &str) -> bool {
     name.ends_with(')') && (name.starts_with("user(") || name.starts_with("site("))
 }
 
+/// The longest token that is looked at, in bytes.
+pub const MAX_TOKEN: usize = 16 << 10;
+
 /// Why a token gives no identity. The text is for the client and holds nothing of the token or a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenError {
-    /// A word that programs can compare, such as `invalid_token`, `expired`, `missing`, `unavailable`.
+    /// A word that programs can compare: one of the constants of this type.
     pub code: &'static str,
     /// What is wrong, for people.
     pub message: String,
+}
+
+impl TokenError {
+    /// The code of a token that was needed and not given.
+    pub const MISSING: &'static str = "missing";
+
+    /// The code of a token that is no good and never was, or not yet.
+    pub const INVALID: &'static str = "invalid_token";
+
+    /// The code of a token that was good once.
+    pub const EXPIRED: &'static str = "expired";
+
+    /// The code of a token that cannot be judged now.
+    pub const UNAVAILABLE: &'static str = "unavailable";
 }
 
 impl fmt::Display for TokenError {

@@ -42,8 +42,8 @@ pub use dialect::{Dialect, Frame};
 pub use event::{Arg, Args, Event, Millis, Sender, single_argument};
 pub use hub::{Delivered, Except, Hub, Target};
 pub use identity::{
-    Expiry, Identity, OnExpiry, TokenError, TokenSource, TokenVerifier, Verified, is_identity_room,
-    site_room, user_room,
+    Expiry, Identity, MAX_TOKEN, OnExpiry, TokenError, TokenSource, TokenVerifier, Verified,
+    is_identity_room, site_room, user_room,
 };
 pub use json::{Json, JsonError};
 pub use limits::{LimitKind, Limits};

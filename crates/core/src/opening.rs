@@ -387,7 +387,7 @@ impl Authentication {
         let Some(token) = request.token(&self.sources) else {
             return Checked::Now(if self.required {
                 Err(TokenError {
-                    code: "missing",
+                    code: TokenError::MISSING,
                     message: "a token is required".to_owned(),
                 })
             } else {

@@ -39,9 +39,10 @@ fn layer(name: &str) -> usize {
     match name {
         "polyport-core" => 0,
         "polyport-net" => 1,
-        "polyport" => 4,
-        "polyport-admin" | "polyport-loadtest" => 3,
-        _ => 2,
+        "polyport-identity" => 2,
+        "polyport-admin" | "polyport-loadtest" => 4,
+        "polyport" => 5,
+        _ => 3,
     }
 }
 

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::{
     CloseReason, Dialect, Event, FlushPool, Frame, Listener, ListenerConfig, Metrics, Realm,
-    RealmName, RoomName, SessionId, SessionRef, several::Reach, turn,
+    RealmName, RoomName, SessionId, SessionRef, expiry::Expiries, several::Reach, turn,
 };
 
 const SHARDS: usize = 16;
@@ -33,6 +33,7 @@ pub struct Hub {
     /// Held while one event is queued to several rooms or a realm, so that all who get several such events get them in
     /// one order, and nobody else ever waits for a second room's lock with a first in hand.
     order: Mutex<()>,
+    expiries: Expiries,
 }
 
 /// Who gets an event.
@@ -110,6 +111,7 @@ impl Hub {
             pool,
             admitted: AtomicUsize::new(0),
             max_sessions: AtomicUsize::new(max_sessions),
+            expiries: Expiries::default(),
             order: Mutex::default(),
         })
     }
@@ -290,6 +292,10 @@ impl Hub {
 
     pub(crate) fn order(&self) -> &Mutex<()> {
         &self.order
+    }
+
+    pub(crate) fn expiries(&self) -> &Expiries {
+        &self.expiries
     }
 
     pub(crate) fn admitted(&self) -> &AtomicUsize {

@@ -102,6 +102,16 @@ impl TokenError {
 
     /// The code of a token that cannot be judged now.
     pub const UNAVAILABLE: &'static str = "unavailable";
+
+    /// The metric label.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self.code {
+            Self::MISSING => "missing",
+            Self::EXPIRED => "expired",
+            Self::UNAVAILABLE => "unavailable",
+            _ => "invalid",
+        }
+    }
 }
 
 impl fmt::Display for TokenError {

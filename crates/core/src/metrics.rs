@@ -9,7 +9,7 @@ use prometheus::{
     Registry,
 };
 
-use crate::{CallError, CloseReason, LimitKind, RefuseReason};
+use crate::{CallError, CloseReason, LimitKind, RefuseReason, TokenError};
 
 /// Seconds; from a builtin answered in place to a slow backend.
 const CALL_BUCKETS: &[f64] = &[
@@ -32,6 +32,8 @@ const CALL_OUTCOMES: [&str; 13] = [
     "internal",
 ];
 
+const TOKEN_OUTCOMES: [&str; 5] = ["ok", "missing", "invalid", "expired", "unavailable"];
+
 /// The registry and the families that are not bound to one listener.
 #[derive(Debug)]
 pub struct Metrics {
@@ -50,6 +52,7 @@ pub struct Metrics {
     received_messages: IntCounterVec,
     invalid_messages: IntCounterVec,
     limit_hits: IntCounterVec,
+    tokens: IntCounterVec,
     rooms: IntGaugeVec,
     backend_requests: IntCounterVec,
     backend_duration: HistogramVec,
@@ -169,6 +172,11 @@ impl Metrics {
                 "Times a session ran into a limit, by limit.",
                 &["listener", "protocol", "limit"],
             ),
+            tokens: counter(
+                "polyport_tokens_total",
+                "Tokens that clients brought, or should have, by what became of them.",
+                &["listener", "protocol", "outcome"],
+            ),
             rooms: gauge("polyport_rooms", "Rooms that exist now.", &["realm"]),
             backend_requests: counter(
                 "polyport_backend_requests_total",
@@ -259,6 +267,7 @@ impl Metrics {
             received_messages: self.received_messages.with_label_values(&labels),
             invalid_messages: self.invalid_messages.with_label_values(&labels),
             limit_hits: LimitKind::ALL.map(|kind| with(&self.limit_hits, kind.label())),
+            tokens: TOKEN_OUTCOMES.map(|outcome| with(&self.tokens, outcome)),
         }
     }
 }
@@ -498,6 +507,7 @@ pub struct ListenerMetrics {
     /// Messages that broke the protocol's rules.
     pub invalid_messages: IntCounter,
     limit_hits: [IntCounter; LimitKind::ALL.len()],
+    tokens: [IntCounter; TOKEN_OUTCOMES.len()],
 }
 
 impl ListenerMetrics {
@@ -511,6 +521,12 @@ impl ListenerMetrics {
 
     pub(crate) fn limit_hit(&self, kind: LimitKind) -> &IntCounter {
         &self.limit_hits[position(&LimitKind::ALL, &kind)]
+    }
+
+    /// Counts what became of a token.
+    pub fn token(&self, error: Option<&TokenError>) {
+        let label = error.map_or("ok", TokenError::outcome);
+        self.tokens[position(&TOKEN_OUTCOMES, &label)].inc();
     }
 
     pub(crate) fn call(&self, error: Option<&CallError>) -> &IntCounter {

@@ -384,20 +384,30 @@ enum Checked {
 
 impl Authentication {
     fn check(&self, request: &OpenRequest) -> Checked {
+        let metrics = request.listener.metrics();
         let Some(token) = request.token(&self.sources) else {
-            return Checked::Now(if self.required {
-                Err(TokenError {
-                    code: TokenError::MISSING,
-                    message: "a token is required".to_owned(),
-                })
-            } else {
-                Ok(None)
-            });
+            if !self.required {
+                return Checked::Now(Ok(None));
+            }
+            let error = TokenError {
+                code: TokenError::MISSING,
+                message: "a token is required".to_owned(),
+            };
+            metrics.token(Some(&error));
+            return Checked::Now(Err(error));
         };
         match self.verifier.verify(&token, request) {
-            Verified::Now(result) => Checked::Now(result.map(Some)),
+            Verified::Now(result) => {
+                metrics.token(result.as_ref().err());
+                Checked::Now(result.map(Some))
+            }
             Verified::Later(later) => {
-                Checked::Later(Box::pin(async move { later.await.map(Some) }))
+                let listener = Arc::clone(&request.listener);
+                Checked::Later(Box::pin(async move {
+                    let result = later.await;
+                    listener.metrics().token(result.as_ref().err());
+                    result.map(Some)
+                }))
             }
         }
     }

@@ -1,17 +1,21 @@
-//! Which rooms the sessions of a listener may join and publish to.
+//! Which rooms the sessions of a listener may join and publish to, and what they may call.
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
-use crate::{Identity, RoomName, is_identity_room};
+use crate::{Identity, RoomName, is_identity_room, pattern::PersonalPattern};
 
-/// Room patterns (`*` any text, `?` one character, `[ab]`, `{a,b}`) of a listener.
+/// Patterns of a listener: `*` any text, `?` one character, `[ab]`, `{a,b}`; `{user}` and `{site}` stand for the session's
+/// own, and match nothing for a session that has none.
+///
+/// The rooms `user(…)` and `site(…)`, in which sessions are because of who they are, are meant only by patterns that begin
+/// with `user(` or `site(`: no `*` lets a client into somebody's room, or speak there.
 #[derive(Debug, Clone)]
 pub struct Permissions {
-    join: GlobSet,
-    publish: GlobSet,
-    publish_unjoined: GlobSet,
+    join: Patterns,
+    publish: Patterns,
+    publish_unjoined: Patterns,
     /// `None` lets everybody call everything.
-    call: Option<GlobSet>,
+    call: Option<Patterns>,
 }
 
 /// A room pattern is malformed.
@@ -34,9 +38,9 @@ impl Permissions {
         publish_unjoined: &[String],
     ) -> Result<Self, PermissionsError> {
         Ok(Self {
-            join: compile(join)?,
-            publish: compile(publish)?,
-            publish_unjoined: compile(publish_unjoined)?,
+            join: Patterns::new(join)?,
+            publish: Patterns::new(publish)?,
+            publish_unjoined: Patterns::new(publish_unjoined)?,
             call: None,
         })
     }
@@ -50,7 +54,7 @@ impl Permissions {
         self.call = if everything {
             None
         } else {
-            Some(compile(call)?)
+            Some(Patterns::new(call)?)
         };
         Ok(self)
     }
@@ -58,8 +62,7 @@ impl Permissions {
     /// Whether a session of that identity may join `room` by itself.
     #[must_use]
     pub fn may_join(&self, room: &RoomName, identity: Option<&Identity>) -> bool {
-        let _ = identity;
-        !is_identity_room(room.as_str()) && self.join.is_match(room.as_str())
+        self.join.mean_room(room, identity)
     }
 
     /// Whether a session of that identity may publish to `room`, being a member of it or not.
@@ -70,16 +73,15 @@ impl Permissions {
         is_member: bool,
         identity: Option<&Identity>,
     ) -> bool {
-        let _ = identity;
-        (is_member && self.publish.is_match(room.as_str()))
-            || self.publish_unjoined.is_match(room.as_str())
+        (is_member && self.publish.mean_room(room, identity))
+            || self.publish_unjoined.mean_room(room, identity)
     }
 
     /// Whether a session of that identity may call `action`.
     #[must_use]
     pub fn may_call(&self, action: &str, identity: Option<&Identity>) -> bool {
-        let _ = identity;
-        self.call.as_ref().is_none_or(|set| set.is_match(action))
+        let Some(call) = &self.call else { return true };
+        call.mean(action, identity)
     }
 
     /// Whether everybody may call everything, so that nobody need be looked at.
@@ -97,19 +99,74 @@ impl Default for Permissions {
     }
 }
 
-fn compile(patterns: &[String]) -> Result<GlobSet, PermissionsError> {
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        let glob = Glob::new(pattern).map_err(|error| PermissionsError {
-            pattern: pattern.clone(),
-            reason: error.kind().to_string(),
-        })?;
-        set.add(glob);
+/// Patterns of which one must match.
+#[derive(Debug, Clone)]
+struct Patterns {
+    /// Those without placeholders.
+    plain: GlobSet,
+    /// Those of them that begin with `user(` or `site(`.
+    plain_of_identities: GlobSet,
+    personal: Vec<Personal>,
+}
+
+#[derive(Debug, Clone)]
+struct Personal {
+    pattern: PersonalPattern,
+    /// It begins with `user(` or `site(`.
+    is_of_identities: bool,
+}
+
+impl Patterns {
+    fn new(patterns: &[String]) -> Result<Self, PermissionsError> {
+        let (mut plain, mut plain_of_identities) = (GlobSetBuilder::new(), GlobSetBuilder::new());
+        let mut personal = Vec::new();
+        for pattern in patterns {
+            let malformed = |reason: String| PermissionsError {
+                pattern: pattern.clone(),
+                reason,
+            };
+            // To globset a placeholder is a text like any other, so it judges all patterns.
+            let glob = Glob::new(pattern).map_err(|error| malformed(error.kind().to_string()))?;
+            let is_of_identities = pattern.starts_with("user(") || pattern.starts_with("site(");
+            if let Some(pattern) = PersonalPattern::parse(pattern).map_err(malformed)? {
+                personal.push(Personal {
+                    pattern,
+                    is_of_identities,
+                });
+                continue;
+            }
+            if is_of_identities {
+                plain_of_identities.add(glob.clone());
+            }
+            plain.add(glob);
+        }
+        let built = |set: &GlobSetBuilder| {
+            set.build().map_err(|error| PermissionsError {
+                pattern: patterns.join(", "),
+                reason: error.kind().to_string(),
+            })
+        };
+        Ok(Self {
+            plain: built(&plain)?,
+            plain_of_identities: built(&plain_of_identities)?,
+            personal,
+        })
     }
-    set.build().map_err(|error| PermissionsError {
-        pattern: patterns.join(", "),
-        reason: error.kind().to_string(),
-    })
+
+    fn mean_room(&self, room: &RoomName, identity: Option<&Identity>) -> bool {
+        let name = room.as_str();
+        if !is_identity_room(name) {
+            return self.mean(name, identity);
+        }
+        let mut personal = self.personal.iter().filter(|one| one.is_of_identities);
+        self.plain_of_identities.is_match(name)
+            || personal.any(|one| one.pattern.matches(name, identity))
+    }
+
+    fn mean(&self, name: &str, identity: Option<&Identity>) -> bool {
+        self.plain.is_match(name)
+            || (self.personal.iter()).any(|one| one.pattern.matches(name, identity))
+    }
 }
 
 #[cfg(test)]

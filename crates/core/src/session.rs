@@ -203,7 +203,10 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.0.close(CloseReason::PeerGone);
         self.0.leave_all();
-        self.0.listener().hub().forget(self.0.id());
+        let hub = self.0.listener().hub();
+        hub.expiries()
+            .replace(self.0.id(), self.0.identity().as_deref(), None);
+        hub.forget(self.0.id());
         let reason = self.0.0.outbox.closing().unwrap_or(CloseReason::PeerGone);
         events::session_closed(&self.0, reason);
     }
@@ -493,9 +496,19 @@ impl SessionRef {
         self.0.state.lock().identity.clone()
     }
 
-    /// Makes it somebody, or nobody: it leaves the rooms of who it was and is put into those of who it is now.
+    /// Makes it somebody, or nobody: it leaves the rooms of who it was and is put into those of who it is now, as far as
+    /// the bound on rooms lets it. A session that has ended stays who it was.
     pub fn identify(&self, identity: Option<Arc<Identity>>) {
-        let before = std::mem::replace(&mut self.0.state.lock().identity, identity.clone());
+        let before = {
+            let mut state = self.0.state.lock();
+            if state.ended {
+                return;
+            }
+            let before = std::mem::replace(&mut state.identity, identity.clone());
+            let expiries = self.listener().hub().expiries();
+            expiries.replace(self.id(), before.as_deref(), identity.as_deref());
+            before
+        };
         let rooms = |identity: &Option<Arc<Identity>>| -> Vec<RoomName> {
             identity.iter().flat_map(|who| who.rooms()).collect()
         };

@@ -81,7 +81,7 @@ impl WsClose {
             Self::ByServer(reason) => match reason {
                 CloseReason::Shutdown | CloseReason::IdleTimeout => 1001,
                 CloseReason::ProtocolError => 1002,
-                CloseReason::OutboxFull => 1008,
+                CloseReason::OutboxFull | CloseReason::IdentityExpired => 1008,
                 CloseReason::MessageTooBig => 1009,
                 _ => 1000,
             },
@@ -118,6 +118,7 @@ impl WsClose {
                 CloseReason::Shutdown => "going away",
                 CloseReason::IdleTimeout => "idle",
                 CloseReason::OutboxFull => "reading too slowly",
+                CloseReason::IdentityExpired => "token expired",
                 _ => "",
             },
         }

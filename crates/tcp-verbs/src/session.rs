@@ -394,6 +394,7 @@ impl Handler for VerbsSession {
         let line = LineWriter::new(64);
         let line = match reason {
             CloseReason::OutboxFull => line.string("error", "connection reads too slowly"),
+            CloseReason::IdentityExpired => line.string("error", "token expired"),
             _ => line.string("status", &self.profile().goodbye),
         };
         self.session

@@ -9,6 +9,7 @@ mod calls;
 mod commands;
 mod encode_once;
 mod housekeeping;
+mod identities;
 mod json;
 mod members;
 mod model;

@@ -1,6 +1,10 @@
 //! What a session may do by itself, and what only the server does to it.
 
-use polyport_core::{Except, Hub, JoinError, LeaveError, Permissions, PublishError, Session};
+use std::sync::Arc;
+
+use polyport_core::{
+    Except, Hub, Identity, JoinError, LeaveError, Permissions, PublishError, Session,
+};
 
 use crate::rig::{ListenerPlan, check_metric, hub_and_listener, member, name, number, room};
 
@@ -107,4 +111,77 @@ fn realms_never_touch() {
     assert_eq!(one.realm().members(&room("lobby")).len(), 1);
     check_metric(&hub, "polyport_rooms", &[("realm", "main")], 1.0);
     check_metric(&hub, "polyport_rooms", &[("realm", "another")], 1.0);
+}
+
+fn who(user: &str, site: &str) -> Option<Arc<Identity>> {
+    Some(Arc::new(Identity {
+        site: Some(site.into()),
+        ..Identity::of_user(user)
+    }))
+}
+
+#[test]
+fn placeholders_stand_for_the_sessions_own() {
+    let hub = Hub::new(0, None);
+    let mut plan = ListenerPlan::new("one");
+    plan.permissions = rules(&["box-{user}", "on-{site}-*"], &["box-*"], &["to-{user}"])
+        .with_calls(&["{user}.read".to_owned(), "time".to_owned()])
+        .unwrap();
+    let listener = plan.on(&hub);
+    let (session, _) = member(&listener, "lobby");
+    assert_eq!(session.join(&room("box-7")), Err(JoinError::Forbidden));
+    assert!(session.may_call("time") && !session.may_call("7.read"));
+    session.identify(who("7", "a.example"));
+    session.join(&room("box-7")).unwrap();
+    session.join(&room("on-a.example-x")).unwrap();
+    for other in ["box-8", "box-77", "on-aXexample-x", "box-{user}"] {
+        assert_eq!(session.join(&room(other)), Err(JoinError::Forbidden));
+    }
+    assert_eq!(publish(&session, "box-7"), Ok(1));
+    assert_eq!(publish(&session, "to-7"), Ok(0));
+    assert_eq!(publish(&session, "to-8"), Err(PublishError::NotMember));
+    assert!(session.may_call("7.read") && !session.may_call("8.read"));
+    // A name that is a pattern itself gains nothing.
+    session.identify(who("*", "?"));
+    assert_eq!(session.join(&room("box-8")), Err(JoinError::Forbidden));
+    assert!(!session.may_call("8.read"));
+}
+
+#[test]
+fn no_star_reaches_the_rooms_of_identities() {
+    let hub = Hub::new(0, None);
+    let mut plan = ListenerPlan::new("one");
+    plan.permissions = rules(&["*", "[u]ser(*", "{user(*,x}"], &["*"], &["*", "*)"]);
+    let listener = plan.on(&hub);
+    let (session, _) = member(&listener, "lobby");
+    session.identify(who("7", "a.example"));
+    for name in ["user(7)", "user(8)", "site(a.example)", "site()"] {
+        let joined = session.join(&room(name));
+        assert!(
+            matches!(joined, Err(JoinError::Forbidden | JoinError::AlreadyIn)),
+            "{name}"
+        );
+        assert!(publish(&session, name).is_err(), "{name}");
+    }
+    // What only looks alike is a room like any other.
+    session.join(&room("user(7")).unwrap();
+    session.join(&room("users(7)")).unwrap();
+}
+
+#[test]
+fn patterns_that_begin_so_do_reach_them() {
+    let hub = Hub::new(0, None);
+    let mut plan = ListenerPlan::new("one");
+    plan.permissions = rules(&["user(guest*)"], &["site({site})"], &["user(*)"]);
+    let listener = plan.on(&hub);
+    let (session, _) = member(&listener, "lobby");
+    session.identify(who("7", "a.example"));
+    session.join(&room("user(guests)")).unwrap();
+    assert_eq!(session.join(&room("user(8)")), Err(JoinError::Forbidden));
+    assert_eq!(publish(&session, "site(a.example)"), Ok(1));
+    assert_eq!(
+        publish(&session, "site(b.example)"),
+        Err(PublishError::NotMember)
+    );
+    assert_eq!(publish(&session, "user(8)"), Ok(0));
 }

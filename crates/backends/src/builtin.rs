@@ -3,6 +3,7 @@
 //!
 //! One file per action. What differs between versions is a switch of [`BuiltinOptions`]; a version is a bundle of them.
 
+mod authenticate;
 mod cache_test;
 mod create_chat_room;
 mod examples;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use polyport_core::{Json, Reply};
 use serde::Serialize;
 
+pub use authenticate::authenticate;
 pub use options::{BuiltinOptions, CacheShape, LengthRule, RoomReply, StatusShape, TextInputs};
 
 use crate::{Action, Node};

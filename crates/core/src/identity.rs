@@ -134,6 +134,12 @@ pub enum Verified {
 pub trait TokenVerifier: Send + Sync {
     /// Checks a token that came with `request`, whose origin may tell the site.
     fn verify(&self, token: &str, request: &OpenRequest) -> Verified;
+
+    /// The site of the page that `request` comes from, for a client that brings its token later.
+    fn site(&self, request: &OpenRequest) -> Option<String> {
+        let _ = request;
+        None
+    }
 }
 
 /// Where a token may stand in an opening request.

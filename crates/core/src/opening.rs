@@ -188,6 +188,8 @@ impl Drop for Visit {
 pub struct Guest {
     visit: Option<Box<Visit>>,
     accepted: Accepted,
+    /// The site of its page, where that is asked for.
+    site: Option<Box<str>>,
 }
 
 impl Guest {
@@ -207,6 +209,9 @@ impl Guest {
     /// comes back as long as the session is open.
     #[must_use]
     pub fn enter(self, session: &SessionRef) -> Option<Box<Visit>> {
+        if let Some(site) = self.site {
+            session.opened_from(site);
+        }
         if self.accepted.identity.is_some() {
             session.identify(self.accepted.identity);
         }
@@ -347,6 +352,9 @@ impl Reception {
     }
 
     fn ask_backends(&self, mut request: OpenRequest, identity: Option<Arc<Identity>>) -> Received {
+        let authentication = self.authentication.as_ref();
+        let site = authentication.and_then(|asked| asked.verifier.site(&request));
+        let site = site.map(Box::from);
         request.identity.clone_from(&identity);
         let from_token = Accepted {
             identity,
@@ -357,6 +365,7 @@ impl Reception {
             return Received::Now(Ok(Guest {
                 visit: None,
                 accepted: from_token,
+                site,
             }));
         }
         // Made before the question is asked: who gives up waiting has left, and the backends hear of it.
@@ -372,6 +381,7 @@ impl Reception {
             Ok(Guest {
                 visit: Some(visit),
                 accepted,
+                site,
             })
         }))
     }

@@ -106,6 +106,8 @@ struct Inner {
 struct State {
     params: Params,
     identity: Option<Arc<Identity>>,
+    /// The site of the page that it was opened from, on listeners that take tokens.
+    site: Option<Box<str>>,
     /// In order of joining.
     rooms: SmallVec<[Membership; 1]>,
     /// Set when the session ends: from then on it joins nothing.
@@ -405,6 +407,23 @@ impl SessionRef {
 
     // --- rooms ------------------------------------------------------------------------------------------------------
 
+    /// Whether this session may join a room now, at the client's wish: for front ends that ask somebody else before
+    /// [`SessionRef::put_into`].
+    ///
+    /// # Errors
+    /// [`JoinError::Forbidden`] or [`JoinError::AlreadyIn`].
+    pub fn may_join(&self, room: &RoomName) -> Result<(), JoinError> {
+        if self.is_in(room) {
+            return Err(JoinError::AlreadyIn);
+        }
+        let permissions = self.listener().permissions();
+        if permissions.may_join(room, self.identity().as_deref()) {
+            Ok(())
+        } else {
+            Err(JoinError::Forbidden)
+        }
+    }
+
     /// Joins a room at the client's wish.
     ///
     /// # Errors
@@ -494,6 +513,16 @@ impl SessionRef {
     #[must_use]
     pub fn identity(&self) -> Option<Arc<Identity>> {
         self.0.state.lock().identity.clone()
+    }
+
+    /// The site of the page that it was opened from, if that is known: whoever it is, or nobody yet.
+    #[must_use]
+    pub fn site(&self) -> Option<Box<str>> {
+        self.0.state.lock().site.clone()
+    }
+
+    pub(crate) fn opened_from(&self, site: Box<str>) {
+        self.0.state.lock().site = Some(site);
     }
 
     /// Makes it somebody, or nobody: it leaves the rooms of who it was and is put into those of who it is now, as far as

@@ -242,6 +242,10 @@ impl TokenVerifier for Verifier {
     fn verify(&self, token: &str, request: &OpenRequest) -> Verified {
         self.verify_at(token, request, Millis::now())
     }
+
+    fn site(&self, request: &OpenRequest) -> Option<String> {
+        site_of(request)
+    }
 }
 
 impl Shared {

@@ -15,6 +15,7 @@ mod connection;
 mod deadlines;
 mod flush;
 mod http;
+mod in_order;
 pub mod lines;
 mod open_files;
 mod place;
@@ -26,7 +27,7 @@ mod tls;
 pub mod ws;
 mod ws_handler;
 
-pub use answer::respond;
+pub use answer::{ask, respond};
 pub use bind::{Bind, BindError};
 pub use client::{ClientError, ClientRequest, ClientResponse, HttpClient, HttpClientOptions};
 pub use connection::{Connection, Handler, Link, LinkOptions};
@@ -35,6 +36,7 @@ pub use flush::FlushTasks;
 pub use http::{
     Decision, HttpAnswer, HttpRequest, WsFrontEnd, http_answer, receive, serve_websockets,
 };
+pub use in_order::{InOrder, TooManyJobs};
 pub use open_files::raise_open_file_limit;
 pub use place::{Place, Process};
 pub use server::{Accepted, RawFrontEnd, Server, ServerSettings, Transportation, serve_raw};

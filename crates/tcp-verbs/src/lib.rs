@@ -8,6 +8,7 @@
 //!
 //! **This crate must not know** other protocols or how actions are answered: it hands calls to a `Backend`.
 
+mod asked;
 pub mod codec;
 mod dialect;
 mod files;

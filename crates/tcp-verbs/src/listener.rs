@@ -66,6 +66,12 @@ impl Shared {
         &**self.reception.backend()
     }
 
+    /// Whether a backend wants to be asked before a session joins or speaks.
+    pub(crate) fn asks_about_rooms(&self) -> bool {
+        let hooks = self.backend().hooks();
+        hooks.join || hooks.publish
+    }
+
     /// Whether `paramAdd` accepts a key.
     pub(crate) fn allows(&self, key: &str) -> bool {
         let knows_ids = self.options.profile.message_id != MessageId::Never;

@@ -7,7 +7,7 @@ use polyport_core::{
     Opening, Params, Reply, Session, SessionEnd, SessionRef, Visit,
 };
 use polyport_net::{
-    Handler,
+    Handler, InOrder,
     lines::{Line, LineReader},
     respond,
 };
@@ -36,6 +36,8 @@ pub(crate) struct VerbsSession {
     last_id: Option<Json>,
     /// It was put into the default room at open, and has not asked for it itself yet.
     pub(crate) auto_joined: bool,
+    /// Lines about which backends are asked.
+    pub(crate) in_order: InOrder,
 }
 
 /// How the reply to one line ends: fixed when the line is read, whenever the reply comes.
@@ -76,6 +78,7 @@ impl VerbsSession {
             total_actions: 0,
             last_id: None,
             auto_joined,
+            in_order: InOrder::default(),
         }
     }
 
@@ -92,7 +95,8 @@ impl VerbsSession {
         }
         let max_params = self.session.listener().limits().params_per_session;
         match codec::parse(&text, self.profile().param_aliases, max_params) {
-            Request::Verb(Verb::RoomAdd, Some(rest)) if self.bare_room_add(rest) => {}
+            Request::Verb(Verb::RoomAdd, Some(rest))
+                if !self.shared.asks_about_rooms() && self.bare_room_add(rest) => {}
             Request::Verb(verb, rest) => {
                 let envelope = self.begin();
                 self.run_verb(verb, rest, &envelope);

@@ -1,12 +1,12 @@
 //! The verbs.
 
 use polyport_core::{
-    Arg, CloseReason, EventName, Except, JoinError, Json, PublishError, RoomName, SessionRef,
+    Arg, Args, CloseReason, EventName, Except, JoinError, Json, PublishError, RoomName, SessionRef,
 };
 use smallvec::smallvec;
 
 use crate::{
-    Fingerprint, RoomErrors, VerbErrorKey,
+    Fingerprint, Profile, RoomErrors, VerbErrorKey,
     codec::{self, LineWriter, Verb},
     dialect::MESSAGE,
     session::{Envelope, TOO_MANY_PARAMS, VerbsSession},
@@ -16,7 +16,7 @@ use crate::{
 const MISSING: &str = "undefined";
 
 /// What a verb came to.
-enum Outcome {
+pub(crate) enum Outcome {
     /// OK with a value.
     Value(Json),
     /// OK and nothing to say.
@@ -35,6 +35,10 @@ impl VerbsSession {
         let outcome = match verb {
             Verb::Quit => {
                 self.session.close(CloseReason::ClientLeft);
+                return;
+            }
+            Verb::Say if self.shared.asks_about_rooms() => {
+                self.ask_say(rest.unwrap_or_default(), envelope);
                 return;
             }
             Verb::Say => {
@@ -56,6 +60,10 @@ impl VerbsSession {
                 self.session.with_params(|params| params.clear());
                 Outcome::Done
             }
+            Verb::RoomAdd if self.shared.asks_about_rooms() => {
+                self.ask_room_add(argument.unwrap_or(MISSING), envelope);
+                return;
+            }
             Verb::RoomAdd => self.room_add(argument.unwrap_or(MISSING)),
             Verb::RoomLeave => self.room_leave(argument.unwrap_or(MISSING)),
             Verb::RoomView => self.room_view(argument.unwrap_or(MISSING)),
@@ -64,31 +72,8 @@ impl VerbsSession {
         self.reply(outcome, envelope);
     }
 
-    fn reply(&self, outcome: Outcome, envelope: &Envelope) {
-        let ok = || {
-            LineWriter::new(96)
-                .raw("status", "\"OK\"")
-                .raw("context", "\"response\"")
-        };
-        let failed = |text: &str| {
-            let key = match self.profile().verb_error_key {
-                VerbErrorKey::Status => "status",
-                VerbErrorKey::Error => "error",
-            };
-            LineWriter::new(128)
-                .string(key, text)
-                .raw("context", "\"response\"")
-        };
-        let line = match outcome {
-            Outcome::Value(value) => ok().raw("data", value.as_str()),
-            Outcome::Done if self.profile().null_data => ok().raw("data", "null"),
-            Outcome::Done | Outcome::Bare => ok(),
-            Outcome::Failed(text) => failed(&text),
-            Outcome::FailedWithFalse(text) => match self.profile().verb_error_key {
-                VerbErrorKey::Status => failed(&text).raw("data", "false"),
-                VerbErrorKey::Error => failed(&text),
-            },
-        };
+    pub(crate) fn reply(&self, outcome: Outcome, envelope: &Envelope) {
+        let line = reply_line(self.profile(), outcome);
         self.session.send(envelope.seal(line));
     }
 
@@ -130,13 +115,7 @@ impl VerbsSession {
         if !self.session.is_in(&room) && !self.session.listener().realm().exists(name) {
             return Outcome::FailedWithFalse("room does not exist".to_owned());
         }
-        match self.session.join(&room) {
-            Ok(()) => Outcome::Value(Json::encode(&true)),
-            Err(JoinError::AlreadyIn) => {
-                Outcome::FailedWithFalse(self.about_room("connection already in this room", name))
-            }
-            Err(error) => Outcome::FailedWithFalse(error.to_string()),
-        }
+        joined(self.profile(), &room, self.session.join(&room))
     }
 
     /// `roomAdd default Room`, as the manual prints it: when all words together name a room and the first alone does not,
@@ -201,46 +180,19 @@ impl VerbsSession {
     }
 
     fn say(&self, rest: &str, envelope: &Envelope) {
-        let (name, text) = rest.split_once(' ').unwrap_or((rest, ""));
-        if name.is_empty() || text.is_empty() {
-            let text = "both room and message are required".to_owned();
-            return self.reply(Outcome::Failed(text), envelope);
+        let profile = self.profile();
+        let said = Said::parse(rest);
+        match said.and_then(|said| {
+            said.allowed(profile, &self.session)
+                .map(|room| (room, said))
+        }) {
+            Ok((room, said)) => said.publish(profile, &self.session, &room, envelope),
+            Err(outcome) => self.reply(outcome, envelope),
         }
-        let allowed = RoomName::new(name)
-            .map_err(|_| PublishError::NotMember)
-            .and_then(|room| self.session.may_publish(&room).map(|()| room));
-        let room = match allowed {
-            Ok(room) => room,
-            Err(error) => {
-                let text = match error {
-                    PublishError::NotMember => self.about_room("connection not in this room", name),
-                    PublishError::Forbidden => error.to_string(),
-                };
-                return self.reply(Outcome::Failed(text), envelope);
-            }
-        };
-        // The OK first, then what was said: also to the one who said it.
-        let ok = if self.profile().null_data_in_say {
-            Outcome::Done
-        } else {
-            Outcome::Bare
-        };
-        self.reply(ok, envelope);
-        let own: &SessionRef = &self.session;
-        let except = Except {
-            session: (!self.profile().echo_own_say).then_some(own),
-            listener: None,
-        };
-        let event = EventName::new(MESSAGE).expect("a constant name");
-        let args = smallvec![Arg::Json(Json::string(text))];
-        self.session.publish_allowed(&room, event, args, except);
     }
 
     fn about_room(&self, text: &str, name: &str) -> String {
-        match self.profile().room_errors {
-            RoomErrors::Plain => text.to_owned(),
-            RoomErrors::Named => format!("{text} ({name})"),
-        }
+        about_room(self.profile(), text, name)
     }
 
     // --- what there is to see ---------------------------------------------------------------------------------------
@@ -284,6 +236,118 @@ impl VerbsSession {
                 .raw("rooms", rooms.as_str());
         }
         details.finish()
+    }
+}
+
+/// `ROOM TEXT` behind `say`.
+#[derive(Clone, Copy)]
+pub(crate) struct Said<'a> {
+    room: &'a str,
+    text: &'a str,
+}
+
+impl<'a> Said<'a> {
+    pub(crate) fn parse(rest: &'a str) -> Result<Self, Outcome> {
+        let (room, text) = rest.split_once(' ').unwrap_or((rest, ""));
+        if room.is_empty() || text.is_empty() {
+            let text = "both room and message are required".to_owned();
+            return Err(Outcome::Failed(text));
+        }
+        Ok(Self { room, text })
+    }
+
+    /// The room, if the session may speak there.
+    pub(crate) fn allowed(
+        self,
+        profile: &Profile,
+        session: &SessionRef,
+    ) -> Result<RoomName, Outcome> {
+        RoomName::new(self.room)
+            .map_err(|_| PublishError::NotMember)
+            .and_then(|room| session.may_publish(&room).map(|()| room))
+            .map_err(|error| {
+                Outcome::Failed(match error {
+                    PublishError::NotMember => {
+                        about_room(profile, "connection not in this room", self.room)
+                    }
+                    PublishError::Forbidden => error.to_string(),
+                })
+            })
+    }
+
+    /// The OK first, then what was said: also to the one who said it.
+    pub(crate) fn publish(
+        self,
+        profile: &Profile,
+        session: &SessionRef,
+        room: &RoomName,
+        envelope: &Envelope,
+    ) {
+        let ok = if profile.null_data_in_say {
+            Outcome::Done
+        } else {
+            Outcome::Bare
+        };
+        session.send(envelope.seal(reply_line(profile, ok)));
+        let except = Except {
+            session: (!profile.echo_own_say).then_some(session),
+            listener: None,
+        };
+        session.publish_allowed(room, message(), self.args(), except);
+    }
+
+    pub(crate) fn args(self) -> Args {
+        smallvec![Arg::Json(Json::string(self.text))]
+    }
+}
+
+pub(crate) fn message() -> EventName {
+    EventName::new(MESSAGE).expect("a constant name")
+}
+
+/// How joining a room went.
+pub(crate) fn joined(profile: &Profile, room: &RoomName, result: Result<(), JoinError>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Value(Json::encode(&true)),
+        Err(JoinError::AlreadyIn) => {
+            let text = "connection already in this room";
+            Outcome::FailedWithFalse(about_room(profile, text, room.as_str()))
+        }
+        Err(error) => Outcome::FailedWithFalse(error.to_string()),
+    }
+}
+
+fn about_room(profile: &Profile, text: &str, name: &str) -> String {
+    match profile.room_errors {
+        RoomErrors::Plain => text.to_owned(),
+        RoomErrors::Named => format!("{text} ({name})"),
+    }
+}
+
+pub(crate) fn reply_line(profile: &Profile, outcome: Outcome) -> LineWriter {
+    let ok = || {
+        LineWriter::new(96)
+            .raw("status", "\"OK\"")
+            .raw("context", "\"response\"")
+    };
+    let failed = |text: &str| {
+        let key = match profile.verb_error_key {
+            VerbErrorKey::Status => "status",
+            VerbErrorKey::Error => "error",
+        };
+        LineWriter::new(128)
+            .string(key, text)
+            .raw("context", "\"response\"")
+    };
+    match outcome {
+        Outcome::Value(value) => ok().raw("data", value.as_str()),
+        Outcome::Done if profile.null_data => ok().raw("data", "null"),
+        Outcome::Done | Outcome::Bare => ok(),
+        Outcome::Failed(text) => failed(&text),
+        Outcome::FailedWithFalse(text) => match profile.verb_error_key {
+            VerbErrorKey::Status => failed(&text).raw("data", "false"),
+            VerbErrorKey::Error => failed(&text),
+        },
     }
 }
 

@@ -52,6 +52,10 @@ pub(crate) fn not_published(session: &SessionRef, error: PublishError) {
     trace!(session = %session.id(), listener = session.listener().name(), %error, "not shown to other protocols");
 }
 
+pub(crate) fn not_let_publish(session: &SessionRef, text: &str) {
+    trace!(session = %session.id(), listener = session.listener().name(), text, "a backend refused the event");
+}
+
 /// A client's bytes for a log: without line breaks and control characters, and not all of them when they are many.
 struct Shown<'a>(&'a [u8]);
 

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use http::StatusCode;
 use polyport_core::{Guest, Hub, Listener, Opening, Reception, Refused, RoomName, SessionId};
 use polyport_net::{
-    Bind, BindError, Decision, HttpAnswer, HttpRequest, Place, Process, Server, WsFrontEnd,
+    Bind, BindError, Decision, HttpAnswer, HttpRequest, Place, Process, Server, Tasks, WsFrontEnd,
     http_answer, receive, serve_websockets,
 };
 
@@ -28,7 +28,13 @@ pub fn start(
 ) -> Result<Server, BindError> {
     let bind = place.bind.clone();
     let settings = place.server.clone();
-    let (listener, front_end) = prepare(place, &process.hub, options, reception);
+    let (listener, front_end) = prepare(
+        place,
+        &process.hub,
+        &process.transportation.tasks,
+        options,
+        reception,
+    );
     serve_websockets(
         &bind,
         listener,
@@ -55,13 +61,19 @@ fn ready_on(address: SocketAddr) -> String {
 pub(crate) fn prepare(
     mut place: Place,
     hub: &Arc<Hub>,
+    tasks: &Tasks,
     options: ChannelsOptions,
     reception: Reception,
 ) -> (Arc<Listener>, PocketFrontEnd) {
     let room = hub_room();
     place.join.push(room.clone());
     let listener = place.listener(hub, PROTOCOL, dialect());
-    let hub = Arc::new(PocketHub { room, options });
+    let hub = Arc::new(PocketHub {
+        room,
+        options,
+        backend: Arc::clone(reception.backend()),
+        tasks: tasks.clone(),
+    });
     (listener, PocketFrontEnd { hub, reception })
 }
 

@@ -3,10 +3,10 @@
 use std::{mem, str, sync::Arc};
 
 use polyport_core::{
-    Arg, Args, CloseReason, EventName, Except, Frame, Guest, Json, Opening, RoomName, Session,
-    SessionRef, Visit,
+    Arg, Args, Ask, Backend, CloseReason, EventName, Except, Frame, Guest, Json, LimitKind,
+    Opening, RoomName, Session, SessionRef, Visit,
 };
-use polyport_net::{Heartbeat, WsClose, WsHandler, ws};
+use polyport_net::{Heartbeat, InOrder, Tasks, WsClose, WsHandler, ask, ws};
 
 use crate::{
     ChannelsOptions, Relay,
@@ -17,11 +17,21 @@ use crate::{
 };
 
 /// What all sessions of a listener share.
-#[derive(Debug)]
 pub(crate) struct PocketHub {
     /// Holds all of them.
     pub(crate) room: RoomName,
     pub(crate) options: ChannelsOptions,
+    /// Is asked before a client publishes, where it wants to be.
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) tasks: Tasks,
+}
+
+impl std::fmt::Debug for PocketHub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PocketHub")
+            .field("room", &self.room)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One client of a hub.
@@ -32,6 +42,8 @@ pub(crate) struct PocketSession {
     visit: Option<Box<Visit>>,
     /// Whether its departure has been announced.
     departed: bool,
+    /// Events about which backends are asked.
+    in_order: InOrder,
 }
 
 impl PocketSession {
@@ -42,6 +54,7 @@ impl PocketSession {
             hub,
             session,
             departed: false,
+            in_order: InOrder::default(),
         };
         if opened.hub.options.verbose {
             events::connected(&opened.session);
@@ -75,7 +88,7 @@ impl PocketSession {
     }
 
     /// A text, or binary that is text: the original does not tell them apart.
-    fn take(&self, text: &str) {
+    fn take(&mut self, text: &str) {
         let Some(message) = codec::read(text) else {
             self.answer(Receipt::Other(text.len()));
             self.relay(&ws::text(text), text.as_bytes());
@@ -130,7 +143,7 @@ impl PocketSession {
 
     /// Shows `channel.event` to the sessions of other listeners in the room `channel`, if there is one and this session may
     /// publish there. Those of this listener have the text itself.
-    fn publish(&self, message: &Message<'_>) {
+    fn publish(&mut self, message: &Message<'_>) {
         let Some(name) = message.name() else { return };
         let Some((channel, event)) = codec::channel_and_event(&name) else {
             return;
@@ -145,13 +158,51 @@ impl PocketSession {
         }
         let data = message.data.map_or(Json::NULL, Json::from);
         let args = Args::from_buf([Arg::Json(data)]);
-        let except = Except {
-            session: None,
-            listener: Some(listener),
-        };
-        if let Err(error) = self.session.publish(&room, event, args, except) {
-            events::not_published(&self.session, error);
+        if self.hub.backend.hooks().publish {
+            self.publish_if_let(room, event, args);
+        } else {
+            publish(&self.session, &room, event, args);
         }
+    }
+
+    /// Asks the backends first. What a session publishes keeps its order, however long they take.
+    fn publish_if_let(&mut self, room: RoomName, event: EventName, args: Args) {
+        let hub = Arc::clone(&self.hub);
+        let session = self.session.downgrade();
+        let job = async move {
+            if session
+                .upgrade()
+                .is_none_or(|session| session.may_publish(&room).is_err())
+            {
+                return;
+            }
+            let question = Ask::Publish {
+                room: room.clone(),
+                event: event.clone(),
+                args: args.clone(),
+            };
+            let answer = ask(&*hub.backend, &session, question).await;
+            if let (Some(answer), Some(session)) = (answer, session.upgrade()) {
+                match answer {
+                    Ok(()) => publish(&session, &room, event, args),
+                    Err(text) => events::not_let_publish(&session, &text),
+                }
+            }
+        };
+        if self.in_order.run(&self.hub.tasks, job).is_err() {
+            self.session.limit_hit(LimitKind::CallsInFlight);
+        }
+    }
+}
+
+/// Shows an event to the members of `room` that came through other listeners, if the session may publish there.
+fn publish(session: &SessionRef, room: &RoomName, event: EventName, args: Args) {
+    let except = Except {
+        session: None,
+        listener: Some(session.listener()),
+    };
+    if let Err(error) = session.publish(room, event, args, except) {
+        events::not_published(session, error);
     }
 }
 

@@ -206,6 +206,7 @@ fn another_pocketsocket_listener_gets_the_event_in_its_own_form() {
     let (second, front_end) = listener::prepare(
         second,
         &world.hub,
+        &Tasks::new(),
         ChannelsOptions::default(),
         Reception::default(),
     );

@@ -91,7 +91,8 @@ impl World {
         place.permissions = permissions;
         // The hub's own room is not the session's choice.
         place.limits.rooms_per_session = 0;
-        let (pocket, front_end) = listener::prepare(place, &hub, options, Reception::default());
+        let (pocket, front_end) =
+            listener::prepare(place, &hub, &Tasks::new(), options, Reception::default());
         Self {
             hub,
             pocket,

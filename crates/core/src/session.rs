@@ -615,6 +615,14 @@ impl SessionRef {
         Err(error)
     }
 
+    /// Says that this session waits for something that is no call: until what comes back is dropped, a draining session
+    /// does not end.
+    #[must_use]
+    pub fn unsettle(&self) -> Unsettled {
+        self.0.unsettled.fetch_add(1, Ordering::Relaxed);
+        Unsettled(self.downgrade())
+    }
+
     /// Calls that wait for their answer.
     #[must_use]
     pub fn calls_in_flight(&self) -> usize {
@@ -731,13 +739,27 @@ impl Unsent {
 impl Drop for CallTicket {
     fn drop(&mut self) {
         self.end();
-        let Some(session) = self.session.upgrade() else {
-            return;
-        };
-        session.0.unsettled.fetch_sub(1, Ordering::Release);
-        // A draining connection may have waited for this.
-        if self.listener.is_draining() {
-            session.wake();
-        }
+        settle(&self.session);
+    }
+}
+
+/// Something that a session waits for. It does not keep the session.
+#[derive(Debug)]
+pub struct Unsettled(WeakSession);
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        settle(&self.0);
+    }
+}
+
+fn settle(session: &WeakSession) {
+    let Some(session) = session.upgrade() else {
+        return;
+    };
+    session.0.unsettled.fetch_sub(1, Ordering::Release);
+    // A draining connection may have waited for this.
+    if session.listener().is_draining() {
+        session.wake();
     }
 }

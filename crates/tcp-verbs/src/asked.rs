@@ -47,6 +47,11 @@ impl VerbsSession {
         job: impl Future<Output = ()> + Send + 'static,
     ) {
         let tasks = self.shared.tasks.clone();
+        let unsettled = self.session.unsettle();
+        let job = async move {
+            job.await;
+            drop(unsettled);
+        };
         if self.in_order.run(&tasks, job).is_err() {
             self.session.limit_hit(LimitKind::CallsInFlight);
             let text = CallError::TooManyPending.to_string();

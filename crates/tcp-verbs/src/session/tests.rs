@@ -5,6 +5,7 @@ use world::{Setup, Version, World};
 use super::*;
 
 mod actions;
+mod asked;
 mod dispatch;
 mod files;
 mod framing;
@@ -150,6 +151,7 @@ fn last_words_for_each_reason() {
         client.handler.session.close(reason);
         let expected = match reason {
             CloseReason::OutboxFull => r#"{"error":"connection reads too slowly","context":"api"}"#,
+            CloseReason::IdentityExpired => r#"{"error":"token expired","context":"api"}"#,
             _ => GOODBYE,
         };
         client.expects(&[expected]);

@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::Mutex;
 use polyport_backends::{
-    Actions, Node, Registry,
+    Actions, Node, Provider, Registry,
     builtin::{self, BuiltinOptions},
 };
 use polyport_core::{
@@ -176,6 +176,8 @@ pub(crate) struct Setup {
     pub(crate) permissions: Permissions,
     pub(crate) join: Vec<&'static str>,
     pub(crate) rooms: Vec<String>,
+    /// What stands before the builtin actions.
+    pub(crate) backend: Option<Arc<dyn Provider>>,
 }
 
 impl Setup {
@@ -198,6 +200,7 @@ impl Setup {
             permissions: Permissions::default(),
             join: Vec::new(),
             rooms: ["defaultRoom", "otherRoom"].map(str::to_owned).to_vec(),
+            backend: None,
         }
     }
 
@@ -217,8 +220,9 @@ impl Setup {
         });
         let actions = self.version.actions();
         let node = Arc::new(Node::new("node-1".to_owned()));
+        let builtin: Arc<dyn Provider> = Arc::new(Actions::new(builtin::actions(&actions, &node)));
         let registry = Registry::new(
-            vec![Arc::new(Actions::new(builtin::actions(&actions, &node)))],
+            self.backend.into_iter().chain([builtin]).collect(),
             actions.documentation_shape,
         );
         let reception = Reception::new(Arc::new(registry), None);

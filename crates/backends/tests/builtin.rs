@@ -1,6 +1,8 @@
 //! The builtin actions, each with the outputs of every version's clients. The expectations are the original servers' own
 //! answers, recorded on a TCP connection, without the envelope.
 
+#[path = "support/authenticate.rs"]
+mod authenticate;
 mod support;
 
 use polyport_backends::builtin::BuiltinOptions;

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use polyport_core::{CloseReason, Expiry, Hub, Identity, Millis, OnExpiry, Session};
+use polyport_core::{
+    ActionInfo, Answer, Authentication, Backend, Call, CloseReason, Expiry, Hub, Identity, Json,
+    Listener, Millis, OnExpiry, OpenRequest, Peer, Received, Reception, Refused, Session,
+    SessionId, SessionRef, TokenError, TokenSource, TokenVerifier, Verified,
+};
 
-use crate::rig::{ListenerPlan, MemoryPeer, hub_and_listener, member, open_on};
+use crate::rig::{ListenerPlan, MemoryPeer, check_metric, hub_and_listener, member, open_on};
 
 fn who(user: &str, ends: Option<(u64, OnExpiry)>) -> Option<Arc<Identity>> {
     Some(Arc::new(Identity {
@@ -124,4 +128,109 @@ fn sessions_that_come_and_go_leave_nothing_behind() {
         session.identify(who("7", Some((1_000, OnExpiry::Close))));
     }
     assert_eq!(hub.ending_identities(), 0);
+}
+
+struct Nothing;
+
+impl Backend for Nothing {
+    fn call(&self, _: &SessionRef, _: Call<'_>) -> Answer {
+        Answer::Now(Ok(polyport_core::Reply::Nothing))
+    }
+
+    fn inputs(&self, _: &Call<'_>) -> Vec<(String, Json)> {
+        Vec::new()
+    }
+
+    fn describe(&self) -> Arc<[ActionInfo]> {
+        Arc::new([])
+    }
+
+    fn has_input(&self, _: &str) -> bool {
+        false
+    }
+
+    fn documentation(&self) -> Json {
+        Json::EMPTY_OBJECT
+    }
+}
+
+/// Believes tokens that are a user's name, except those that are an error's code.
+struct Believer;
+
+impl TokenVerifier for Believer {
+    fn verify(&self, token: &str, _: &OpenRequest) -> Verified {
+        let codes = [
+            TokenError::INVALID,
+            TokenError::EXPIRED,
+            TokenError::UNAVAILABLE,
+        ];
+        Verified::Now(match codes.into_iter().find(|code| *code == token) {
+            Some(code) => Err(TokenError {
+                code,
+                message: String::new(),
+            }),
+            None => Ok(Arc::new(Identity::of_user(token))),
+        })
+    }
+
+    fn site(&self, _: &OpenRequest) -> Option<String> {
+        Some("a.example".to_owned())
+    }
+}
+
+fn receive(listener: &Arc<Listener>, token: Option<&str>, required: bool) -> Received {
+    let authentication = Authentication {
+        verifier: Arc::new(Believer),
+        sources: vec![TokenSource::Header("x-token".to_owned())],
+        required,
+    };
+    Reception::new(Arc::new(Nothing), Some(authentication)).receive(OpenRequest {
+        id: SessionId::random(),
+        listener: Arc::clone(listener),
+        peer: Peer::Unix,
+        is_tls: false,
+        target: String::new(),
+        headers: token
+            .iter()
+            .map(|token| ("x-token".to_owned(), (*token).to_owned()))
+            .collect(),
+        identity: None,
+    })
+}
+
+#[test]
+fn what_becomes_of_tokens_is_counted() {
+    let (hub, listener) = hub_and_listener();
+    for (token, required, outcome) in [
+        (Some("7"), true, "ok"),
+        (None, true, "missing"),
+        (Some(TokenError::INVALID), false, "invalid"),
+        (Some(TokenError::EXPIRED), true, "expired"),
+        (Some(TokenError::UNAVAILABLE), true, "unavailable"),
+    ] {
+        let Received::Now(received) = receive(&listener, token, required) else {
+            panic!("nothing need be awaited");
+        };
+        assert_eq!(received.is_ok(), outcome == "ok");
+        assert!(matches!(received, Ok(_) | Err(Refused::Token(_))));
+        check_metric(&hub, "polyport_tokens_total", &[("outcome", outcome)], 1.0);
+    }
+    assert!(matches!(
+        receive(&listener, None, false),
+        Received::Now(Ok(_))
+    ));
+    check_metric(&hub, "polyport_tokens_total", &[], 5.0);
+}
+
+#[test]
+fn a_session_remembers_its_page_for_a_later_login() {
+    let (_hub, listener) = hub_and_listener();
+    let Received::Now(Ok(guest)) = receive(&listener, None, false) else {
+        panic!("everybody may come in");
+    };
+    let session = open_on(&listener, &MemoryPeer::new());
+    assert_eq!(session.site(), None);
+    assert!(guest.enter(&session).is_none());
+    assert_eq!(session.site().as_deref(), Some("a.example"));
+    assert_eq!(session.identity(), None);
 }

@@ -68,7 +68,7 @@ describe('identity', () => {
   })
   after(() => gateway?.stop())
 
-  /** How many sessions are in a room, from whoever may speak there: publishing tells nothing, members hear it. */
+  /** Says something in a room from outside. */
   const announce = async (room, text) => {
     const answer = await desk.ask(`say ${room} ${text}`)
     assert.equal(answer.status, 'OK', JSON.stringify(answer))
@@ -161,7 +161,7 @@ describe('identity', () => {
   test('nobody gets into the room of somebody', async () => {
     const client = await dial('tcp')
     await authenticate(client, sign({ sub: 'mallory' }))
-    const [other] = [await dial('tcp')]
+    const other = await dial('tcp')
     await authenticate(other, sign({ sub: 'alice' }))
     assert.equal((await client.ask('roomAdd user(alice)')).status, 'not authorized to join room')
     assert.notEqual((await client.ask('say user(alice) psst')).status, 'OK')

@@ -1,5 +1,9 @@
-use polyport_core::{Permissions, Reception};
+use std::collections::VecDeque;
+
+use parking_lot::Mutex;
+use polyport_core::{ActionInfo, Answer, Call, CallError, Hooks, Later, Permissions, Reception};
 use polyport_net::{WsClose, ws};
+use tokio::sync::oneshot;
 use world::{Client, Log, World, forget, opening, place, sent, without_time};
 
 use super::*;
@@ -68,6 +72,10 @@ fn close_frames() {
         (
             WsClose::ByServer(CloseReason::OutboxFull),
             Some((1008, "reading too slowly")),
+        ),
+        (
+            WsClose::ByServer(CloseReason::IdentityExpired),
+            Some((1008, "token expired")),
         ),
         (
             WsClose::ByError(ws::WsError::TooBig),
@@ -343,4 +351,73 @@ fn nothing_is_left_when_all_have_gone() {
     }
     assert!(world.hub.is_empty());
     assert_eq!(world.pocket.realm().len(), rooms);
+}
+
+/// Is asked before something is published, and answers when the test says so.
+#[derive(Default)]
+struct Censor(Mutex<VecDeque<oneshot::Receiver<Result<(), String>>>>);
+
+impl Backend for Censor {
+    fn call(&self, _: &SessionRef, _: Call<'_>) -> Answer {
+        Answer::Now(Err(CallError::UnknownAction))
+    }
+
+    fn inputs(&self, _: &Call<'_>) -> Vec<(String, Json)> {
+        Vec::new()
+    }
+
+    fn describe(&self) -> Arc<[ActionInfo]> {
+        Arc::new([])
+    }
+
+    fn has_input(&self, _: &str) -> bool {
+        false
+    }
+
+    fn documentation(&self) -> Json {
+        Json::EMPTY_OBJECT
+    }
+
+    fn hooks(&self) -> Hooks {
+        Hooks {
+            publish: true,
+            ..Hooks::default()
+        }
+    }
+
+    fn may(&self, _: &SessionRef, _: Ask) -> Later<Result<(), String>> {
+        let verdict = self.0.lock().pop_front().expect("a question too many");
+        Box::pin(async move { verdict.await.unwrap() })
+    }
+}
+
+#[tokio::test]
+async fn a_backend_decides_what_others_see_and_the_order_stays() {
+    let censor = Arc::new(Censor::default());
+    let tasks = Tasks::new();
+    let reception = Reception::new(censor.clone(), None);
+    let world = World::received(&["lobby"], &tasks, reception);
+    let [mut page, neighbour] = [1, 2].map(|port| world.connect(port));
+    forget([&page, &neighbour]);
+    let (_stranger, wire) = world.stranger("lobby");
+    let verdicts = [(); 3].map(|()| {
+        let (sender, receiver) = oneshot::channel();
+        censor.0.lock().push_back(receiver);
+        sender
+    });
+    let says = |n: u32| format!(r#"{{"id":"{n}","message":"lobby.count","data":{n}}}"#);
+    for n in 1..=3 {
+        page.says(&says(n));
+    }
+    // Pages of the hub see it at once: the hub's own conversation is nobody else's.
+    let seen: Vec<String> = (1..=3).map(|n| format!("T {}", says(n))).collect();
+    neighbour.expects(&seen.iter().map(String::as_str).collect::<Vec<_>>());
+    let [first, second, third] = verdicts;
+    third.send(Ok(())).unwrap();
+    second.send(Err("not that".to_owned())).unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(wire.text(), "");
+    first.send(Ok(())).unwrap();
+    tasks.finish().await;
+    assert_eq!(wire.text(), "lobby count 1\nlobby count 3\n");
 }

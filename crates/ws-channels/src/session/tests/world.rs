@@ -86,13 +86,33 @@ impl World {
     }
 
     pub(super) fn with(options: ChannelsOptions, join: &[&str], permissions: Permissions) -> Self {
+        Self::made(
+            options,
+            join,
+            permissions,
+            &Tasks::new(),
+            Reception::default(),
+        )
+    }
+
+    pub(super) fn received(join: &[&str], tasks: &Tasks, reception: Reception) -> Self {
+        let options = ChannelsOptions::default();
+        Self::made(options, join, Permissions::default(), tasks, reception)
+    }
+
+    fn made(
+        options: ChannelsOptions,
+        join: &[&str],
+        permissions: Permissions,
+        tasks: &Tasks,
+        reception: Reception,
+    ) -> Self {
         let hub = Hub::new(0, None);
         let mut place = place("pocket", join);
         place.permissions = permissions;
         // The hub's own room is not the session's choice.
         place.limits.rooms_per_session = 0;
-        let (pocket, front_end) =
-            listener::prepare(place, &hub, &Tasks::new(), options, Reception::default());
+        let (pocket, front_end) = listener::prepare(place, &hub, tasks, options, reception);
         Self {
             hub,
             pocket,

@@ -16,6 +16,7 @@ pub mod javascript;
 mod node;
 mod provider;
 mod registry;
+mod script;
 
 pub use action::{Action, Formatter, Input, Inputs, Request, Run, Validator};
 pub use actions::Actions;
@@ -24,3 +25,4 @@ pub use documentation::DocumentationShape;
 pub use node::Node;
 pub use provider::Provider;
 pub use registry::Registry;
+pub use script::{ScriptBackend, ScriptError, ScriptOptions};

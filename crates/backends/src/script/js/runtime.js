@@ -1,0 +1,319 @@
+// The half of a script's engine that is written in JavaScript. `host` holds the functions of the program.
+// An entry gives back its answer, one letter that says what it is and a text, or nothing if the answer comes later through
+// `host.settle`: `+` a value, `-` the application's own error, `F` a result that is none, `M` out of memory,
+// `U` unknown, `P` a missing input, `N` no answer, `0` nobody, `!` one that the log explains.
+(function (host) {
+  const stringify = JSON.stringify, parse = JSON.parse;
+  const { create, defineProperty, getOwnPropertyDescriptor, getOwnPropertyNames, getPrototypeOf } = Object;
+
+  // --- errors -------------------------------------------------------------------------------------------------------
+
+  function message(error) {
+    if (error === null || error === undefined) return 'the script threw ' + error;
+    if (typeof error === 'string') return error;
+    try {
+      if (typeof error === 'object' && typeof error.message === 'string') return error.message;
+      return String(error);
+    } catch {
+      return 'the script threw something that has no text';
+    }
+  }
+
+  function isMemory(error) {
+    return error instanceof InternalError && error.message === 'out of memory';
+  }
+
+  function failure(error) {
+    if (isMemory(error)) return 'M';
+    if (error instanceof Error) host.log('debug', error.name + ': ' + error.message + '\n' + error.stack);
+    return '-' + message(error);
+  }
+
+  function success(value) {
+    try {
+      const text = stringify(value);
+      return text === undefined ? '+null' : '+' + text;
+    } catch (error) {
+      return isMemory(error) ? 'M' : 'Fthe result cannot be written as JSON: ' + message(error);
+    }
+  }
+
+  function finish(id, value, done = success) {
+    if (value === null || typeof value !== 'object' || typeof value.then !== 'function') return done(value);
+    value.then((result) => host.settle(id, done(result)), (error) => host.settle(id, failure(error)));
+  }
+
+  // --- timers -------------------------------------------------------------------------------------------------------
+
+  // The call that runs now: what it starts is its own, for the blame if that runs too long.
+  let current = 0;
+  let nextTimer = 1;
+  const timers = new Map();
+
+  function addTimer(work, ms, args, repeats) {
+    if (typeof work !== 'function') throw new TypeError('a timer needs a function');
+    if (timers.size >= 10000) throw new RangeError('the script has as many timers as it may: 10000');
+    ms = Number(ms);
+    ms = ms >= 1 && ms <= 2147483647 ? ms : repeats ? 1 : 0;
+    const due = host.now() + ms;
+    timers.set(nextTimer, { work, ms, args, repeats, due, call: current });
+    host.timer(due);
+    return nextTimer++;
+  }
+
+  // Runs one timer that is due; when the next one is.
+  function fire(now) {
+    let first = 0, due = Infinity, second = Infinity;
+    for (const [id, timer] of timers) {
+      if (timer.due < due) { second = due; due = timer.due; first = id; } else if (timer.due < second) second = timer.due;
+    }
+    if (due > now) return host.timer(due);
+    const timer = timers.get(first);
+    if (timer.repeats) { timer.due = now + timer.ms; second = Math.min(second, timer.due); } else timers.delete(first);
+    host.timer(second);
+    current = timer.call;
+    host.blame(current);
+    timer.work(...timer.args);
+  }
+
+  const clear = (id) => { timers.delete(id); };
+  const globals = {
+    setTimeout: (work, ms, ...args) => addTimer(work, ms, args, false),
+    setInterval: (work, ms, ...args) => addTimer(work, ms, args, true),
+    setImmediate: (work, ...args) => addTimer(work, 0, args, false),
+    clearTimeout: clear, clearInterval: clear, clearImmediate: clear,
+    queueMicrotask: (work) => { Promise.resolve().then(work); },
+    structuredClone: (value) => value === undefined ? undefined : parse(stringify(value)),
+  };
+
+  function shown(value) {
+    if (typeof value === 'string') return value;
+    if (value instanceof Error) return value.name + ': ' + value.message + '\n' + value.stack;
+    try { return stringify(value) ?? String(value); } catch { return String(value); }
+  }
+  const logger = (level) => (...values) => host.log(level, values.map(shown).join(' '));
+  const log = { debug: logger('debug'), info: logger('info'), log: logger('info'), warn: logger('warn'),
+    error: logger('error'), trace: logger('debug') };
+  globals.console = log;
+  for (const name of Object.keys(globals))
+    defineProperty(globalThis, name, { value: globals[name], writable: true, configurable: true });
+
+  // --- sessions -----------------------------------------------------------------------------------------------------
+
+  let createSession = null, pulse;
+  const sessions = new Map();
+  const attached = new WeakSet();
+  const shapes = new Map();
+  const byPrototype = new WeakMap();
+
+  function startServer(port, create, pulseRate) {
+    if (typeof port === 'function') { pulseRate = create; create = port; }
+    if (typeof create !== 'function') throw new TypeError('startServer(port, createSession): createSession is no function');
+    if (createSession) throw new Error('startServer was called twice; a script serves one kind of session');
+    createSession = create;
+    if (pulseRate !== undefined) {
+      pulse = Number(pulseRate);
+      if (!(pulse >= 0)) throw new TypeError('startServer: pulseRate is a number of milliseconds');
+    }
+    return () => {};
+  }
+  startServer.default = startServer;
+
+  function functionsOf(object, names) {
+    for (const name of getOwnPropertyNames(object)) {
+      if (name === 'constructor' || name.startsWith('__')) continue;
+      if (typeof getOwnPropertyDescriptor(object, name).value === 'function') names.add(name);
+    }
+  }
+
+  function inherited(prototype) {
+    if (prototype === null || prototype === Object.prototype || prototype === Function.prototype) return new Set();
+    let names = byPrototype.get(prototype);
+    if (!names) {
+      names = new Set(inherited(getPrototypeOf(prototype)));
+      functionsOf(prototype, names);
+      for (const name of getOwnPropertyNames(Object.prototype)) names.delete(name);
+      byPrototype.set(prototype, names);
+    }
+    return names;
+  }
+
+  function shapeOf(api) {
+    if (api === null || api === undefined || (typeof api !== 'object' && typeof api !== 'function')) api = create(null);
+    const names = new Set(inherited(getPrototypeOf(api)));
+    functionsOf(api, names);
+    for (const name of getOwnPropertyNames(Object.prototype)) names.delete(name);
+    const key = [...names].sort().join('\n');
+    let shape = shapes.get(key);
+    if (!shape) {
+      shape = { number: shapes.size, names };
+      if (shapes.size >= 10000) throw new Error('the sessions of this script have too many different apis');
+      shapes.set(key, shape);
+      host.shape(shape.number, stringify([...names]));
+    }
+    return shape;
+  }
+
+  function attach(entry, object) {
+    if (attached.has(object)) object = create(object);
+    attached.add(object);
+    const key = entry.key;
+    const methods = {
+      emit(name, data) { host.emit(key, String(name), stringify(data) ?? 'null'); },
+      dispatch(action) { host.emit(key, 'action', stringify(action) ?? 'null'); },
+      close() { host.close(key); },
+      addCloseListener(listener) { entry.listeners.push(listener); },
+    };
+    for (const name of Object.keys(methods))
+      defineProperty(object, name, { value: methods[name], writable: true, configurable: true });
+    if (!('id' in object)) defineProperty(object, 'id', { value: entry.id, writable: true, configurable: true });
+    return object;
+  }
+
+  // A use of a variable inside its own initialiser: the client is told what V8 says, the log what to do.
+  function openFailure(error) {
+    const found = error instanceof ReferenceError && /^'?([\w$]+)'? is not initialized$/.exec(error.message);
+    if (!found) return failure(error);
+    const name = found[1];
+    host.log('error', host.place(error.stack) + ': `' + name + '` is used while its own value is still being made: the ' +
+      'object that is to become `' + name + '` does not exist yet where it is passed on. Make the object first and what ' +
+      'needs it afterwards, for example `' + name + '.api = new ServerApi(' + name + ')` behind it.');
+    return "-Cannot access '" + name + "' before initialization";
+  }
+
+  function identity(value) {
+    if (value !== null && typeof value === 'object') value = value.id;
+    return typeof value === 'string' || typeof value === 'number' ? String(value) : undefined;
+  }
+
+  function open(id, key, text) {
+    current = id;
+    const request = parse(text);
+    const entry = { key, id: request.id, session: null, api: null, shape: null, listeners: [], end: null, ready: null };
+    sessions.set(key, entry);
+    const fail = (error) => { sessions.delete(key); return openFailure(error); };
+    const ready = (api) => {
+      const session = entry.session;
+      entry.api = api === null || api === undefined || typeof api !== 'object' && typeof api !== 'function' ? session.api : api;
+      entry.shape = shapeOf(entry.api);
+      entry.ready = null;
+      if (entry.end) ended(entry);
+      const user = session.user;
+      return '+' + stringify({ shape: entry.shape.number, user: identity(user), site: typeof session.site === 'string' ? session.site
+        : undefined, public: session.public, ping: pulse });
+    };
+    const made = (object) => {
+      if (object === null) { sessions.delete(key); return '0'; }
+      if (typeof object !== 'object' && typeof object !== 'function') {
+        sessions.delete(key);
+        return '-createSession gave no session: return an object, or null to refuse';
+      }
+      const session = entry.session = attach(entry, object);
+      return later(typeof session.onStart === 'function' ? session.onStart() : undefined, ready);
+    };
+    const later = (value, then) =>
+      value !== null && typeof value === 'object' && typeof value.then === 'function' ? value.then(then) : then(value);
+    try {
+      const result = later(createSession(request.url, request.headers, request.origin, request.isTls, request), made);
+      if (typeof result === 'string') return result;
+      entry.ready = result.then((text) => host.settle(id, text), (error) => host.settle(id, fail(error)));
+    } catch (error) {
+      return fail(error);
+    }
+  }
+
+  function call(id, key, name, args) {
+    current = id;
+    const entry = sessions.get(key);
+    if (!entry) return 'U';
+    if (entry.ready) {
+      entry.ready.then(() => { const now = call(id, key, name, args); if (now !== undefined) host.settle(id, now); });
+      return;
+    }
+    if (!entry.shape.names.has(name)) return 'U';
+    try {
+      args = parse(args);
+      return finish(id, Array.isArray(args) ? entry.api[name](...args) : entry.api[name](args));
+    } catch (error) {
+      return failure(error);
+    }
+  }
+
+  function ended(entry) {
+    const { code, reason } = entry.end;
+    sessions.delete(entry.key);
+    const session = entry.session;
+    if (!session) return;
+    const listeners = entry.listeners;
+    if (typeof session.onClose === 'function') listeners.unshift(session.onClose);
+    for (const listener of listeners) {
+      try {
+        const result = listener.call(session, code, reason);
+        if (result && typeof result.then === 'function') result.then(undefined, failure);
+      } catch (error) { failure(error); }
+    }
+  }
+
+  function close(key, code, reason) {
+    current = 0;
+    const entry = sessions.get(key);
+    if (!entry) return;
+    entry.end = { code, reason };
+    if (!entry.ready) ended(entry);
+  }
+
+  // --- permission hooks ---------------------------------------------------------------------------------------------
+
+  let hooks = {};
+  function may(id, key, hook, room, event, args) {
+    current = id;
+    const allowed = (value) => value === false ? '-not authorized' : typeof value === 'string' ? '-' + value : '+null';
+    try {
+      const session = sessions.get(key)?.session ?? null;
+      return finish(id, hook === 'join' ? hooks.onJoin(session, room) : hooks.onPublish(session, room, event, parse(args)), allowed);
+    } catch (error) {
+      return failure(error);
+    }
+  }
+
+  // --- modules ------------------------------------------------------------------------------------------------------
+
+  const { collect, act, Action, api } = host.parts.actions({ host, log, message, failure, success, finish,
+    session: (key) => sessions.get(key)?.session, enter: (id) => { current = id; } });
+  const polyport = host.parts.polyport({ host, log, Action });
+  api.cache = polyport.cache;
+  const builtin = { 'socket.red': startServer, polyport, actionhero: { Action, api } };
+  const modules = new Map();
+
+  function requireFrom(from) {
+    return (specifier) => {
+      if (typeof specifier !== 'string') throw new TypeError('require: the name of a module is a string');
+      if (Object.hasOwn(builtin, specifier)) return builtin[specifier];
+      const file = host.resolve(from, specifier);
+      const known = modules.get(file);
+      if (known) return known.exports;
+      const module = { exports: {}, id: file, filename: file };
+      modules.set(file, module);
+      try {
+        const source = host.read(file);
+        if (file.endsWith('.json')) module.exports = parse(source);
+        else host.compile(source, file).call(module.exports, module.exports, requireFrom(file), module, file,
+          file.includes('/') ? file.slice(0, file.lastIndexOf('/')) : '.');
+      } catch (error) {
+        modules.delete(file);
+        throw error;
+      }
+      return module.exports;
+    };
+  }
+  defineProperty(globalThis, Symbol.for('polyport.require'), { value: requireFrom('') });
+
+  // What the program wants to know of a script once it has run.
+  function loaded(exports) {
+    hooks = exports !== null && (typeof exports === 'object' || typeof exports === 'function') ? exports : {};
+    return stringify({ sessions: createSession !== null, join: typeof hooks.onJoin === 'function',
+      publish: typeof hooks.onPublish === 'function', actions: collect(hooks) });
+  }
+
+  return { open, call, act, close, may, fire, loaded, main: (file) => loaded(requireFrom('')('./' + file)) };
+})

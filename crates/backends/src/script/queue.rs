@@ -1,0 +1,131 @@
+//! What waits for an engine's thread.
+
+use std::{collections::VecDeque, sync::Arc, time::Instant};
+
+use parking_lot::{Condvar, Mutex};
+use polyport_core::{Accepted, BackendRequest, RealmName, Refused, Respond};
+use tokio::sync::oneshot;
+
+use super::links::Link;
+
+/// Something for the engine to do.
+pub(crate) enum Job {
+    /// A call or a hook, which is answered.
+    Ask(Box<Asking>),
+    /// A session has ended.
+    Close { key: u32, code: u16, text: String },
+    /// The end.
+    Stop,
+}
+
+/// A call or a hook, and who waits for its answer.
+pub(crate) struct Asking {
+    pub(crate) what: What,
+    pub(crate) to: To,
+    /// Where the session is, or the realm that goes without saying.
+    pub(crate) realm: RealmName,
+    pub(crate) asked_at: Instant,
+    pub(crate) deadline: Instant,
+}
+
+/// What is asked. `key` is 0 for a session that the script does not know.
+pub(crate) enum What {
+    Method {
+        key: u32,
+        name: String,
+        args: String,
+    },
+    Action {
+        key: u32,
+        name: String,
+        version: String,
+        args: String,
+        session: String,
+    },
+    Open {
+        link: Arc<Link>,
+        text: String,
+    },
+    May {
+        key: u32,
+        hook: &'static str,
+        room: String,
+        event: String,
+        args: String,
+    },
+}
+
+/// Who waits for the answer.
+pub(crate) enum To {
+    Call(Respond),
+    Open(Arc<Link>, oneshot::Sender<Result<Accepted, Refused>>),
+    May(BackendRequest, oneshot::Sender<Result<(), String>>),
+}
+
+/// Jobs in order. Only what is asked has a bound: an end is not lost, and there is one for each session.
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    arrived: Condvar,
+    limit: usize,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    asking: usize,
+    is_waiting: bool,
+    is_stopped: bool,
+}
+
+impl Queue {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            arrived: Condvar::new(),
+            limit,
+        }
+    }
+
+    /// Whether as many wait as may.
+    pub(crate) fn is_full(&self) -> bool {
+        let state = self.state.lock();
+        state.asking >= self.limit || state.is_stopped
+    }
+
+    /// Adds a job, or gives it back after the end.
+    pub(crate) fn push(&self, job: Job) -> Result<(), Job> {
+        let mut state = self.state.lock();
+        if state.is_stopped {
+            return Err(job);
+        }
+        state.asking += usize::from(matches!(job, Job::Ask(_)));
+        state.is_stopped = matches!(job, Job::Stop);
+        state.jobs.push_back(job);
+        if std::mem::take(&mut state.is_waiting) {
+            drop(state);
+            self.arrived.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Takes up to `count` jobs, waiting for the first of them until `until`.
+    pub(crate) fn take(&self, count: usize, until: Option<Instant>, into: &mut Vec<Job>) {
+        let mut state = self.state.lock();
+        while state.jobs.is_empty() {
+            state.is_waiting = true;
+            match until {
+                None => self.arrived.wait(&mut state),
+                Some(until) => {
+                    if self.arrived.wait_until(&mut state, until).timed_out() {
+                        state.is_waiting = false;
+                        return;
+                    }
+                }
+            }
+        }
+        let count = count.min(state.jobs.len());
+        into.extend(state.jobs.drain(..count));
+        let asked = into.iter().filter(|job| matches!(job, Job::Ask(_))).count();
+        state.asking -= asked;
+    }
+}

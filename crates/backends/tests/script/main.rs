@@ -1,0 +1,9 @@
+//! Scripts: what they answer, what they send, and what becomes of their faults.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod actions;
+mod faults;
+mod modules;
+mod sessions;
+mod world;

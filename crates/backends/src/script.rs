@@ -15,12 +15,13 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
 use parking_lot::Mutex;
 use polyport_core::{
@@ -46,7 +47,8 @@ use crate::{Node, Provider};
 /// A script, running.
 pub struct ScriptBackend {
     shared: Arc<Shared>,
-    loaded: Loaded,
+    /// What it wants to be asked about: as it was at the start.
+    hooks: Hooks,
     instances: Vec<Instance>,
     /// Which engine is next to get an action of a session that no engine knows.
     next: AtomicUsize,
@@ -67,6 +69,9 @@ struct Shared {
     folder: Folder,
     file: String,
     metrics: BackendMetrics,
+    loaded: ArcSwap<Loaded>,
+    /// Grows whenever `loaded` changes.
+    generation: AtomicU64,
     visitors: Mutex<HashMap<SessionId, Visitor, FixedState>>,
 }
 
@@ -122,6 +127,8 @@ impl ScriptBackend {
             folder,
             file,
             metrics,
+            loaded: ArcSwap::default(),
+            generation: AtomicU64::new(0),
             visitors: Mutex::default(),
         });
         let mut instances = Vec::new();
@@ -131,9 +138,16 @@ impl ScriptBackend {
             instances.push(instance);
             loaded = found;
         }
+        let hooks = Hooks {
+            open: loaded.sessions,
+            close: loaded.sessions,
+            join: loaded.join,
+            publish: loaded.publish,
+        };
+        shared.loaded.store(Arc::new(loaded));
         Ok(Arc::new(Self {
             shared,
-            loaded,
+            hooks,
             instances,
             next: AtomicUsize::new(0),
             next_key: AtomicU32::new(1),
@@ -154,6 +168,14 @@ impl ScriptBackend {
                     "a script's thread has panicked"
                 );
             }
+        }
+    }
+
+    /// Has the script loaded anew, soon. Sessions stay; if it cannot be loaded the one before goes on and the log says why.
+    pub fn reload(&self) {
+        for instance in &self.instances {
+            // After the end there is nothing to load.
+            let _ = instance.queue.push(Job::Reload);
         }
     }
 
@@ -235,7 +257,7 @@ fn hand_over(shared: &Shared, queue: &Queue, asking: Asking) {
         match asking.to {
             To::Call(respond) => respond(Err(CallError::ShuttingDown)),
             // Dropping the sender says it.
-            To::Open(..) | To::May(..) => {}
+            To::Open(..) | To::Resume(..) | To::May(..) => {}
         }
     }
 }
@@ -262,7 +284,7 @@ fn args_text(args: CallArgs<'_>) -> String {
     }
 }
 
-fn request_text(request: &OpenRequest) -> String {
+fn request_text(request: &OpenRequest, resumed: bool) -> String {
     let mut headers = serde_json::Map::new();
     for (name, value) in &request.headers {
         let text = match headers.get(name).and_then(serde_json::Value::as_str) {
@@ -284,14 +306,18 @@ fn request_text(request: &OpenRequest) -> String {
         user: identity.and_then(|it| it.user.as_deref()),
         site: identity.and_then(|it| it.site.as_deref()),
         claims: identity.map(|it| &it.claims),
-        resumed: false,
+        resumed,
     };
     Json::encode(&text).as_str().to_owned()
 }
 
 impl Provider for ScriptBackend {
     fn actions(&self) -> Vec<ActionInfo> {
-        self.loaded.actions.clone()
+        self.shared.loaded.load().actions.clone()
+    }
+
+    fn generation(&self) -> u64 {
+        self.shared.generation.load(Ordering::Acquire)
     }
 
     fn answers(&self, session: &SessionRef, name: &str) -> bool {
@@ -342,12 +368,7 @@ impl Provider for ScriptBackend {
     }
 
     fn hooks(&self) -> Hooks {
-        Hooks {
-            open: self.loaded.sessions,
-            close: self.loaded.sessions,
-            join: self.loaded.join,
-            publish: self.loaded.publish,
-        }
+        self.hooks
     }
 
     fn open(&self, request: &Arc<OpenRequest>) -> Later<Result<Accepted, Refused>> {
@@ -367,7 +388,7 @@ impl Provider for ScriptBackend {
         let asking = Asking {
             what: What::Open {
                 link: Arc::clone(&link),
-                text: request_text(request),
+                text: request_text(request, false),
             },
             to: To::Open(link, tell),
             realm: request.listener.realm().name().clone(),

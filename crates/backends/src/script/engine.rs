@@ -121,7 +121,7 @@ impl Engine {
             }
             is_over
         })));
-        let imports = || Imports(host.folder.clone());
+        let imports = || Imports(Rc::clone(&host));
         runtime.set_loader(imports(), imports());
         let context = Context::full(&runtime).map_err(failed)?;
         // Starting may take longer than a call: modules are read, tables are made.
@@ -296,7 +296,7 @@ fn load(
         internal(ctx, "runtime", include_str!("js/runtime.js"))?.call((object,))
     };
     let functions = runtime_js().map_err(failed)?;
-    let source = host.folder.read(file).map_err(ScriptError::File)?;
+    let source = host.read(file).map_err(ScriptError::File)?;
     let text: String = if is_module(file, &source) {
         let run = || -> rquickjs::Result<_> {
             let module: Module<'_, Declared> = Module::declare(ctx.clone(), file, source)?;

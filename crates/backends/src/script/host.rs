@@ -2,13 +2,13 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use foldhash::fast::FixedState;
@@ -43,6 +43,10 @@ pub(crate) struct Host {
     pub(crate) folder: Folder,
     pub(crate) started: Instant,
     pub(crate) links: RefCell<HashMap<u32, Arc<Link>, FixedState>>,
+    /// Sessions whose clients have heard already what is sent to them now.
+    pub(crate) muted: RefCell<HashSet<u32, FixedState>>,
+    /// The files that were read, and when they had been changed.
+    pub(crate) files: RefCell<Vec<(String, Option<SystemTime>)>>,
     /// Answers that came later, in order.
     pub(crate) settled: RefCell<Vec<(u32, String)>>,
     /// Sessions to close once what has been answered is out.
@@ -59,7 +63,7 @@ pub(crate) struct Host {
 }
 
 /// The names of an api.
-pub(crate) type Names = std::collections::HashSet<Box<str>, FixedState>;
+pub(crate) type Names = HashSet<Box<str>, FixedState>;
 
 /// How many lines a script has logged in this second.
 #[derive(Default)]
@@ -119,7 +123,27 @@ impl Host {
         }
     }
 
+    /// Reads a file of the script, and remembers it.
+    pub(crate) fn read(&self, file: &str) -> std::result::Result<String, String> {
+        let changed = self.folder.changed(file);
+        self.files.borrow_mut().push((file.to_owned(), changed));
+        self.folder.read(file)
+    }
+
+    /// Whether a file has changed since this was asked last.
+    pub(crate) fn has_changed(&self) -> bool {
+        let mut has_changed = false;
+        for (file, known) in &mut *self.files.borrow_mut() {
+            let now = self.folder.changed(file);
+            has_changed |= std::mem::replace(known, now) != now;
+        }
+        has_changed
+    }
+
     fn emit(&self, ctx: &Ctx<'_>, key: u32, name: &str, data: &str) -> Result<()> {
+        if self.muted.borrow().contains(&key) {
+            return Ok(());
+        }
         let Some(link) = self.links.borrow().get(&key).cloned() else {
             return Ok(());
         };
@@ -305,8 +329,7 @@ impl Host {
                 .map_err(|error| Exception::throw_message(&ctx, &error))
         });
         function!("read", |host, ctx, file: String| -> String {
-            host.folder
-                .read(&file)
+            host.read(&file)
                 .map_err(|error| Exception::throw_message(&ctx, &error))
         });
         function!("compile", |host,

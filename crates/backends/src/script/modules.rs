@@ -3,10 +3,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    rc::Rc,
+    time::SystemTime,
 };
 
+use super::host::Host;
 use rquickjs::{
-    Ctx, Error, Exception, Module, Result,
+    Ctx, Exception, Module, Result,
     loader::{ImportAttributes, Loader, Resolver},
     module::Declared,
 };
@@ -75,6 +78,12 @@ impl Folder {
         Ok(parts.join("/"))
     }
 
+    /// When a file was changed last.
+    pub(crate) fn changed(&self, file: &str) -> Option<SystemTime> {
+        let found = fs::metadata(self.root.join(file)).ok()?;
+        found.modified().ok()
+    }
+
     /// The text of a file that [`Folder::resolve`] gave.
     pub(crate) fn read(&self, file: &str) -> std::result::Result<String, String> {
         let path = self.root.join(file);
@@ -103,7 +112,7 @@ pub(crate) fn is_module(file: &str, source: &str) -> bool {
 const BUILTIN: [&str; 3] = ["socket.red", "polyport", "actionhero"];
 
 /// `import` for QuickJS.
-pub(crate) struct Imports(pub(crate) Folder);
+pub(crate) struct Imports(pub(crate) Rc<Host>);
 
 impl Resolver for Imports {
     fn resolve<'js>(
@@ -117,6 +126,7 @@ impl Resolver for Imports {
             return Ok(name.to_owned());
         }
         self.0
+            .folder
             .resolve(base, name)
             .map_err(|error| Exception::throw_message(ctx, &error))
     }
@@ -154,9 +164,6 @@ impl Loader for Imports {
                 }
             }
         };
-        if source.contains('\0') {
-            return Err(Error::new_loading(name));
-        }
         Module::declare(ctx.clone(), name, source)
     }
 }

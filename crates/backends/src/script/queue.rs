@@ -14,6 +14,8 @@ pub(crate) enum Job {
     Ask(Box<Asking>),
     /// A session has ended.
     Close { key: u32, code: u16, text: String },
+    /// The script is to be loaded anew.
+    Reload,
     /// The end.
     Stop,
 }
@@ -59,6 +61,8 @@ pub(crate) enum What {
 pub(crate) enum To {
     Call(Respond),
     Open(Arc<Link>, oneshot::Sender<Result<Accepted, Refused>>),
+    /// Nobody: a session that is open already, in a fresh engine.
+    Resume(Arc<Link>),
     May(BackendRequest, oneshot::Sender<Result<(), String>>),
 }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -24,11 +24,18 @@ use super::{
 /// Jobs, and timers, of one turn of the hub.
 const PER_TURN: usize = 64;
 
+/// How often the script's files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// What the thread works with.
 pub(crate) struct Worker {
     shared: Arc<Shared>,
     queue: Arc<Queue>,
-    engine: Engine,
+    /// The last one is asked; those before it only finish what they were asked.
+    engines: Vec<(u32, Engine)>,
+    next_look: Option<Instant>,
+    /// Sessions are being made anew: what fails then fails them, and no further engine is made for it at once.
+    is_resuming: bool,
     pending: HashMap<u32, Pending, FixedState>,
     by_deadline: BTreeMap<(Instant, u32), ()>,
     next_id: u32,
@@ -36,6 +43,8 @@ pub(crate) struct Worker {
 
 struct Pending {
     to: To,
+    /// The number of the engine that was asked.
+    engine: u32,
     asked_at: Instant,
     deadline: Instant,
 }
@@ -52,10 +61,13 @@ struct Opened {
 
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, queue: Arc<Queue>, engine: Engine) -> Self {
+        let next_look = shared.options.watch.then(|| Instant::now() + LOOK_EVERY);
         Self {
             shared,
             queue,
-            engine,
+            engines: vec![(0, engine)],
+            next_look,
+            is_resuming: false,
             pending: HashMap::default(),
             by_deadline: BTreeMap::new(),
             next_id: 1,
@@ -63,7 +75,15 @@ impl Worker {
     }
 
     pub(crate) fn loaded(&self) -> &Loaded {
-        &self.engine.loaded
+        &self.engine().loaded
+    }
+
+    fn engine(&self) -> &Engine {
+        &self.engines.last().expect("one is always there").1
+    }
+
+    fn number(&self) -> u32 {
+        self.engines.last().expect("one is always there").0
     }
 
     /// Works until it is stopped.
@@ -72,12 +92,15 @@ impl Worker {
         let mut jobs = Vec::with_capacity(PER_TURN);
         loop {
             let deadline = self.by_deadline.keys().next().map(|(at, _)| *at);
-            let until = self.engine.next_timer().into_iter().chain(deadline).min();
+            let timers = self.engines.iter().filter_map(|(_, it)| it.next_timer());
+            let until = timers.chain(deadline).chain(self.next_look).min();
             self.queue.take(PER_TURN, until, &mut jobs);
             let is_going_on = hub.turn(|| {
                 let is_going_on = jobs.drain(..).all(|job| self.job(job));
                 self.timers();
                 self.deadlines();
+                self.look();
+                self.retire();
                 is_going_on
             });
             if !is_going_on {
@@ -97,10 +120,11 @@ impl Worker {
         match job {
             Job::Ask(asking) => self.ask(*asking),
             Job::Close { key, code, text } => {
-                let result = self.engine.close(key, code, &text);
-                self.engine.host.links.borrow_mut().remove(&key);
-                self.after(0, result.map(|()| None));
+                let result = self.engine().close(key, code, &text);
+                self.engine().host.links.borrow_mut().remove(&key);
+                self.after(self.number(), 0, result.map(|()| None));
             }
+            Job::Reload => self.reload(),
             Job::Stop => return false,
         }
         true
@@ -113,6 +137,7 @@ impl Worker {
         self.next_id = self.next_id.checked_add(1).unwrap_or(1);
         let pending = Pending {
             to: asking.to,
+            engine: self.number(),
             asked_at: asking.asked_at,
             deadline: asking.deadline,
         };
@@ -121,18 +146,20 @@ impl Worker {
         if Instant::now() >= asking.deadline {
             return self.complete(id, Verdict::Error(CallError::Deadline));
         }
+        let host = &self.engine().host;
         if let What::Open { link, .. } = &asking.what {
-            let mut links = self.engine.host.links.borrow_mut();
-            links.insert(link.key, Arc::clone(link));
+            host.links.borrow_mut().insert(link.key, Arc::clone(link));
         }
-        self.engine.host.realm.replace(asking.realm);
-        let result = self.engine.ask(id, &asking.what);
-        self.after(id, result);
+        host.realm.replace(asking.realm);
+        let result = self.engine().ask(id, &asking.what);
+        self.after(self.number(), id, result);
     }
 
-    /// Gives the answers that a run of the engine has brought, then closes what it closed.
-    fn after(&mut self, id: u32, result: Result<Option<String>, Limit>) {
-        let blamed = self.engine.host.blamed.get();
+    /// Gives the answers that a run of an engine has brought, then closes what it closed.
+    fn after(&mut self, number: u32, id: u32, result: Result<Option<String>, Limit>) {
+        let Some(host) = self.find(number).map(|engine| Rc::clone(&engine.host)) else {
+            return;
+        };
         let mut is_out_of_memory = false;
         let mut is_stuck = false;
         match result {
@@ -144,34 +171,120 @@ impl Worker {
             Err(limit) => {
                 is_out_of_memory = limit == Limit::Memory;
                 is_stuck = limit == Limit::Stuck;
-                self.complete(blamed, Verdict::Limit(limit));
+                self.complete(host.blamed.get(), Verdict::Limit(limit));
             }
         }
-        let settled = std::mem::take(&mut *self.engine.host.settled.borrow_mut());
+        let settled = std::mem::take(&mut *host.settled.borrow_mut());
         for (id, text) in settled {
             is_out_of_memory |= text == "M";
             self.answer_text(id, &text);
         }
-        let closing = std::mem::take(&mut *self.engine.host.closing.borrow_mut());
+        let closing = std::mem::take(&mut *host.closing.borrow_mut());
         for link in closing {
             link.close();
         }
+        if self.is_resuming {
+            return;
+        }
         if is_stuck {
-            self.replace(RestartCause::Stuck);
-        } else if is_out_of_memory && self.engine.is_full() {
-            self.replace(RestartCause::Memory);
+            self.replace(number, RestartCause::Stuck);
+        } else if is_out_of_memory && self.find(number).is_some_and(Engine::is_full) {
+            self.replace(number, RestartCause::Memory);
         }
     }
 
+    fn find(&self, number: u32) -> Option<&Engine> {
+        let found = self.engines.iter().find(|(known, _)| *known == number);
+        found.map(|(_, engine)| engine)
+    }
+
     fn timers(&mut self) {
-        for _ in 0..PER_TURN {
-            let now = Instant::now();
-            if self.engine.next_timer().is_none_or(|due| due > now) {
-                break;
+        let numbers: Vec<u32> = self.engines.iter().map(|(number, _)| *number).collect();
+        for number in numbers {
+            for _ in 0..PER_TURN {
+                let now = Instant::now();
+                let Some(engine) = self.find(number) else {
+                    break;
+                };
+                if engine.next_timer().is_none_or(|due| due > now) {
+                    break;
+                }
+                engine.host.realm.replace(default_realm());
+                let result = engine.fire();
+                self.after(number, 0, result.map(|()| None));
             }
-            self.engine.host.realm.replace(default_realm());
-            let result = self.engine.fire();
-            self.after(0, result.map(|()| None));
+        }
+    }
+
+    /// Loads the script anew if one of its files has changed.
+    fn look(&mut self) {
+        let now = Instant::now();
+        if self.next_look.is_none_or(|at| at > now) {
+            return;
+        }
+        self.next_look = Some(now + LOOK_EVERY);
+        if self.engine().host.has_changed() {
+            self.reload();
+        }
+    }
+
+    /// Goes on with the script as it is now, if it can be loaded. What is in flight is finished by the engine before.
+    fn reload(&mut self) {
+        match self.shared.load() {
+            Ok(engine) => {
+                tracing::info!(backend = &*self.shared.name, "script loaded anew");
+                self.go_on_with(engine, RestartCause::Reload);
+            }
+            Err(error) => {
+                tracing::error!(backend = &*self.shared.name, %error, "script not loaded anew, the one before goes on");
+            }
+        }
+    }
+
+    /// Makes an engine the one that is asked, with the sessions of the one before.
+    fn go_on_with(&mut self, engine: Engine, cause: RestartCause) {
+        let shared = Arc::clone(&self.shared);
+        shared.metrics.restarted(cause);
+        let links: Vec<Arc<Link>> = self
+            .engine()
+            .host
+            .links
+            .borrow()
+            .values()
+            .cloned()
+            .collect();
+        let loaded = Arc::new(engine.loaded.clone());
+        let number = self.number().wrapping_add(1);
+        self.engines.push((number, engine));
+        shared.loaded.store(loaded);
+        shared.generation.fetch_add(1, Ordering::Release);
+        let now = Instant::now();
+        self.is_resuming = true;
+        for link in links {
+            self.engine().host.muted.borrow_mut().insert(link.key);
+            shared.metrics.waiting.inc();
+            self.ask(Asking {
+                what: What::Open {
+                    text: super::request_text(&link.request, true),
+                    link: Arc::clone(&link),
+                },
+                realm: link.request.listener.realm().name().clone(),
+                to: To::Resume(link),
+                asked_at: now,
+                deadline: now + shared.options.timeout,
+            });
+        }
+        self.is_resuming = false;
+    }
+
+    /// Lets go of engines that have answered all they were asked.
+    fn retire(&mut self) {
+        if self.engines.len() > 1 {
+            let current = self.number();
+            let pending = &self.pending;
+            self.engines.retain(|(number, _)| {
+                *number == current || pending.values().any(|it| it.engine == *number)
+            });
         }
     }
 
@@ -223,24 +336,42 @@ impl Worker {
                 )
             }
             Verdict::Value(text) => match &pending.to {
-                To::Open(link, _) => self.opened(link, text),
+                To::Open(link, _) | To::Resume(link) => self.opened(link, pending.engine, text),
                 _ => Verdict::Value(text),
             },
             verdict => verdict,
         };
+        if let To::Resume(link) = &pending.to {
+            let host = &self.engine().host;
+            host.muted.borrow_mut().remove(&link.key);
+            if !matches!(verdict, Verdict::Accepted(_)) {
+                // Its client connects again, and hears why.
+                host.links.borrow_mut().remove(&link.key);
+                link.close();
+            }
+        }
         answer(&shared.metrics, pending, verdict);
     }
 
     /// What a session that is let in brings along. From here on its api's names are known.
-    fn opened<'a>(&self, link: &Arc<Link>, text: &str) -> Verdict<'a> {
+    fn opened<'a>(&self, link: &Arc<Link>, engine: u32, text: &str) -> Verdict<'a> {
         let opened: Opened = match serde_json::from_str(text) {
             Ok(opened) => opened,
             Err(error) => return Verdict::Error(CallError::Rejected(error.to_string())),
         };
-        let names = self.engine.host.shapes.borrow().get(opened.shape).cloned();
-        let id = link.request.id;
-        if let Some(visitor) = self.shared.visitors.lock().get_mut(&id) {
-            visitor.names = names;
+        // The engine before is still asked whether it may open, but no longer what it can do.
+        if engine == self.number() {
+            let names = self
+                .engine()
+                .host
+                .shapes
+                .borrow()
+                .get(opened.shape)
+                .cloned();
+            let mut visitors = self.shared.visitors.lock();
+            if let Some(visitor) = visitors.get_mut(&link.request.id) {
+                visitor.names = names;
+            }
         }
         let is_somebody = opened.user.is_some() || opened.site.is_some();
         let identity = (is_somebody && link.request.identity.is_none()).then(|| {
@@ -261,28 +392,23 @@ impl Worker {
         })
     }
 
-    /// Goes on with a fresh engine. What was asked of the old one is answered with an error; the sessions are made anew.
-    fn replace(&mut self, cause: RestartCause) {
-        let waiting: Vec<u32> = self.pending.keys().copied().collect();
+    /// Does without an engine. What was asked of it is answered with an error; its sessions go on in a fresh one.
+    fn replace(&mut self, number: u32, cause: RestartCause) {
+        let waiting = self.pending.iter().filter(|(_, it)| it.engine == number);
+        let waiting: Vec<u32> = waiting.map(|(id, _)| *id).collect();
         for id in waiting {
             self.complete(id, Verdict::Error(CallError::Internal));
         }
-        let shared = Arc::clone(&self.shared);
-        let engine = match shared.load() {
-            Ok(engine) => engine,
-            Err(error) => {
-                self.engine.host.log("error", &error.to_string());
-                return;
+        if number == self.number() {
+            match self.shared.load() {
+                Ok(engine) => self.go_on_with(engine, cause),
+                Err(error) => {
+                    tracing::error!(backend = &*self.shared.name, %error, "script not loaded anew");
+                    return;
+                }
             }
-        };
-        shared.metrics.restarted(cause);
-        let links: Vec<Arc<Link>> = self.engine.host.links.borrow().values().cloned().collect();
-        let old = std::mem::replace(&mut self.engine, engine);
-        drop(old);
-        // Their clients reconnect, and are asked about again.
-        for link in links {
-            link.close();
         }
+        self.engines.retain(|(known, _)| *known != number);
     }
 }
 
@@ -354,6 +480,7 @@ fn answer(metrics: &polyport_core::BackendMetrics, pending: Pending, verdict: Ve
                 (_, Ok(_)) => Err(Refused::Failed("Internal Server Error".to_owned())),
             });
         }
+        To::Resume(_) => metrics.asked(BackendRequest::Open, outcome, took),
         To::May(request, respond) => {
             metrics.asked(request, outcome, took);
             let _ = respond.send(result.map(drop).map_err(|error| error.to_string()));
@@ -370,6 +497,8 @@ pub(crate) fn engine_host(shared: &Shared) -> Rc<super::host::Host> {
         folder: shared.folder.clone(),
         started: Instant::now(),
         links: Default::default(),
+        muted: Default::default(),
+        files: Default::default(),
         settled: Default::default(),
         closing: Default::default(),
         shapes: Default::default(),

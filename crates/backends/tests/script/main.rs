@@ -5,5 +5,6 @@
 mod actions;
 mod faults;
 mod modules;
+mod reload;
 mod sessions;
 mod world;

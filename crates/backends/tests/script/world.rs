@@ -22,7 +22,7 @@ pub(crate) struct World {
     pub(crate) hub: Arc<Hub>,
     registry: Arc<Registry>,
     listener: Arc<Listener>,
-    _folder: Option<tempfile::TempDir>,
+    folder: Option<tempfile::TempDir>,
 }
 
 /// Everything that a session was sent, and `answer …` for its answers, in order.
@@ -96,7 +96,7 @@ impl World {
         };
         set(&mut options);
         let mut world = Self::start(options)?;
-        world._folder = Some(folder);
+        world.folder = Some(folder);
         Ok(world)
     }
 
@@ -121,8 +121,14 @@ impl World {
             hub,
             registry,
             listener,
-            _folder: None,
+            folder: None,
         })
+    }
+
+    /// Writes another text into a file of the script.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let folder = self.folder.as_ref().unwrap();
+        std::fs::write(folder.path().join(name), text).unwrap();
     }
 
     /// Whether a client that asks for `target` gets a session.

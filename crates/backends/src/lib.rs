@@ -25,4 +25,6 @@ pub use documentation::DocumentationShape;
 pub use node::Node;
 pub use provider::Provider;
 pub use registry::Registry;
-pub use script::{ScriptBackend, ScriptError, ScriptOptions};
+pub use script::{
+    Fetch, FetchDone, FetchRequest, FetchResponse, ScriptBackend, ScriptError, ScriptOptions,
+};

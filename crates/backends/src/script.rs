@@ -4,6 +4,7 @@
 //! (`queue`) and answers it (`worker`). The JavaScript half is in `js/`; what it calls is `host`.
 
 mod engine;
+mod fetch;
 mod host;
 mod links;
 mod modules;
@@ -32,6 +33,7 @@ use polyport_core::{
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+pub use fetch::{Fetch, FetchDone, FetchRequest, FetchResponse};
 pub use options::{ScriptError, ScriptOptions};
 
 use self::{
@@ -66,6 +68,7 @@ struct Shared {
     options: ScriptOptions,
     hub: Arc<Hub>,
     node: Arc<Node>,
+    fetch: Option<Arc<dyn Fetch>>,
     folder: Folder,
     file: String,
     metrics: BackendMetrics,
@@ -101,13 +104,13 @@ struct RequestText<'a> {
 }
 
 impl Shared {
-    fn load(&self) -> Result<Engine, ScriptError> {
-        Engine::load(&self.options, engine_host(self), &self.file)
+    fn load(&self, number: u32, queue: &Arc<Queue>) -> Result<Engine, ScriptError> {
+        Engine::load(&self.options, engine_host(self, number, queue), &self.file)
     }
 }
 
 impl ScriptBackend {
-    /// Loads a script, once for each instance.
+    /// Loads a script, once for each instance. `fetch` sends its requests; without it there are none.
     ///
     /// # Errors
     /// [`ScriptError`] when it cannot be read or fails while it is loaded.
@@ -116,6 +119,7 @@ impl ScriptBackend {
         options: ScriptOptions,
         hub: Arc<Hub>,
         node: Arc<Node>,
+        fetch: Option<Arc<dyn Fetch>>,
     ) -> Result<Arc<Self>, ScriptError> {
         let (folder, file) = Folder::of(&options.file).map_err(ScriptError::File)?;
         let metrics = hub.metrics().backend(name);
@@ -124,6 +128,7 @@ impl ScriptBackend {
             options,
             hub,
             node,
+            fetch,
             folder,
             file,
             metrics,
@@ -230,7 +235,7 @@ impl Instance {
         let thread = thread::Builder::new()
             .name(format!("{}-{number}", shared.name))
             .stack_size(4 * engine::STACK)
-            .spawn(move || match its_shared.load() {
+            .spawn(move || match its_shared.load(0, &its_queue) {
                 Ok(engine) => {
                     let worker = Worker::new(its_shared, its_queue, engine);
                     let _ = tell.send(Ok(worker.loaded().clone()));

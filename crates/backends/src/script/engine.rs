@@ -8,13 +8,14 @@ use std::{
 
 use polyport_core::{ActionInfo, InputInfo, Json};
 use rquickjs::{
-    Context, Ctx, Error, Function, Module, Object, Persistent, Runtime, Value,
+    ArrayBuffer, Context, Ctx, Error, Function, Module, Object, Persistent, Runtime, Value,
     context::EvalOptions, module::Declared, promise::PromiseState,
 };
 use serde::Deserialize;
 
 use super::{
     ScriptError, ScriptOptions,
+    fetch::FetchResponse,
     host::{Host, place},
     modules::{Imports, is_module},
     queue::What,
@@ -79,6 +80,7 @@ struct Entries {
     close: Entry,
     may: Entry,
     fire: Entry,
+    fetched: Entry,
 }
 
 /// An engine. Stays on its thread.
@@ -210,6 +212,29 @@ impl Engine {
         .map(drop)
     }
 
+    /// Tells the script what came of a request.
+    pub(crate) fn fetched(
+        &self,
+        id: u32,
+        result: Result<FetchResponse, String>,
+    ) -> Result<(), Limit> {
+        self.enter(0, |ctx, entries| {
+            let entry = entries.fetched.clone().restore(ctx)?;
+            match result {
+                Ok(response) => {
+                    let headers = Json::encode(&response.headers);
+                    let text = String::from_utf8_lossy(&response.body).into_owned();
+                    let body = ArrayBuffer::new(ctx.clone(), response.body)?;
+                    let (status, headers) = (response.status, headers.as_str());
+                    entry.call::<_, ()>((id, "", status, headers, body, text))?;
+                }
+                Err(error) => entry.call::<_, ()>((id, error))?,
+            }
+            Ok(None)
+        })
+        .map(drop)
+    }
+
     /// Whether most of the memory is in use even after collecting what nobody holds.
     pub(crate) fn is_full(&self) -> bool {
         self.runtime.run_gc();
@@ -334,6 +359,7 @@ fn load(
         close: entry("close")?,
         may: entry("may")?,
         fire: entry("fire")?,
+        fetched: entry("fetched")?,
     };
     Ok((entries, found.into()))
 }

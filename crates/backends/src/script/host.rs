@@ -14,12 +14,16 @@ use std::{
 use foldhash::fast::FixedState;
 use polyport_core::{Command, Event, EventName, Hub, Json, Millis, RealmName, RoomName, SessionId};
 use prometheus::IntCounter;
-use rquickjs::{Ctx, Exception, Function, Object, Result, context::EvalOptions, prelude::Opt};
+use rquickjs::{
+    ArrayBuffer, Ctx, Exception, Function, Object, Result, context::EvalOptions, prelude::Opt,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    fetch::{self, Fetch, FetchRequest, RequestText},
     links::Link,
     modules::{Folder, is_module},
+    queue::{Job, Queue},
 };
 use crate::Node;
 
@@ -41,6 +45,12 @@ pub(crate) struct Host {
     pub(crate) hub: Arc<Hub>,
     pub(crate) node: Arc<Node>,
     pub(crate) folder: Folder,
+    /// The engine's number among those of its thread.
+    pub(crate) number: u32,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) fetch: Option<Arc<dyn Fetch>>,
+    pub(crate) allowed: Vec<String>,
+    pub(crate) timeout: Duration,
     pub(crate) started: Instant,
     pub(crate) links: RefCell<HashMap<u32, Arc<Link>, FixedState>>,
     /// Sessions whose clients have heard already what is sent to them now.
@@ -251,6 +261,35 @@ impl Host {
         Ok(())
     }
 
+    fn fetch(&self, ctx: &Ctx<'_>, id: u32, text: &str) -> Result<()> {
+        let refuse = |text: &str| Exception::throw_type(ctx, text);
+        let request: RequestText =
+            serde_json::from_str(text).map_err(|error| refuse(&format!("fetch: {error}")))?;
+        fetch::check(&request.url, &self.allowed).map_err(|error| refuse(&error))?;
+        if request.body.len() > fetch::MAX_BODY {
+            return Err(refuse("fetch: the body is larger than 1 MiB"));
+        }
+        let Some(fetch) = &self.fetch else {
+            return Err(refuse("fetch: there is nothing here that sends requests"));
+        };
+        let queue = Arc::clone(&self.queue);
+        let engine = self.number;
+        let request = FetchRequest {
+            method: request.method,
+            url: request.url,
+            headers: request.headers,
+            body: request.body.into_bytes(),
+            timeout: self.timeout,
+            max_body: fetch::MAX_BODY,
+        };
+        let done = move |result| {
+            // After the end nobody waits for it.
+            let _ = queue.push(Job::Fetched { engine, id, result });
+        };
+        fetch.start(request, Box::new(done));
+        Ok(())
+    }
+
     /// Makes the function of a CommonJS module. Its lines and columns are those of the file, but for the first line.
     fn compile<'js>(ctx: &Ctx<'js>, source: &str, file: &str) -> Result<Function<'js>> {
         if is_module(file, source) {
@@ -339,6 +378,13 @@ impl Host {
          -> Function<'js> {
             let _ = &host;
             Self::compile(&ctx, &source, &file)
+        });
+        function!("fetch", |host, ctx, id: u32, text: String| -> () {
+            host.fetch(&ctx, id, &text)
+        });
+        function!("encode", |host, ctx, text: String| -> ArrayBuffer<'js> {
+            let _ = &host;
+            ArrayBuffer::new(ctx.clone(), text.into_bytes())
         });
         function!("command", |host, ctx, text: String| -> f64 {
             host.command(&ctx, &text)

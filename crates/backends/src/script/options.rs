@@ -17,6 +17,8 @@ pub struct ScriptOptions {
     pub timeout: Duration,
     /// Calls and hooks that may wait for one engine.
     pub queue: usize,
+    /// Hosts that `fetch` may reach: `host` at its default port, or `host:port`.
+    pub fetch: Vec<String>,
     /// Whether the script is loaded anew when one of its files has changed.
     pub watch: bool,
 }
@@ -30,6 +32,7 @@ impl Default for ScriptOptions {
             time: Duration::from_millis(500),
             timeout: Duration::from_millis(2500),
             queue: 1000,
+            fetch: Vec::new(),
             watch: true,
         }
     }

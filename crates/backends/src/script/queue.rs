@@ -6,7 +6,7 @@ use parking_lot::{Condvar, Mutex};
 use polyport_core::{Accepted, BackendRequest, RealmName, Refused, Respond};
 use tokio::sync::oneshot;
 
-use super::links::Link;
+use super::{fetch::FetchResponse, links::Link};
 
 /// Something for the engine to do.
 pub(crate) enum Job {
@@ -14,6 +14,12 @@ pub(crate) enum Job {
     Ask(Box<Asking>),
     /// A session has ended.
     Close { key: u32, code: u16, text: String },
+    /// A request of an engine's script is answered.
+    Fetched {
+        engine: u32,
+        id: u32,
+        result: Result<FetchResponse, String>,
+    },
     /// The script is to be loaded anew.
     Reload,
     /// The end.

@@ -124,6 +124,12 @@ impl Worker {
                 self.engine().host.links.borrow_mut().remove(&key);
                 self.after(self.number(), 0, result.map(|()| None));
             }
+            Job::Fetched { engine, id, result } => {
+                if let Some(found) = self.find(engine) {
+                    let result = found.fetched(id, result);
+                    self.after(engine, 0, result.map(|()| None));
+                }
+            }
             Job::Reload => self.reload(),
             Job::Stop => return false,
         }
@@ -193,6 +199,11 @@ impl Worker {
         }
     }
 
+    /// A fresh engine, to be the next one.
+    fn load(&self) -> Result<Engine, super::ScriptError> {
+        self.shared.load(self.number().wrapping_add(1), &self.queue)
+    }
+
     fn find(&self, number: u32) -> Option<&Engine> {
         let found = self.engines.iter().find(|(known, _)| *known == number);
         found.map(|(_, engine)| engine)
@@ -230,7 +241,7 @@ impl Worker {
 
     /// Goes on with the script as it is now, if it can be loaded. What is in flight is finished by the engine before.
     fn reload(&mut self) {
-        match self.shared.load() {
+        match self.load() {
             Ok(engine) => {
                 tracing::info!(backend = &*self.shared.name, "script loaded anew");
                 self.go_on_with(engine, RestartCause::Reload);
@@ -400,7 +411,7 @@ impl Worker {
             self.complete(id, Verdict::Error(CallError::Internal));
         }
         if number == self.number() {
-            match self.shared.load() {
+            match self.load() {
                 Ok(engine) => self.go_on_with(engine, cause),
                 Err(error) => {
                     tracing::error!(backend = &*self.shared.name, %error, "script not loaded anew");
@@ -489,12 +500,21 @@ fn answer(metrics: &polyport_core::BackendMetrics, pending: Pending, verdict: Ve
 }
 
 /// The engine's own host, for a script that is loaded.
-pub(crate) fn engine_host(shared: &Shared) -> Rc<super::host::Host> {
+pub(crate) fn engine_host(
+    shared: &Shared,
+    number: u32,
+    queue: &Arc<Queue>,
+) -> Rc<super::host::Host> {
     Rc::new(super::host::Host {
         name: Arc::clone(&shared.name),
         hub: Arc::clone(&shared.hub),
         node: Arc::clone(&shared.node),
         folder: shared.folder.clone(),
+        number,
+        queue: Arc::clone(queue),
+        fetch: shared.fetch.clone(),
+        allowed: shared.options.fetch.clone(),
+        timeout: shared.options.timeout,
         started: Instant::now(),
         links: Default::default(),
         muted: Default::default(),

@@ -143,3 +143,38 @@ fn permission_hooks_are_asked() {
     assert_eq!(may("open"), Ok(()));
     assert_eq!(may("secret"), Err("not there".to_owned()));
 }
+
+#[test]
+fn fetch_reaches_the_hosts_that_are_allowed() {
+    let world = World::with(
+        &[(
+            "main.js",
+            "require('socket.red')(0, () => ({ api: {
+               async get(url, body) {
+                 const answer = await fetch(url, { method: 'post', body });
+                 return [answer.status, answer.ok, answer.headers.get('X-Method'), await answer.json()];
+               },
+               text: () => new TextDecoder().decode(new TextEncoder().encode('h\u{e9}')),
+             } }));",
+        )],
+        |options| options.fetch = vec!["api.example".to_owned()],
+    )
+    .unwrap();
+    let client = world.open("/");
+    client.check(
+        "get",
+        r#"["https://api.example/x","{\"a\":1}"]"#,
+        r#"[201,true,"POST",{"a":1}]"#,
+    );
+    client.check(
+        "get",
+        r#"["https://api.example/broken","1"]"#,
+        "error: fetch: the link broke",
+    );
+    client.check(
+        "get",
+        r#"["https://other.example/","1"]"#,
+        "error: fetch: the host `other.example` is not in this backend's setting `fetch`",
+    );
+    client.check("text", "[]", "\"h\u{e9}\"");
+}

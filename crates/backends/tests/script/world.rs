@@ -8,7 +8,8 @@ use std::{
 
 use parking_lot::Mutex;
 use polyport_backends::{
-    DocumentationShape, Node, Provider, Registry, ScriptBackend, ScriptError, ScriptOptions,
+    DocumentationShape, Fetch, FetchDone, FetchRequest, FetchResponse, Node, Provider, Registry,
+    ScriptBackend, ScriptError, ScriptOptions,
 };
 use polyport_core::{
     Answer, Arg, Backend, Call, CallArgs, CallError, Dialect, Event, Frame, FrameQueue, Guest, Hub,
@@ -28,6 +29,23 @@ pub(crate) struct World {
 /// Everything that a session was sent, and `answer …` for its answers, in order.
 #[derive(Default)]
 pub(crate) struct Wire(Mutex<Vec<String>>);
+
+/// Answers every request with what it was.
+struct Echo;
+
+impl Fetch for Echo {
+    fn start(&self, request: FetchRequest, done: FetchDone) {
+        done(if request.url.ends_with("/broken") {
+            Err("the link broke".to_owned())
+        } else {
+            Ok(FetchResponse {
+                status: 201,
+                headers: vec![("x-method".to_owned(), request.method)],
+                body: request.body,
+            })
+        });
+    }
+}
 
 struct Lines;
 
@@ -103,7 +121,13 @@ impl World {
     pub(crate) fn start(options: ScriptOptions) -> Result<Self, ScriptError> {
         let hub = Hub::new(0, None);
         let node = Arc::new(Node::new("node-1".to_owned()));
-        let script = ScriptBackend::start("test", options, Arc::clone(&hub), node)?;
+        let script = ScriptBackend::start(
+            "test",
+            options,
+            Arc::clone(&hub),
+            node,
+            Some(Arc::new(Echo)),
+        )?;
         let provider: Arc<dyn Provider> = script.clone();
         let registry = Arc::new(Registry::new(vec![provider], DocumentationShape::Keys));
         let listener = hub.listener(ListenerConfig {

@@ -95,6 +95,57 @@
   const log = { debug: logger('debug'), info: logger('info'), log: logger('info'), warn: logger('warn'),
     error: logger('error'), trace: logger('debug') };
   globals.console = log;
+
+  // --- fetch and texts ----------------------------------------------------------------------------------------------
+
+  const fetches = new Map();
+  let nextFetch = 1;
+
+  globals.fetch = (url, { method = 'GET', headers = {}, body = '' } = {}) => new Promise((resolve, reject) => {
+    if (fetches.size >= 32) throw new TypeError('fetch: the script has as many requests at once as it may: 32');
+    if (typeof body !== 'string') throw new TypeError('fetch: the body is a string');
+    const pairs = (Array.isArray(headers) ? headers : Object.entries(headers)).map(([name, value]) => [name, String(value)]);
+    const id = nextFetch++;
+    host.fetch(id, stringify({ url: String(url), method: String(method).toUpperCase(), headers: pairs, body }));
+    fetches.set(id, { resolve, reject, call: current });
+  });
+
+  function fetched(id, error, status, headers, body, text) {
+    const waiting = fetches.get(id);
+    if (!waiting) return;
+    fetches.delete(id);
+    current = waiting.call;
+    host.blame(current);
+    if (error) return waiting.reject(new TypeError('fetch: ' + error));
+    const pairs = parse(headers);
+    const get = (name) => {
+      const found = pairs.filter(([known]) => known === String(name).toLowerCase());
+      return found.length ? found.map(([, value]) => value).join(', ') : null;
+    };
+    waiting.resolve({ status, ok: status >= 200 && status < 300, headers: { get, has: (name) => get(name) !== null },
+      text: async () => text, json: async () => parse(text), arrayBuffer: async () => body });
+  }
+
+  // UTF-8 with U+FFFD for what is none.
+  function decode(view) {
+    if (view === undefined) return '';
+    const bytes = view instanceof ArrayBuffer ? new Uint8Array(view)
+      : new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+    let text = '';
+    for (let at = 0; at < bytes.length;) {
+      const first = bytes[at++];
+      if (first < 0x80) { text += String.fromCharCode(first); continue; }
+      const more = first >= 0xc2 && first < 0xe0 ? 1 : first >= 0xe0 && first < 0xf0 ? 2 : first >= 0xf0 && first < 0xf5 ? 3 : 0;
+      let code = more ? first & (0x3f >> more) : 0xfffd, read = 0;
+      while (read < more && (bytes[at] & 0xc0) === 0x80) { code = code << 6 | bytes[at++] & 0x3f; read++; }
+      const least = [0, 0x80, 0x800, 0x10000][more];
+      const isValid = read === more && code >= least && code < 0x110000 && (code < 0xd800 || code > 0xdfff);
+      text += String.fromCodePoint(isValid ? code : 0xfffd);
+    }
+    return text;
+  }
+  globals.TextEncoder = class TextEncoder { encode(text = '') { return new Uint8Array(host.encode(String(text))); } };
+  globals.TextDecoder = class TextDecoder { decode(view) { return decode(view); } };
   for (const name of Object.keys(globals))
     defineProperty(globalThis, name, { value: globals[name], writable: true, configurable: true });
 
@@ -315,5 +366,5 @@
       publish: typeof hooks.onPublish === 'function', actions: collect(hooks) });
   }
 
-  return { open, call, act, close, may, fire, loaded, main: (file) => loaded(requireFrom('')('./' + file)) };
+  return { open, call, act, close, may, fire, fetched, loaded, main: (file) => loaded(requireFrom('')('./' + file)) };
 })

@@ -1,5 +1,8 @@
 //! Sessions of socket.red: openings, calls, what is pushed, closing.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use polyport_backends::{Provider, ScriptOptions};
 use polyport_core::{CloseReason, Refused};
 
@@ -124,7 +127,41 @@ fn the_example_of_the_document_runs() {
 fn the_example_of_the_document_as_it_stands_is_refused_in_the_originals_words() {
     let world = World::of(include_str!("files/unrepaired.js"));
     let expected = "Cannot access 'session' before initialization".to_owned();
+    let log = logged();
     assert_eq!(world.refusal("/7"), Refused::Failed(expected));
+    let log = String::from_utf8(log.lock().clone()).unwrap();
+    let line = log
+        .lines()
+        .find(|line| line.contains("`session` is used while"));
+    let line = line.expect("the log says what is wrong");
+    // The file, and the line of `api: new ServerApi(session)` in it.
+    assert!(line.contains("main.js:57:"), "{line}");
+    assert!(
+        line.contains("session.api = new ServerApi(session)"),
+        "{line}"
+    );
+}
+
+/// What is logged from now on, by all tests of this process.
+fn logged() -> Arc<Mutex<Vec<u8>>> {
+    struct Writer(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Writer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let log: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let written = Arc::clone(&log);
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || Writer(Arc::clone(&written)))
+        .init();
+    log
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use polyport_core::CallError;
+use polyport_core::{CallError, Refused};
 
 use crate::world::World;
 
@@ -111,4 +111,11 @@ fn an_engine_that_keeps_its_memory_is_replaced() {
         "error: the script used more than 16 MiB of memory",
     );
     world.open("/").check("ok", "[]", "\"ok\"");
+}
+
+#[test]
+fn what_does_not_fit_into_the_queue_is_refused() {
+    let world = World::with(&[("main.js", FAULTS)], |options| options.queue = 0).unwrap();
+    let text = CallError::Overloaded.to_string();
+    assert_eq!(world.refusal("/"), Refused::Unavailable(text));
 }

@@ -2,11 +2,13 @@
 // Two protocols in one room: telnet talks to Pocketsocket pages and they answer, each in its own form.
 
 const assert = require('node:assert/strict')
+const fs = require('node:fs')
+const path = require('node:path')
 const { after, before, describe, test } = require('node:test')
 const { FrameClient } = require('./lib/frame-client')
 const { LineClient } = require('./lib/line-client')
 const { UUID } = require('./lib/mask')
-const { Polyport } = require('./lib/polyport')
+const { Polyport, temporaryFolder } = require('./lib/polyport')
 const { verbsListener } = require('./lib/verbs')
 
 const FORM = /^\{"message":\{"n":1\},"room":"lobby","from":"([^"]+)","context":"user","sentAt":(\d{13}),"event":"hello"\}$/
@@ -131,5 +133,71 @@ describe('telnet and Pocketsocket pages in one lobby', () => {
     const end = await counted()
     assert.deepEqual(end.map((count, index) => count - start[index]), [1, 1])
     for (const client of [...members, ...pages]) client.close()
+  })
+})
+
+describe('socket.red in the lobby', () => {
+  let gateway
+
+  before(async () => {
+    const folder = temporaryFolder()
+    const file = path.join(folder, 'desk.js')
+    fs.writeFileSync(
+      file,
+      `const polyport = require('polyport')
+       require('socket.red')(0, (url) => ({
+         user: url.slice(1),
+         api: {
+           tell: (to, name, data) => { polyport.publish(to, name, data) },
+           dispatch: (to, action) => { polyport.dispatch(to, action) },
+         },
+       }))`,
+    )
+    gateway = await Polyport.start({
+      backends: { desk: { kind: 'script', file } },
+      listeners: {
+        tcp: verbsListener({ join: ['lobby'] }),
+        pocket: { protocol: 'ws-channels', join: ['lobby'] },
+        rpc: { protocol: 'ws-rpc', backends: ['desk'], join: ['lobby'] },
+      },
+    })
+  })
+  after(() => gateway?.stop())
+
+  const open = async () => ({
+    telnet: await LineClient.open({ port: gateway.ports.tcp }),
+    page: await FrameClient.open({ port: gateway.ports.pocket }),
+    rpc: await FrameClient.open({ port: gateway.ports.rpc, path: '/7' }),
+  })
+
+  test('what telnet and a page say arrives as events', async () => {
+    const { telnet, page, rpc } = await open()
+    await telnet.send('say lobby hi')
+    assert.equal(await rpc.nextText(), '[-1,"message","hi"]')
+    assert.equal(await page.nextText(), '{"id":null,"message":"lobby.message","data":"hi"}')
+    await page.text('{"id":"1","message":"lobby.action","data":{"type":"WAVE"}}')
+    assert.equal(await rpc.nextText(), '[0,{"type":"WAVE"}]')
+  })
+
+  test('one publish of a script reaches all three, before its own answer', async () => {
+    const { telnet, page, rpc } = await open()
+    await rpc.text('[1,"tell",[{"room":"lobby"},"news",{"n":1}]]')
+    assert.deepEqual(await rpc.nextTexts(2), ['[-1,"news",{"n":1}]', '[1,true,null]'])
+    assert.equal(await page.nextText(), '{"id":null,"message":"lobby.news","data":{"n":1}}')
+    assert.match(
+      await telnet.next(),
+      /^\{"message":\{"n":1\},"room":"lobby","from":0,"context":"api","sentAt":\d{13},"event":"news"\}$/,
+    )
+    await rpc.text('[2,"dispatch",[{"everyone":true},{"type":"ALL"}]]')
+    assert.deepEqual(await rpc.nextTexts(2), ['[0,{"type":"ALL"}]', '[2,true,null]'])
+  })
+
+  test('a user whom the script names is reached by name', async () => {
+    const { rpc, page } = await open()
+    await rpc.text('[1,"tell",[{"user":"7"},"mail",1]]')
+    const texts = []
+    while (!texts.includes('[1,true,null]')) texts.push(await rpc.nextText())
+    assert.ok(texts.includes('[-1,"mail",1]'), texts.join('\n'))
+    assert.deepEqual(await page.before(), [], 'nobody else hears of it')
   })
 })

@@ -95,7 +95,7 @@ struct Target {
     /// What it speaks.
     #[arg(long, value_enum, default_value = "tcp-verbs")]
     protocol: Protocol,
-    /// Where it listens [default: 127.0.0.1:5000 for tcp-verbs, 127.0.0.1:8001 for ws].
+    /// Where it listens [default: 127.0.0.1:5000 for tcp-verbs, 127.0.0.1:8001 for ws, 127.0.0.1:8080 for ws-rpc].
     #[arg(long)]
     address: Option<SocketAddr>,
     /// Its process.
@@ -162,6 +162,7 @@ impl Target {
         let address = self.address.unwrap_or_else(|| match self.protocol {
             Protocol::TcpVerbs => SocketAddr::from(([127, 0, 0, 1], 5000)),
             Protocol::Ws => SocketAddr::from(([127, 0, 0, 1], 8001)),
+            Protocol::WsRpc => SocketAddr::from(([127, 0, 0, 1], 8080)),
         });
         let launched = match &self.spawn {
             Some(line) => Some(self.launch(line, address)?),

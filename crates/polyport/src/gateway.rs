@@ -4,20 +4,25 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use polyport_backends::{Actions, Node, Provider, Registry, builtin};
-use polyport_core::{CloseReason, Hub, Listener, Reception, SessionId};
+use polyport_core::{
+    Authentication, Backend, CloseReason, Hub, Listener, Millis, Reception, SessionId,
+};
 use polyport_net::{
-    Bind, Deadlines, FlushTasks, Place, Process, Server, ServerSettings, Tasks, TlsAcceptance,
-    Transportation,
+    Bind, Deadlines, FlushTasks, HttpClient, HttpClientOptions, Place, Process, Server,
+    ServerSettings, Tasks, TlsAcceptance, Transportation,
 };
 use tokio::{
     runtime::Handle,
-    time::{Instant, sleep},
+    time::{Instant, MissedTickBehavior, sleep},
 };
 use tracing::{info, warn};
 
 use crate::{
-    config::{Config, ListenerConfig, Protocol},
+    backends::{Backends, Surroundings},
+    config::{BUILTIN, Config, ListenerConfig, Protocol},
     protocols,
+    secrets::Secrets,
+    tokens::{self, Tokens},
 };
 
 /// How often the end of the last session is looked for while draining.
@@ -26,10 +31,15 @@ const DRAIN_CHECK: Duration = Duration::from_millis(20);
 /// What sessions that are cut at the deadline have to take their goodbye.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// How often identities are looked at that may have expired.
+const EXPIRY_CHECK: Duration = Duration::from_secs(1);
+
 /// Everything that runs.
 pub struct Gateway {
     process: Process,
-    node: Arc<Node>,
+    surroundings: Surroundings,
+    backends: Backends,
+    tokens: Tokens,
     listeners: Vec<Running>,
     /// Listeners that were bound anew: they accept nothing any more, but their sessions go on under their name.
     earlier: Vec<Arc<Listener>>,
@@ -40,6 +50,8 @@ pub struct Gateway {
 struct Running {
     config: ListenerConfig,
     server: Server,
+    /// What answers its calls; its providers are replaced in place.
+    registry: Arc<Registry>,
 }
 
 impl Gateway {
@@ -58,9 +70,22 @@ impl Gateway {
                 tasks,
             },
         };
-        let mut gateway = Self {
-            process,
+        let tasks = process.transportation.tasks.clone();
+        let surroundings = Surroundings {
+            hub: Arc::clone(&process.hub),
             node: Arc::new(Node::new(SessionId::random().to_string())),
+            client: HttpClient::new(HttpClientOptions::default()),
+            secrets: Arc::new(Secrets::new()),
+            tasks,
+        };
+        expire_identities(&process);
+        let mut tokens = prepare_tokens(&Tokens::default(), &config, &surroundings)?;
+        tokens.put_in_force();
+        let mut gateway = Self {
+            backends: Backends::default().prepare(&config.backends, &surroundings)?,
+            tokens,
+            process,
+            surroundings,
             listeners: Vec::new(),
             earlier: Vec::new(),
             config,
@@ -70,6 +95,12 @@ impl Gateway {
             gateway.listeners.push(running);
         }
         Ok(gateway)
+    }
+
+    /// A token that is good for this run, if the secret of tokens was made up for it.
+    pub(crate) fn sample_token(&self) -> Option<String> {
+        let now = Millis::now().0 / 1000;
+        tokens::sample(&self.config.tokens, &self.surroundings.secrets, now)
     }
 
     /// The hub.
@@ -111,13 +142,27 @@ impl Gateway {
         for listener in &new.listeners {
             settings.push(self.settings_for(listener)?);
         }
+        let tokens = prepare_tokens(&self.tokens, &new, &self.surroundings)?;
+        let backends = self.backends.prepare(&new.backends, &self.surroundings)?;
+        let tokens_before = std::mem::replace(&mut self.tokens, tokens);
+        let backends_before = std::mem::replace(&mut self.backends, backends);
         let mut added = Vec::new();
         for listener in &new.listeners {
             let is_in_use = |running: &Running| running.config.bind == listener.bind;
-            if !self.listeners.iter().any(is_in_use) {
-                added.push(self.start_listener(listener.clone())?);
+            if self.listeners.iter().any(is_in_use) {
+                continue;
+            }
+            match self.start_listener(listener.clone()) {
+                Ok(running) => added.push(running),
+                Err(error) => {
+                    self.tokens = tokens_before;
+                    self.backends = backends_before;
+                    return Err(error);
+                }
             }
         }
+        self.tokens.put_in_force();
+        backends_before.reload_scripts();
         let mut before = std::mem::take(&mut self.listeners);
         let mut failed = None;
         for (listener, settings) in new.listeners.iter().zip(settings) {
@@ -177,9 +222,10 @@ impl Gateway {
                 old.server
                     .listener()
                     .reconfigure(listener.limits.clone(), permissions);
+                old.registry.replace(self.providers(listener));
                 Ok(Running {
                     config: listener.clone(),
-                    server: old.server,
+                    ..old
                 })
             }
             Some(mut old) => {
@@ -241,40 +287,65 @@ impl Gateway {
             join: config.join.clone(),
             rooms: match &config.protocol {
                 Protocol::TcpVerbs(verbs) => verbs.rooms.clone(),
-                Protocol::WsChannels(_) => Vec::new(),
+                Protocol::WsChannels(_) | Protocol::WsRpc(_) => Vec::new(),
             },
             limits: config.limits.clone(),
             permissions: config.permissions.compile(),
             server: settings,
         };
+        let options = protocols::builtin_options(&config.protocol);
+        let registry = Registry::new(self.providers(&config), options.documentation_shape);
+        let registry = Arc::new(registry);
+        let auth = config.auth.as_ref();
+        let authentication = auth.and_then(|auth| self.tokens.authentication(auth));
+        let backend = Arc::clone(&registry) as Arc<dyn Backend>;
+        let reception = Reception::new(backend, authentication);
         let server = match &config.protocol {
             Protocol::TcpVerbs(verbs) => {
-                let reception = self.reception(&config, &protocols::builtin_options(verbs));
                 let options = protocols::verbs_options(verbs);
                 polyport_tcp_verbs::start(place, &self.process, options, reception)
             }
             Protocol::WsChannels(channels) => {
                 let options = protocols::channels_options(channels);
-                let reception = self.reception(&config, &builtin::BuiltinOptions::default());
                 polyport_ws_channels::start(place, &self.process, options, reception)
+            }
+            Protocol::WsRpc(rpc) => {
+                let options = protocols::rpc_options(rpc);
+                polyport_ws_rpc::start(place, &self.process, options, reception)
             }
         };
         let server = server.with_context(|| format!("listener `{}`", config.name))?;
-        Ok(Running { config, server })
+        Ok(Running {
+            config,
+            server,
+            registry,
+        })
     }
 
-    /// Who lets sessions in on a listener and answers their calls.
-    fn reception(&self, listener: &ListenerConfig, options: &builtin::BuiltinOptions) -> Reception {
-        let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
-        for name in &listener.backends {
-            // The configuration knows no other backend yet.
-            debug_assert_eq!(name, "builtin");
-            providers.push(Arc::new(Actions::new(builtin::actions(
-                options, &self.node,
-            ))));
+    /// What answers the calls of a listener, the first first.
+    fn providers(&self, listener: &ListenerConfig) -> Vec<Arc<dyn Provider>> {
+        let auth = listener.auth.as_ref();
+        let authentication = auth.and_then(|auth| self.tokens.authentication(auth));
+        let backends = listener.backends.iter();
+        backends
+            .filter_map(|name| match name.as_str() {
+                BUILTIN => Some(self.builtin(&listener.protocol, authentication.as_ref())),
+                name => self.backends.provider(name),
+            })
+            .collect()
+    }
+
+    fn builtin(
+        &self,
+        protocol: &Protocol,
+        authentication: Option<&Authentication>,
+    ) -> Arc<dyn Provider> {
+        let options = protocols::builtin_options(protocol);
+        let mut actions = builtin::actions(&options, &self.surroundings.node);
+        if let Some(authentication) = authentication {
+            actions.push(builtin::authenticate(Arc::clone(&authentication.verifier)));
         }
-        let registry = Registry::new(providers, options.documentation_shape);
-        Reception::new(Arc::new(registry), None)
+        Arc::new(Actions::new(actions))
     }
 
     /// PROXY, TLS and keepalive of a listener. Certificates of files that are in use already are looked at again and kept
@@ -302,8 +373,39 @@ impl Gateway {
             tls,
             keepalive: match &config.protocol {
                 Protocol::TcpVerbs(verbs) => verbs.tcp_keepalive,
-                Protocol::WsChannels(_) => false,
+                Protocol::WsChannels(_) | Protocol::WsRpc(_) => false,
             },
         })
     }
+}
+
+fn prepare_tokens(
+    tokens: &Tokens,
+    config: &Config,
+    surroundings: &Surroundings,
+) -> anyhow::Result<Tokens> {
+    tokens.prepare(
+        &config.tokens,
+        &surroundings.secrets,
+        &surroundings.tasks,
+        &surroundings.client,
+    )
+}
+
+/// Ends or downgrades sessions whose identity has expired, until the process stops.
+fn expire_identities(process: &Process) {
+    let tasks = &process.transportation.tasks;
+    let stopping = tasks.stopping();
+    let hub = Arc::clone(&process.hub);
+    tasks.spawn(async move {
+        let mut ticks = tokio::time::interval(EXPIRY_CHECK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let ticking = async {
+            loop {
+                ticks.tick().await;
+                hub.expire_identities(Millis::now());
+            }
+        };
+        stopping.run_until_cancelled(ticking).await;
+    });
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use polyport_backends::builtin::BuiltinOptions;
 use polyport_tcp_verbs::{Profile, PublicFolders, VerbsOptions};
 use polyport_ws_channels::{self as channels, ChannelsOptions};
+use polyport_ws_rpc::RpcOptions;
 
-use crate::config::{ChannelsConfig, Relay, VerbsConfig};
+use crate::config::{ChannelsConfig, Protocol, Relay, RpcConfig, VerbsConfig};
 
 /// How a listener of Actionhero's verbs speaks.
 pub(crate) fn verbs_options(config: &VerbsConfig) -> VerbsOptions {
@@ -21,12 +22,25 @@ pub(crate) fn verbs_options(config: &VerbsConfig) -> VerbsOptions {
     }
 }
 
-/// What the builtin actions answer a listener of Actionhero's verbs.
-pub(crate) fn builtin_options(config: &VerbsConfig) -> BuiltinOptions {
+/// What the builtin actions answer a listener: in Actionhero's protocol as the version does that it speaks.
+pub(crate) fn builtin_options(protocol: &Protocol) -> BuiltinOptions {
+    let Protocol::TcpVerbs(config) = protocol else {
+        return BuiltinOptions::default();
+    };
     BuiltinOptions {
         random_string: config.switches.random_string,
         cache_shape: config.switches.cache_shape.into(),
         ..config.compat.builtin_options()
+    }
+}
+
+/// How a listener of socket.red's calls behaves.
+pub(crate) fn rpc_options(config: &RpcConfig) -> RpcOptions {
+    RpcOptions {
+        heartbeat: config.heartbeat,
+        validators: config.validators,
+        allow_origins: config.allow_origins.clone(),
+        origins: config.origins.clone(),
     }
 }
 

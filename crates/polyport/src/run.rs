@@ -1,6 +1,7 @@
 //! The life of the process: start, reload on SIGHUP, stop on SIGTERM or SIGINT.
 
 use std::{
+    fmt::Write as _,
     io::{self, Write},
     net::SocketAddr,
     sync::Arc,
@@ -98,6 +99,12 @@ fn announce(gateway: &Gateway, admin: Option<SocketAddr>) -> io::Result<()> {
     let config = gateway.config();
     let bound = gateway.bound();
     let mut text = summary::summary(config, &bound, admin);
+    if let Some(token) = gateway.sample_token() {
+        let _ = writeln!(
+            text,
+            "  POLYPORT_JWT_SECRET is not set, so tokens are good for this run only; one of the user 7: {token}"
+        );
+    }
     for (listener, bound) in config.listeners.iter().zip(&bound) {
         if matches!(&listener.protocol, Protocol::WsChannels(channels) if channels.verbose) {
             text.push_str(&polyport_ws_channels::ready_line(bound));

@@ -65,7 +65,11 @@ fn hint(listener: &ListenerConfig, bound: &Bind) -> String {
                 format!("pocket.socket.setup('{address}').connect()")
             }
         }
-        (Protocol::WsChannels(_), Bind::Unix(path)) => {
+        (Protocol::WsRpc(_), Bind::Tcp(address)) => {
+            let scheme = if tls { "wss" } else { "ws" };
+            format!("client.open('{scheme}://{}')", reachable(*address))
+        }
+        (Protocol::WsChannels(_) | Protocol::WsRpc(_), Bind::Unix(path)) => {
             format!("a WebSocket client that connects to {}", path.display())
         }
     }

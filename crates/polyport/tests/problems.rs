@@ -66,7 +66,7 @@ fn unknown_keys() {
     );
     check_more(
         "[lgo]\nlevel = \"info\"",
-        "gateway.toml:4:2: lgo: unknown key; did you mean `log`? (valid: log, shutdown, limits, admin, listeners)",
+        "gateway.toml:4:2: lgo: unknown key; did you mean `log`? (valid: log, shutdown, limits, admin, tokens, backends, listeners)",
     );
     check_more(
         "[admin]\nbind = \"127.0.0.1:9900\"\ntoken = \"x\"",
@@ -153,11 +153,11 @@ fn words_of_a_list() {
 
 #[test]
 fn protocols_of_later_versions_are_unknown() {
-    for later in ["ws-rpc", "socket-io", "devtools-relay"] {
+    for later in ["socket-io", "devtools-relay"] {
         check(
             &GOOD.replace("tcp-verbs", later),
             &[&format!(
-                "gateway.toml:2:12: listeners.tcp.protocol: unknown protocol `{later}` (valid: tcp-verbs, ws-channels)"
+                "gateway.toml:2:12: listeners.tcp.protocol: unknown protocol `{later}` (valid: tcp-verbs, ws-channels, ws-rpc)"
             )],
         );
     }
@@ -168,7 +168,7 @@ fn what_is_required_is_missing() {
     check(
         "[listeners.tcp]\n",
         &[
-            "gateway.toml:1:12: listeners.tcp.protocol: missing (valid: tcp-verbs, ws-channels)",
+            "gateway.toml:1:12: listeners.tcp.protocol: missing (valid: tcp-verbs, ws-channels, ws-rpc)",
             "gateway.toml:1:12: listeners.tcp.bind: missing; an address such as \"127.0.0.1:5000\"",
         ],
     );
@@ -393,5 +393,80 @@ fn options_are_named() {
             "--set listeners.tcp.verbs.compat: listeners.tcp.verbs.compat: unknown value `v8`; did you mean `v9`? (valid: \
            classic, v9, v12, v18, v20, v29)"
         ]
+    );
+}
+
+#[test]
+fn backends() {
+    check_more(
+        "[backends.app]\nkind = \"scirpt\"\nfile = \"a.js\"\n",
+        "gateway.toml:5:8: backends.app.kind: unknown value `scirpt`; did you mean `script`? (valid: script)",
+    );
+    check_more(
+        "[backends.app]\nfile = \"a.js\"\n",
+        "gateway.toml:4:11: backends.app.kind: missing (valid: script)",
+    );
+    check_more(
+        "[backends.app]\nkind = \"script\"\n",
+        "gateway.toml:4:11: backends.app.file: missing; the JavaScript file",
+    );
+    check_more(
+        "[backends.app]\nkind = \"script\"\nfile = \"a.js\"\nmemory = \"1MiB\"\n",
+        "gateway.toml:7:10: backends.app.memory: an engine needs 4MiB at least",
+    );
+    check_more(
+        "[backends.app]\nkind = \"script\"\nfile = \"a.js\"\ntime = \"0s\"\n",
+        "gateway.toml:7:8: backends.app.time: a script without an end would stop its engine",
+    );
+    check_more(
+        "[backends.app]\nkind = \"script\"\nfile = \"a.js\"\ninstances = 0\n",
+        "gateway.toml:7:13: backends.app.instances: expected a number from 1 to 64",
+    );
+    check_more(
+        "backends = [\"ap\"]\n[backends.app]\nkind = \"script\"\nfile = \"a.js\"\n",
+        "gateway.toml:4:13: listeners.tcp.backends.0: unknown backend `ap`; did you mean `app`? (valid: builtin, app)",
+    );
+    check_more(
+        "[backends.builtin]\nkind = \"script\"\nfile = \"a.js\"\n",
+        "gateway.toml:4:11: backends.builtin: `builtin` is the name of the actions that are built in",
+    );
+}
+
+#[test]
+fn tokens() {
+    check_more(
+        "[tokens.main]\n",
+        "gateway.toml:4:9: tokens.main.keys: missing; without a key or a `jwks` no token is good",
+    );
+    check_more(
+        "[tokens.main]\nkeys = [{ algorithm = \"RS256\", secret = \"env:A\" }]\n",
+        "gateway.toml:5:23: tokens.main.keys.0.algorithm: RS256 takes `public_key` and no `secret`",
+    );
+    check_more(
+        "[tokens.main]\nkeys = [{ algorithm = \"none\", secret = \"env:A\" }]\n",
+        "gateway.toml:5:23: tokens.main.keys.0.algorithm: unknown value `none` (valid: HS256, HS384, HS512, RS256, RS384, \
+         RS512, PS256, PS384, PS512, ES256, ES384, EdDSA)",
+    );
+    check_more(
+        "[tokens.main]\nkeys = [{ algorithm = \"HS256\", secret = \"hunter2\" }]\n",
+        "gateway.toml:5:41: tokens.main.keys.0.secret: expected where the secret is, \"env:NAME\" or \"file:PATH\", found string \
+         \"hunter2\"",
+    );
+    check_more(
+        "[tokens.main]\nkeys = [{ algorithm = \"HS256\", secret = \"env:APP_SECRET\" }]\n",
+        "gateway.toml:5:41: tokens.main.keys.0.secret: the environment variable APP_SECRET is not set",
+    );
+    check_more(
+        "[tokens.main.jwks]\nurl = \"issuer.example\"\n",
+        "gateway.toml:5:7: tokens.main.jwks.url: expected an address that begins with http:// or https://",
+    );
+    check_more(
+        "auth = { tokens = \"main\" }\n",
+        "gateway.toml:4:19: listeners.tcp.auth.tokens: there is no [tokens.main] (valid: )",
+    );
+    check_more(
+        "rpc.validators = true\n",
+        "gateway.toml:4:1: listeners.tcp.rpc: this table belongs to listeners with protocol = \"ws-rpc\", and `tcp` has \
+         protocol = \"tcp-verbs\"",
     );
 }

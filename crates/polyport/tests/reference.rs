@@ -43,8 +43,10 @@ fn settings_tables() -> String {
     for table in ["log", "shutdown", "limits", "admin"] {
         describe_table(table, &schema["properties"][table], &mut text);
     }
-    let listener = &schema["properties"]["listeners"]["additionalProperties"];
-    describe_table("listeners.NAME", listener, &mut text);
+    for tables in ["tokens", "backends", "listeners"] {
+        let one = &schema["properties"][tables]["additionalProperties"];
+        describe_table(&format!("{tables}.NAME"), one, &mut text);
+    }
     text.trim_end().to_owned() + "\n"
 }
 
@@ -55,11 +57,11 @@ fn describe_table(path: &str, schema: &Value, text: &mut String) {
     keys.sort_by_key(|(key, _)| *key);
     let about = schema["description"].as_str().unwrap();
     let _ = write!(text, "### `[{path}]`\n\n{about}\n\n");
-    text.push_str("| key | value | default | meaning |\n|---|---|---|---|\n");
-    for (key, property) in keys
-        .iter()
-        .filter(|(_, property)| inner(property).is_none())
-    {
+    let is_plain = |property: &Value| inner(property).is_none() && named(property).is_none();
+    if keys.iter().any(|(_, property)| is_plain(property)) {
+        text.push_str("| key | value | default | meaning |\n|---|---|---|---|\n");
+    }
+    for (key, property) in keys.iter().filter(|(_, property)| is_plain(property)) {
         let _ = writeln!(
             text,
             "| `{key}` | {} | {} | {} |",
@@ -70,18 +72,27 @@ fn describe_table(path: &str, schema: &Value, text: &mut String) {
     }
     text.push('\n');
     for (key, property) in keys {
-        if let Some(table) = inner(property) {
-            let about = property["description"].clone();
-            let mut table = table.clone();
-            table["description"] = about;
-            describe_table(&format!("{path}.{key}"), &table, text);
-        }
+        let (table, path) = match (inner(property), named(property)) {
+            (Some(table), _) => (table, format!("{path}.{key}")),
+            (None, Some(table)) => (table, format!("{path}.{key}.NAME")),
+            (None, None) => continue,
+        };
+        let mut table = table.clone();
+        table["description"] = property["description"].clone();
+        describe_table(&path, &table, text);
     }
 }
 
 /// The schema of the table that a key holds, or of the tables of its list.
 fn inner(property: &Value) -> Option<&Value> {
     let one = property["anyOf"].get(0).unwrap_or(property);
+    let one = one.get("items").unwrap_or(one);
+    one.get("properties").map(|_| one)
+}
+
+/// The schema of the tables that a key holds under names.
+fn named(property: &Value) -> Option<&Value> {
+    let one = property.get("additionalProperties")?;
     one.get("properties").map(|_| one)
 }
 
@@ -97,7 +108,10 @@ fn kind(property: &Value) -> String {
             .join(", ");
     }
     match property["type"].as_str() {
-        Some("array") => format!("list of {}s", kind(&property["items"])),
+        Some("array") => match words(&property["items"]) {
+            Some(_) => format!("list of {}", kind(&property["items"])),
+            None => format!("list of {}s", kind(&property["items"])),
+        },
         Some("boolean") => "`true`, `false`".to_owned(),
         Some("integer") => "number".to_owned(),
         Some(other) => other.to_owned(),

@@ -1,5 +1,5 @@
 'use strict'
-// Plays the pages' side of a recorded Pocketsocket conversation to a hub and compares, frame by frame and connection
+// Plays the clients' side of a recorded WebSocket conversation to a listener and compares, frame by frame and connection
 // by connection, what comes back. Ports and times are masked; nothing else may differ, save for the named deviations.
 
 const fs = require('node:fs')
@@ -7,13 +7,13 @@ const path = require('node:path')
 const { FrameClient, closing } = require('./frame-client')
 const { maskPocket } = require('./mask')
 
-const FOLDER = path.resolve(__dirname, '..', '..', 'traces', 'pocketsocket')
+const TRACES = path.resolve(__dirname, '..', '..', 'traces')
 
 const payloadOf = (entry) => Buffer.from(entry.data, entry.enc === 'base64' ? 'base64' : 'utf8')
 
 /** Frames and what is not a frame, as one list in the order of the recording. */
-function load(name) {
-  const read = (ending) => fs.readFileSync(path.join(FOLDER, name + ending), 'utf8')
+function load(name, folder = 'pocketsocket') {
+  const read = (ending) => fs.readFileSync(path.join(TRACES, folder, name + ending), 'utf8')
   const frames = read('.jsonl').split('\n').filter(Boolean).map((line) => JSON.parse(line))
   const others = JSON.parse(read('.http.json'))
   // Within one millisecond an end comes before what it causes, but behind the last frame of its own connection.

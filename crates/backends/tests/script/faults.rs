@@ -44,7 +44,10 @@ fn check(name: &str, expected: &str) {
 
 #[test]
 fn what_is_thrown_is_answered() {
-    check("throwNull", "error: the script threw null");
+    check(
+        "throwNull",
+        "error: the script threw null, or ran out of memory",
+    );
     check("throwText", "error: a text");
     check("reject", "error: rejected");
     check("recurse", "error: Maximum call stack size exceeded");

@@ -34,6 +34,7 @@ pub(crate) enum Server {
     Bun,
     Ws,
     Actionhero,
+    SocketRed,
     Kernel,
 }
 
@@ -48,6 +49,12 @@ pub(crate) enum Listener {
     Plain,
     /// Verbs over TLS.
     Tls,
+    /// socket.red, calls answered by builtin actions.
+    Rpc,
+    /// socket.red, calls answered by the peer's own application as a script, which reaches everybody in the gateway's way.
+    Script,
+    /// The same, reaching everybody by a loop of its own.
+    Loop,
 }
 
 /// What is done to the server.
@@ -60,12 +67,37 @@ pub(crate) enum Load {
     Start,
 }
 
-/// An upper bound for a figure of the first entry.
+/// A bound for a figure of the entry that is judged.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
+    /// Whose figure.
+    pub(crate) of: &'static str,
     pub(crate) figure: &'static str,
-    pub(crate) at_most: f64,
+    pub(crate) bound: Bound,
     pub(crate) measure: Measure,
+}
+
+/// On which side of a value a figure should be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Bound {
+    pub(crate) fn is_kept(self, measured: f64) -> bool {
+        match self {
+            Self::AtMost(value) => measured <= value,
+            Self::AtLeast(value) => measured >= value,
+        }
+    }
+
+    fn words(self) -> (&'static str, f64) {
+        match self {
+            Self::AtMost(value) => ("at most", value),
+            Self::AtLeast(value) => ("at least", value),
+        }
+    }
 }
 
 /// What a budget is counted in.
@@ -79,11 +111,15 @@ pub(crate) enum Measure {
 impl Budget {
     /// The budget in words.
     pub(crate) fn describe(&self) -> String {
+        let whose = match self.of {
+            GATEWAY => String::new(),
+            other => format!("{other}: "),
+        };
+        let (side, value) = self.bound.words();
+        let figure = self.figure;
         match self.measure {
-            Measure::In(unit) => format!("{} at most {}", self.figure, unit.show(self.at_most)),
-            Measure::ShareOf(other) => {
-                format!("{} at most {:.3} of {other}", self.figure, self.at_most)
-            }
+            Measure::In(unit) => format!("{whose}{figure} {side} {}", unit.show(value)),
+            Measure::ShareOf(peer) => format!("{whose}{figure} {side} {value:.3} of {peer}"),
         }
     }
 }
@@ -112,6 +148,8 @@ const BUN: &str = "bun";
 const WS: &str = "ws";
 const ACTIONHERO: &str = "actionhero";
 const KERNEL: &str = "kernel";
+const SCRIPT: &str = "gateway, script";
+const SOCKET_RED: &str = "socket.red";
 
 /// All comparisons, in the order in which they are run.
 pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
@@ -152,16 +190,38 @@ pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
     let hub = Server::Gateway(Listener::Hub);
     let plain = Server::Gateway(Listener::Plain);
     let tcp = Server::Gateway(Listener::Tcp);
-    let at_most = |figure, unit, at_most| Budget {
+    let at_most = |figure, unit, value| Budget {
+        of: GATEWAY,
         figure,
-        at_most,
+        bound: Bound::AtMost(value),
         measure: Measure::In(unit),
     };
-    let share = |at_most, figure, of| Budget {
+    let share = |value, figure, peer| Budget {
+        of: GATEWAY,
         figure,
-        at_most,
-        measure: Measure::ShareOf(of),
+        bound: Bound::AtMost(value),
+        measure: Measure::ShareOf(peer),
     };
+    let times = |of, value, figure, peer| Budget {
+        of,
+        figure,
+        bound: Bound::AtLeast(value),
+        measure: Measure::ShareOf(peer),
+    };
+    let rpc_calls = |connections, action: &str| {
+        Load::Calls(CallsOptions {
+            connections,
+            in_flight: 1,
+            rate: None,
+            action: action.to_owned(),
+            bytes: 0,
+            warmup,
+            duration,
+        })
+    };
+    let script = Server::Gateway(Listener::Script);
+    let looping = Server::Gateway(Listener::Loop);
+    let rpc = Server::Gateway(Listener::Rpc);
     let websockets = |load: &Load| {
         vec![
             entry(GATEWAY, hub, load),
@@ -272,6 +332,50 @@ pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
             budgets: vec![share(0.25, figure::LAST, ACTIONHERO)],
         },
         Case {
+            name: "rpc-calls-50",
+            about: "randomNumber over socket.red, 50 connections with one call in flight each, answered by a builtin action, and by \
+                    the peer's own function as a script",
+            entries: vec![
+                entry(GATEWAY, rpc, &rpc_calls(50, "randomNumber")),
+                entry(SCRIPT, script, &rpc_calls(50, "randomNumber")),
+                entry(
+                    SOCKET_RED,
+                    Server::SocketRed,
+                    &rpc_calls(50, "randomNumber"),
+                ),
+            ],
+            budgets: vec![
+                times(GATEWAY, 5.0, figure::PER_SECOND, SOCKET_RED),
+                times(SCRIPT, 1.0, figure::PER_SECOND, SOCKET_RED),
+            ],
+        },
+        Case {
+            name: "rpc-calls-100",
+            about: "the same builtin, 100 connections: server CPU per call",
+            entries: vec![entry(GATEWAY, rpc, &rpc_calls(100, "randomNumber"))],
+            budgets: vec![at_most(figure::CPU, Unit::Micros, 6.5)],
+        },
+        Case {
+            name: "rpc-dispatch",
+            about: "1,000 sessions of socket.red, 100 calls a second that each dispatch an action to all: server CPU per delivery; by the gateway's own way to reach everybody, \
+                    and by a loop in the script, which is what the peer does",
+            entries: vec![
+                entry(GATEWAY, script, &fanout(1_000, 100.0, 1)),
+                entry("gateway, loop", looping, &fanout(1_000, 100.0, 1)),
+                entry(SOCKET_RED, Server::SocketRed, &fanout(1_000, 100.0, 1)),
+            ],
+            budgets: vec![at_most(figure::CPU, Unit::Micros, 4.5)],
+        },
+        Case {
+            name: "rpc-idle",
+            about: "10,000 idle sessions of socket.red: server memory per connection",
+            entries: vec![
+                entry(GATEWAY, rpc, &idle),
+                entry(SOCKET_RED, Server::SocketRed, &idle),
+            ],
+            budgets: vec![at_most(figure::IDLE, Unit::Bytes, 2_000.0)],
+        },
+        Case {
             name: "start",
             about: "from the start of the process until all listeners accept; memory with no session; size of the binary",
             entries: vec![entry(GATEWAY, tcp, &Load::Start)],
@@ -297,18 +401,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_budget_is_against_an_entry_of_its_case() {
+    fn every_budget_is_about_entries_of_its_case() {
         for case in all(Duration::ZERO, Duration::ZERO) {
             assert_eq!(case.entries[0].label, GATEWAY, "{}", case.name);
             for budget in &case.budgets {
-                let Measure::ShareOf(of) = budget.measure else {
-                    continue;
-                };
-                assert!(
-                    case.entries[1..].iter().any(|entry| entry.label == of),
-                    "{}: {of}",
-                    case.name
-                );
+                let has = |label| case.entries.iter().any(|entry| entry.label == label);
+                assert!(has(budget.of), "{}: {}", case.name, budget.of);
+                if let Measure::ShareOf(peer) = budget.measure {
+                    assert!(has(peer), "{}: {peer}", case.name);
+                }
             }
         }
     }

@@ -26,6 +26,9 @@ pub(crate) struct Addresses {
     pub(crate) hub: SocketAddr,
     pub(crate) plain: SocketAddr,
     pub(crate) tls: SocketAddr,
+    pub(crate) rpc: SocketAddr,
+    pub(crate) script: SocketAddr,
+    pub(crate) looping: SocketAddr,
 }
 
 impl Addresses {
@@ -36,15 +39,28 @@ impl Addresses {
             hub: free_address()?,
             plain: free_address()?,
             tls: free_address()?,
+            rpc: free_address()?,
+            script: free_address()?,
+            looping: free_address()?,
         })
     }
 
-    pub(crate) fn all(self) -> [SocketAddr; 5] {
-        [self.admin, self.tcp, self.hub, self.plain, self.tls]
+    pub(crate) fn all(self) -> [SocketAddr; 8] {
+        [
+            self.admin,
+            self.tcp,
+            self.hub,
+            self.plain,
+            self.tls,
+            self.rpc,
+            self.script,
+            self.looping,
+        ]
     }
 
-    /// Writes `gateway.toml` and a certificate of its own into `folder`.
-    pub(crate) fn write(self, folder: &Path) -> anyhow::Result<Files> {
+    /// Writes `gateway.toml` and a certificate of its own into `folder`. `scripts` holds the application of the peer for
+    /// socket.red, which the gateway runs too.
+    pub(crate) fn write(self, folder: &Path, scripts: &Path) -> anyhow::Result<Files> {
         let files = Files {
             configuration: folder.join("gateway.toml"),
             certificate: folder.join(CERTIFICATE),
@@ -55,14 +71,14 @@ impl Addresses {
         let write = |file: &Path, text: String| {
             fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
         };
-        write(&files.configuration, self.configuration())?;
+        write(&files.configuration, self.configuration(scripts))?;
         write(&files.certificate, made.cert.pem())?;
         write(&folder.join(KEY), made.signing_key.serialize_pem())?;
         Ok(files)
     }
 
     /// The text of `gateway.toml`.
-    fn configuration(self) -> String {
+    fn configuration(self, scripts: &Path) -> String {
         let limits = "sessions = 50000, sessions_per_address = 0, calls_in_flight = 100000";
         let Self {
             admin,
@@ -70,7 +86,11 @@ impl Addresses {
             hub,
             plain,
             tls,
+            rpc,
+            script,
+            looping,
         } = self;
+        let scripts = scripts.display();
         format!(
             r#"[limits]
 sessions = 100000
@@ -102,6 +122,33 @@ channels = {{ relay = "plain" }}
 protocol = "tcp-verbs"
 bind = "{tls}"
 tls = {{ cert = "{CERTIFICATE}", key = "{KEY}" }}
+limits = {{ {limits} }}
+
+[backends.app]
+kind = "script"
+file = "{scripts}/gateway.js"
+queue = 100000
+
+[backends.loop]
+kind = "script"
+file = "{scripts}/gateway-loop.js"
+queue = 100000
+
+[listeners.rpc]
+protocol = "ws-rpc"
+bind = "{rpc}"
+limits = {{ {limits} }}
+
+[listeners.script]
+protocol = "ws-rpc"
+bind = "{script}"
+backends = ["app"]
+limits = {{ {limits} }}
+
+[listeners.loop]
+protocol = "ws-rpc"
+bind = "{looping}"
+backends = ["loop"]
 limits = {{ {limits} }}
 "#
         )

@@ -61,6 +61,8 @@ enum Only {
     Ws,
     /// npm `actionhero`.
     Actionhero,
+    /// npm socket.red.
+    SocketRed,
     /// A bare thread that writes to sockets.
     Kernel,
 }
@@ -151,6 +153,7 @@ fn only(server: Server) -> Only {
         Server::Bun => Only::Bun,
         Server::Ws => Only::Ws,
         Server::Actionhero => Only::Actionhero,
+        Server::SocketRed => Only::SocketRed,
         Server::Kernel => Only::Kernel,
     }
 }

@@ -53,6 +53,9 @@ pub(crate) fn missing(server: Server, options: &BenchOptions) -> Option<String> 
         Server::Actionhero => peer(Some(
             options.peers.join("actionhero/node_modules/actionhero"),
         )),
+        Server::SocketRed => peer(Some(
+            options.peers.join("socket-red/node_modules/socket.red"),
+        )),
         Server::Kernel => None,
     }
 }
@@ -144,7 +147,7 @@ fn start(entry: &Entry, options: &BenchOptions, cores: Option<Cores>) -> anyhow:
         _ => "/publish",
     };
     match entry.server {
-        Server::Gateway(listener) => gateway(listener, &options.server, cores),
+        Server::Gateway(listener) => gateway(listener, options, cores),
         Server::Bun => {
             let bun = bun(&options.peers).context("bun is not installed")?;
             let folder = options.peers.join("bun");
@@ -158,15 +161,27 @@ fn start(entry: &Entry, options: &BenchOptions, cores: Option<Cores>) -> anyhow:
             path,
             cores,
         ),
+        Server::SocketRed => {
+            let folder = options.peers.join("socket-red");
+            peer(node(), &folder, Protocol::WsRpc, "/", cores)
+        }
         Server::Kernel => bail!("the kernel is no process"),
     }
 }
 
-fn gateway(listener: Listener, binary: &Path, cores: Option<Cores>) -> anyhow::Result<Running> {
+fn gateway(
+    listener: Listener,
+    options: &BenchOptions,
+    cores: Option<Cores>,
+) -> anyhow::Result<Running> {
     let addresses = Addresses::free()?;
     let folder = tempfile::tempdir().context("cannot make a folder for gateway.toml")?;
-    let files = addresses.write(folder.path())?;
-    let mut command = Command::new(binary);
+    let scripts = options.peers.join("socket-red");
+    let scripts = scripts
+        .canonicalize()
+        .with_context(|| format!("{} is missing", scripts.display()))?;
+    let files = addresses.write(folder.path(), &scripts)?;
+    let mut command = Command::new(&options.server);
     command.arg("run").arg("--config").arg(&files.configuration);
     let launched = Launched::start(command, cores, &addresses.all(), PATIENCE)?;
     let (protocol, address) = match listener {
@@ -174,6 +189,9 @@ fn gateway(listener: Listener, binary: &Path, cores: Option<Cores>) -> anyhow::R
         Listener::Hub => (Protocol::Ws, addresses.hub),
         Listener::Plain => (Protocol::Ws, addresses.plain),
         Listener::Tls => (Protocol::TcpVerbs, addresses.tls),
+        Listener::Rpc => (Protocol::WsRpc, addresses.rpc),
+        Listener::Script => (Protocol::WsRpc, addresses.script),
+        Listener::Loop => (Protocol::WsRpc, addresses.looping),
     };
     let mut subject = subject(&launched, protocol, address, "/")?;
     if listener == Listener::Tls {

@@ -159,7 +159,7 @@ impl CaseResult {
 
     fn judge(&mut self) {
         let judged = self.limits.iter().filter_map(|budget| {
-            let own = self.find(self.judged)?.median(budget.figure)?;
+            let own = self.find(budget.of)?.median(budget.figure)?;
             let measured = match budget.measure {
                 Measure::In(_) => own.median,
                 Measure::ShareOf(of) => own.median / self.find(of)?.median(budget.figure)?.median,
@@ -167,7 +167,7 @@ impl CaseResult {
             Some(BudgetResult {
                 text: budget.describe(),
                 measured,
-                met: measured <= budget.at_most,
+                met: budget.bound.is_kept(measured),
             })
         });
         self.budgets = judged.collect();

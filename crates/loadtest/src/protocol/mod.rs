@@ -3,6 +3,7 @@
 //! Pure functions over bytes. Only frame borders are looked for; what is inside is read by the scenario, and only where
 //! it must be.
 
+mod rpc;
 mod verbs;
 mod websocket;
 
@@ -23,6 +24,8 @@ pub(crate) enum Protocol {
     TcpVerbs,
     /// WebSocket, one message per text frame: a Pocketsocket hub, or a peer of this benchmark.
     Ws,
+    /// socket.red's calls over WebSocket.
+    WsRpc,
 }
 
 /// One thing the server sent.
@@ -50,7 +53,7 @@ impl Protocol {
     pub(crate) fn opening(self, host: &str, path: &str) -> Vec<u8> {
         match self {
             Self::TcpVerbs => Vec::new(),
-            Self::Ws => websocket::opening(host, path),
+            Self::Ws | Self::WsRpc => websocket::opening(host, path),
         }
     }
 
@@ -58,8 +61,8 @@ impl Protocol {
     pub(crate) fn split(self, opened: bool, input: &[u8]) -> Split<'_> {
         match (self, opened) {
             (Self::TcpVerbs, _) => verbs::split(opened, input),
-            (Self::Ws, false) => websocket::split_opening(input),
-            (Self::Ws, true) => websocket::split(input),
+            (Self::Ws | Self::WsRpc, false) => websocket::split_opening(input),
+            (Self::Ws | Self::WsRpc, true) => websocket::split(input),
         }
     }
 
@@ -67,13 +70,13 @@ impl Protocol {
     pub(crate) fn write_text(self, text: &[u8], out: &mut Vec<u8>) {
         match self {
             Self::TcpVerbs => verbs::write_line(text, out),
-            Self::Ws => websocket::write_frame(websocket::TEXT, text, out),
+            Self::Ws | Self::WsRpc => websocket::write_frame(websocket::TEXT, text, out),
         }
     }
 
     /// Appends the answer to a ping.
     pub(crate) fn write_pong(self, payload: &[u8], out: &mut Vec<u8>) {
-        if self == Self::Ws {
+        if self != Self::TcpVerbs {
             websocket::write_frame(websocket::PONG, payload, out);
         }
     }
@@ -82,7 +85,7 @@ impl Protocol {
     pub(crate) fn write_touch(self, out: &mut Vec<u8>) {
         match self {
             Self::TcpVerbs => verbs::write_line(b"paramsView", out),
-            Self::Ws => websocket::write_frame(websocket::PING, TOUCH, out),
+            Self::Ws | Self::WsRpc => websocket::write_frame(websocket::PING, TOUCH, out),
         }
     }
 
@@ -90,7 +93,7 @@ impl Protocol {
     pub(crate) fn is_answer(self, text: &[u8]) -> bool {
         match self {
             Self::TcpVerbs => memmem::find(text, br#""context":"response""#).is_some(),
-            Self::Ws => text == TOUCH,
+            Self::Ws | Self::WsRpc => text == TOUCH,
         }
     }
 
@@ -118,6 +121,12 @@ impl Protocol {
                 pad(size.saturating_sub(text.len() + 2), &mut text);
                 text.extend_from_slice(br#""}"#);
             }
+            Self::WsRpc => {
+                text.extend_from_slice(br#"[0,"tick",[""#);
+                stamp.write(&mut text);
+                pad(size.saturating_sub(text.len() + 3), &mut text);
+                text.extend_from_slice(br#""]]"#);
+            }
         }
         self.write_text(&text, out);
     }
@@ -127,6 +136,7 @@ fn pad(bytes: usize, out: &mut Vec<u8>) {
     out.resize(out.len() + bytes, b'x');
 }
 
+pub(crate) use rpc::{answered_call, write_call};
 pub(crate) use verbs::message_count;
 
 #[cfg(test)]

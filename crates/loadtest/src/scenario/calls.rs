@@ -14,7 +14,7 @@ use crate::clients::Clients;
 use crate::clock::{Clock, Nanos, nanos, parse_duration};
 use crate::latency::{Latencies, Quantiles};
 use crate::load::{Used, Window};
-use crate::protocol::{Protocol, message_count};
+use crate::protocol::{Protocol, answered_call, message_count, write_call};
 use crate::schedule::Schedule;
 use crate::stamp::{Stamp, StampFinder};
 use crate::subject::Subject;
@@ -31,7 +31,8 @@ pub(crate) struct CallsOptions {
     /// Requests a second over all connections, sent on schedule whether or not answers come.
     #[arg(long)]
     pub(crate) rate: Option<f64>,
-    /// The line that is sent (tcp-verbs). On WebSocket a text of --bytes bytes is sent and must come back.
+    /// The line that is sent (tcp-verbs), or the call and its arguments, as in "sum [4,5]" (ws-rpc). With ws a text of --bytes
+    /// bytes is sent and must come back.
     #[arg(long, default_value = "randomNumber")]
     pub(crate) action: String,
     /// Bytes of a WebSocket message.
@@ -72,6 +73,7 @@ struct Calls<'a> {
     sent: Vec<SentTimes>,
     /// Answers that have come and are not yet followed by new requests, by connection.
     answered: Vec<usize>,
+    text: Vec<u8>,
     outgoing: Vec<u8>,
     measuring: bool,
     latencies: Latencies,
@@ -120,6 +122,7 @@ impl<'a> Calls<'a> {
             error: Finder::new(br#""error":"#),
             sent: vec![times; options.connections],
             answered: vec![0; options.connections],
+            text: Vec::new(),
             outgoing: Vec::new(),
             measuring: false,
             latencies: Latencies::new()?,
@@ -233,6 +236,13 @@ impl<'a> Calls<'a> {
                     self.options.bytes,
                     &mut self.outgoing,
                 ),
+                Protocol::WsRpc => {
+                    self.text.clear();
+                    write_call(sequence, &self.options.action, &mut self.text);
+                    self.subject
+                        .protocol
+                        .write_text(&self.text, &mut self.outgoing);
+                }
             }
         }
         self.requests += count as u64;
@@ -241,15 +251,23 @@ impl<'a> Calls<'a> {
 
     /// Counts a reply; `false` if `text` is something else.
     fn take(&mut self, index: usize, text: &[u8]) -> bool {
+        let mut is_error = false;
         let intended = match self.subject.protocol {
-            Protocol::TcpVerbs => message_count(text).map(|count| self.sent[index].get(count)),
+            Protocol::TcpVerbs => {
+                is_error = self.error.find(text).is_some();
+                message_count(text).map(|count| self.sent[index].get(count))
+            }
             Protocol::Ws => self.stamps.find(text).map(|stamp| stamp.intended),
+            Protocol::WsRpc => answered_call(text).map(|(number, worked)| {
+                is_error = !worked;
+                self.sent[index].get(number)
+            }),
         };
         let Some(intended) = intended else {
             return false;
         };
         self.replies += 1;
-        self.errors += u64::from(self.error.find(text).is_some());
+        self.errors += u64::from(is_error);
         if self.measuring {
             self.latencies
                 .record(self.clock.now().saturating_sub(intended));

@@ -7,6 +7,7 @@
 mod effective;
 mod layers;
 mod locate;
+mod places;
 mod report;
 mod resolve;
 mod resolved;
@@ -26,16 +27,19 @@ use locate::{Document, KeyPath, Part};
 use polyport_net::TlsAcceptance;
 use resolve::{NamedPath, PathKind, Resolved, collisions};
 
+pub use places::{Secret, TokenPlace};
 pub use report::{Place, Problem, Problems};
 pub use resolved::{
-    Bind, CertificateFiles, ChannelsConfig, Config, ListenerConfig, LogConfig, PermissionRules,
-    Protocol, VerbsConfig,
+    AuthConfig, BackendConfig, BackendKindConfig, Bind, CertificateFiles, ChannelsConfig, Config,
+    JwksConfig, JwksPlace, KeyMaterial, ListenerConfig, LogConfig, PermissionRules, Protocol,
+    RpcConfig, ScriptConfig, SecretConfig, TokenKeyConfig, TokensConfig, VerbsConfig,
 };
 pub use schema::json_schema;
 pub use settings::{
-    AdminSettings, ChannelsSettings, LimitSettings, ListenerSettings, LogFormat, LogSettings,
-    PermissionSettings, ProcessLimitSettings, ProtocolName, Relay, Settings, ShutdownSettings,
-    TlsSettings, VerbsSettings,
+    AdminSettings, AuthSettings, BackendKind, BackendSettings, ChannelsSettings, JwksSettings,
+    LimitSettings, ListenerSettings, LogFormat, LogSettings, OnExpiry, PermissionSettings,
+    ProcessLimitSettings, ProtocolName, Relay, RpcSettings, Settings, ShutdownSettings,
+    TlsSettings, TokenAlgorithm, TokenKeySettings, TokenSettings, VerbsSettings,
 };
 pub use strict::OneOrMany;
 pub use units::{Address, ByteSize, Malformed, Network, Period};
@@ -53,7 +57,16 @@ pub const FILE_VARIABLE: &str = "POLYPORT_CONFIG";
 /// What is used when there is no file: the one that is shipped.
 const SHIPPED: &str = include_str!("../../../../gateway.toml");
 
+/// The script of the configuration that is shipped, and what is said of it there.
+const SHIPPED_SCRIPT: &str = "docs/examples/tour.js";
+const SHIPPED_BACKEND: &str =
+    "[backends.tour]\nkind = \"script\"\nfile = \"docs/examples/tour.js\"\n";
+const SHIPPED_BACKENDS: &str = "backends = [\"tour\", \"builtin\"]";
+
 const PREFIX: &str = "POLYPORT_";
+
+/// The backend that is always there.
+pub const BUILTIN: &str = "builtin";
 
 /// Where the configuration comes from. Kept for the life of the process, so that a reload reads the same places again.
 #[derive(Debug, Clone, Default)]
@@ -142,7 +155,7 @@ impl Inputs {
         }
         let (settings, unread) = layers.read();
         problems.extend(unread);
-        let resolved = resolve::resolve(&settings.clone().filled(), &file.folder);
+        let resolved = resolve::resolve(&settings.clone().filled(), &file.folder, &self.variables);
         problems.extend(faults(&layers, file, &resolved, &problems));
         if problems.is_empty() {
             Ok(Loaded {
@@ -183,7 +196,7 @@ impl Inputs {
                     .map_err(|error| unreadable(Path::new("."), &error.to_string()))?;
                 Ok(SourceFile {
                     name: "built-in gateway.toml".to_owned(),
-                    text: SHIPPED.to_owned(),
+                    text: built_in(&folder),
                     folder,
                     built_in: true,
                 })
@@ -191,6 +204,16 @@ impl Inputs {
             Err(error) => Err(unreadable(&path, &format!("cannot be read: {error}"))),
         }
     }
+}
+
+/// The configuration that is shipped; where its script is not, the builtin actions answer all calls.
+fn built_in(folder: &Path) -> String {
+    if folder.join(SHIPPED_SCRIPT).is_file() {
+        return SHIPPED.to_owned();
+    }
+    SHIPPED
+        .replace(SHIPPED_BACKEND, "")
+        .replace(SHIPPED_BACKENDS, "backends = [\"builtin\"]")
 }
 
 fn unreadable(path: &Path, message: &str) -> Problem {
@@ -215,7 +238,15 @@ enum Variable {
 /// addresses of services named `polyport` there (`POLYPORT_PORT`, `POLYPORT_ADMIN_SERVICE_HOST`). Only what looks like a
 /// setting with too few underscores is refused.
 fn variable(name: &str) -> Variable {
-    const TABLES: [&str; 5] = ["LOG_", "SHUTDOWN_", "LIMITS_", "ADMIN_", "LISTENERS_"];
+    const TABLES: [&str; 7] = [
+        "LOG_",
+        "SHUTDOWN_",
+        "LIMITS_",
+        "ADMIN_",
+        "TOKENS_",
+        "BACKENDS_",
+        "LISTENERS_",
+    ];
     let Some(rest) = name.strip_prefix(PREFIX) else {
         return Variable::Foreign;
     };
@@ -246,9 +277,13 @@ fn faults(
     resolved: &Resolved,
     known: &[Problem],
 ) -> Vec<Problem> {
-    let follows = |key: &str| {
+    let follows = |problem: &Problem| {
+        let key = &problem.key;
         (key == "listeners" && !known.is_empty())
-            || known.iter().any(|known| about_the_same(&known.key, key))
+            || known.iter().any(|known| {
+                about_the_same(&known.key, key)
+                    || (problem.message.starts_with("missing") && about_the_same(key, &known.key))
+            })
     };
     let problem = |setting: &[String], part: Part, message: String| Problem {
         place: match layers.nearest_place(setting, part) {
@@ -265,7 +300,7 @@ fn faults(
         .faults
         .iter()
         .map(|fault| problem(&fault.setting, fault.part, fault.message.clone()))
-        .filter(|problem| !follows(&problem.key));
+        .filter(|problem| !follows(problem));
     let collisions = collisions(&resolved.binds)
         .into_iter()
         .map(|(setting, bind, earlier)| {
@@ -355,5 +390,26 @@ impl Loaded {
     #[must_use]
     pub fn effective(&self) -> String {
         effective::print(&self.settings, &self.layers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_its_script_is_not_the_shipped_configuration_does_without() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = built_in(folder.path());
+        assert!(!text.contains("tour"), "{text}");
+        let file = SourceFile {
+            name: "built-in".to_owned(),
+            text,
+            folder: folder.path().to_owned(),
+            built_in: true,
+        };
+        let loaded = Inputs::default().load_from(&file).unwrap();
+        assert_eq!(loaded.config.listeners.len(), 3);
+        loaded.check_paths().unwrap();
     }
 }

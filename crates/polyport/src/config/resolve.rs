@@ -1,6 +1,9 @@
 //! From settings as they are written to a [`Config`]: addresses that can be bound, absolute paths, checked names, no option
 //! left open. Everything that is wrong is collected, not only the first.
 
+mod access;
+mod backends;
+
 use std::{
     fmt, io,
     net::{SocketAddr, ToSocketAddrs},
@@ -11,22 +14,22 @@ use std::{
 use polyport_core::{Limits, Permissions, RealmName, RoomName};
 
 use super::{
+    BUILTIN,
     locate::{KeyPath, Part},
     report::suggestion,
     resolved::{
         Bind, CertificateFiles, ChannelsConfig, Config, ListenerConfig, LogConfig, PermissionRules,
-        Protocol, VerbsConfig,
+        Protocol, RpcConfig, VerbsConfig,
     },
-    settings::{ListenerSettings, PermissionSettings, ProtocolName, Settings, VerbsSettings},
+    settings::{
+        ListenerSettings, PermissionSettings, ProtocolName, RpcSettings, Settings, VerbsSettings,
+    },
     units::{Address, Period},
 };
 use crate::logging::{self, Filter};
 
 /// Stands for "never" where a deadline is switched off: far enough away, and no clock overflows.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
-
-/// The names that `backends` may list.
-const BACKENDS: [&str; 1] = ["builtin"];
 
 /// A file or folder that the configuration names. Looked at when the gateway starts or is checked, not before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,10 +63,15 @@ pub(crate) struct Resolved {
 }
 
 /// Resolves settings that are [filled](Settings::filled). Relative paths are relative to `folder`. If there are faults,
-/// the configuration is only what could be made of the rest.
-pub(crate) fn resolve(settings: &Settings, folder: &Path) -> Resolved {
+/// the configuration is only what could be made of the rest. `variables` is the environment, for secrets.
+pub(crate) fn resolve(
+    settings: &Settings,
+    folder: &Path,
+    variables: &[(String, String)],
+) -> Resolved {
     let mut resolver = Resolver {
         folder,
+        variables,
         paths: Vec::new(),
         faults: Vec::new(),
         binds: Vec::new(),
@@ -79,6 +87,7 @@ pub(crate) fn resolve(settings: &Settings, folder: &Path) -> Resolved {
 
 struct Resolver<'a> {
     folder: &'a Path,
+    variables: &'a [(String, String)],
     paths: Vec<NamedPath>,
     faults: Vec<Fault>,
     binds: Vec<(KeyPath, Bind)>,
@@ -111,7 +120,15 @@ impl Resolver<'_> {
         let listeners: Vec<_> = settings
             .listeners
             .iter()
-            .filter_map(|(name, listener)| self.listener(name, listener))
+            .filter_map(|(name, listener)| self.listener(name, listener, settings))
+            .collect();
+        let tokens = settings.tokens.iter();
+        let tokens = tokens
+            .map(|(name, tokens)| self.tokens(name, tokens))
+            .collect();
+        let backends = settings.backends.iter();
+        let backends = backends
+            .filter_map(|(name, backend)| self.backend(name, backend))
             .collect();
         Config {
             log: LogConfig {
@@ -121,17 +138,20 @@ impl Resolver<'_> {
             shutdown_deadline: settings.shutdown.deadline.0,
             sessions: settings.limits.sessions,
             admin,
+            tokens,
+            backends,
             listeners,
         }
     }
 
-    fn listener(&mut self, name: &str, settings: &ListenerSettings) -> Option<ListenerConfig> {
+    fn listener(
+        &mut self,
+        name: &str,
+        settings: &ListenerSettings,
+        all: &Settings,
+    ) -> Option<ListenerConfig> {
         let at = |key: &'static str| ["listeners", name, key];
-        let well_named = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if name.is_empty() || !name.chars().all(well_named) {
-            let message = "a listener's name consists of letters, digits, `-` and `_`";
-            self.fault_at(&["listeners", name], Part::Key, message);
-        }
+        self.name("listener", &["listeners", name]);
         if settings.protocol.is_none() {
             let valid = ProtocolName::ALL.map(ProtocolName::name).join(", ");
             self.fault(&at("protocol"), format!("missing (valid: {valid})"));
@@ -149,17 +169,18 @@ impl Resolver<'_> {
         let realm = self.checked(RealmName::new(&settings.realm), &at("realm"));
         let join = self.rooms(&settings.join, &at("join"));
         for (index, backend) in settings.backends.iter().enumerate() {
-            if !BACKENDS.contains(&backend.as_str()) {
+            if backend != BUILTIN && !all.backends.contains_key(backend) {
                 let index = index.to_string();
-                let message = format!(
-                    "unknown backend `{backend}`{}",
-                    suggestion(backend, &BACKENDS)
-                );
+                let configured = all.backends.keys().map(String::as_str);
+                let valid: Vec<&str> = [BUILTIN].into_iter().chain(configured).collect();
+                let message = format!("unknown backend `{backend}`{}", suggestion(backend, &valid));
                 self.fault(&["listeners", name, "backends", &index], message);
             }
         }
         let tls = self.certificates(name, settings);
         let permissions = self.permissions(name, &settings.permissions);
+        let auth = settings.auth.as_ref();
+        let auth = auth.and_then(|auth| self.auth(name, auth, all));
         let protocol = self.protocol(name, settings);
         Some(ListenerConfig {
             name: name.to_owned(),
@@ -175,23 +196,26 @@ impl Resolver<'_> {
                 .collect(),
             limits: limits(settings),
             permissions,
+            auth,
             protocol: protocol?,
         })
     }
 
     fn protocol(&mut self, name: &str, settings: &ListenerSettings) -> Option<Protocol> {
         let protocol = settings.protocol?;
-        let strange = match protocol {
-            ProtocolName::TcpVerbs => settings
-                .channels
-                .is_some()
-                .then_some(("channels", ProtocolName::WsChannels)),
-            ProtocolName::WsChannels => settings
-                .verbs
-                .is_some()
-                .then_some(("verbs", ProtocolName::TcpVerbs)),
-        };
-        if let Some((table, owner)) = strange {
+        let tables = [
+            ("verbs", ProtocolName::TcpVerbs, settings.verbs.is_some()),
+            (
+                "channels",
+                ProtocolName::WsChannels,
+                settings.channels.is_some(),
+            ),
+            ("rpc", ProtocolName::WsRpc, settings.rpc.is_some()),
+        ];
+        for (table, owner, is_set) in tables {
+            if !is_set || owner == protocol {
+                continue;
+            }
             let message = format!(
                 "this table belongs to listeners with protocol = \"{}\", and `{name}` has protocol = \"{}\"",
                 owner.name(),
@@ -212,6 +236,20 @@ impl Resolver<'_> {
                     relay: channels.relay,
                     refuse_forgeries: channels.refuse_forgeries,
                     ping: (!channels.ping.0.is_zero()).then_some(channels.ping.0),
+                }))
+            }
+            ProtocolName::WsRpc => {
+                let RpcSettings {
+                    heartbeat,
+                    validators,
+                    allow_origins,
+                    origins,
+                } = settings.rpc.clone().unwrap_or_default();
+                Some(Protocol::WsRpc(RpcConfig {
+                    heartbeat: heartbeat.0,
+                    validators,
+                    allow_origins,
+                    origins,
                 }))
             }
         }
@@ -300,21 +338,42 @@ impl Resolver<'_> {
             ("join", &settings.join),
             ("publish", &settings.publish),
             ("publish_unjoined", &settings.publish_unjoined),
+            ("call", &settings.call),
         ];
         for (key, patterns) in lists {
-            for (index, pattern) in patterns.iter().enumerate() {
-                if let Err(error) = Permissions::new(std::slice::from_ref(pattern), &[], &[]) {
-                    let index = index.to_string();
-                    let setting = ["listeners", name, "permissions", key, &index];
-                    self.fault(&setting, error.to_string());
-                }
-            }
+            self.patterns(patterns, &["listeners", name, "permissions", key]);
         }
         PermissionRules {
             join: settings.join.clone(),
             publish: settings.publish.clone(),
             publish_unjoined: settings.publish_unjoined.clone(),
+            call: settings.call.clone(),
         }
+    }
+
+    fn patterns(&mut self, patterns: &[String], setting: &[&str]) {
+        for (index, pattern) in patterns.iter().enumerate() {
+            if let Err(error) = Permissions::new(std::slice::from_ref(pattern), &[], &[]) {
+                let index = index.to_string();
+                let setting: Vec<&str> = setting.iter().copied().chain([index.as_str()]).collect();
+                self.fault(&setting, error.to_string());
+            }
+        }
+    }
+
+    /// Names stand in logs, metrics and environment variables.
+    fn name(&mut self, of: &str, setting: &[&str]) {
+        let name = setting.last().copied().unwrap_or_default();
+        let well_named = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || !name.chars().all(well_named) {
+            let message = format!("a {of}'s name consists of letters, digits, `-` and `_`");
+            self.fault_at(setting, Part::Key, message);
+        }
+    }
+
+    fn variable(&self, name: &str) -> Option<&str> {
+        let found = self.variables.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
     }
 
     fn rooms(&mut self, names: &[String], setting: &[&str]) -> Vec<RoomName> {
@@ -427,6 +486,6 @@ fn limits(settings: &ListenerSettings) -> Limits {
         handshake: time(limits.handshake),
         idle: limits.idle.0,
         write: time(limits.write),
-        call: time(limits.call),
+        call: time(limits.call.unwrap_or_default()),
     }
 }

@@ -1,11 +1,17 @@
 //! What the program runs on. Everything in it is known to be good, except what only the system can tell: that an address is
 //! free, that a file is there.
 
+mod access;
+mod backends;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use polyport_core::{Limits, Permissions, RealmName, RoomName};
 pub use polyport_net::{Bind, CertificateFiles};
+
+pub use access::{AuthConfig, JwksConfig, JwksPlace, KeyMaterial, TokenKeyConfig, TokensConfig};
+pub use backends::{BackendConfig, BackendKindConfig, ScriptConfig, SecretConfig};
 
 use super::{
     settings::{LogFormat, ProtocolName, Relay},
@@ -24,6 +30,10 @@ pub struct Config {
     pub sessions: usize,
     /// Where metrics and health checks are served, if anywhere.
     pub admin: Option<SocketAddr>,
+    /// Ways of checking tokens, by name.
+    pub tokens: Vec<TokensConfig>,
+    /// Scripts, by name.
+    pub backends: Vec<BackendConfig>,
     /// The listeners, by name.
     pub listeners: Vec<ListenerConfig>,
 }
@@ -58,13 +68,15 @@ pub struct ListenerConfig {
     pub limits: Limits,
     /// Room patterns, known to compile.
     pub permissions: PermissionRules,
+    /// What is asked of tokens, if anything is.
+    pub auth: Option<AuthConfig>,
     /// What clients speak, with the settings that only this protocol has.
     pub protocol: Protocol,
 }
 
 impl ListenerConfig {
-    /// Whether a running listener can become `other` in place: they differ at most in limits, permissions, certificates
-    /// and PROXY networks.
+    /// Whether a running listener can become `other` in place: they differ at most in limits, permissions, backends,
+    /// certificates and PROXY networks.
     #[must_use]
     pub fn is_same_front_end(&self, other: &Self) -> bool {
         let Self {
@@ -72,18 +84,19 @@ impl ListenerConfig {
             bind,
             realm,
             join,
-            backends,
+            backends: _,
             tls: _,
             proxy_protocol: _,
             limits: _,
             permissions: _,
+            auth,
             protocol,
         } = self;
         *name == other.name
             && *bind == other.bind
             && *realm == other.realm
             && *join == other.join
-            && *backends == other.backends
+            && *auth == other.auth
             && *protocol == other.protocol
     }
 }
@@ -97,6 +110,8 @@ pub struct PermissionRules {
     pub publish: Vec<String>,
     /// Rooms that a session may publish to without being a member.
     pub publish_unjoined: Vec<String>,
+    /// Actions that a session may call.
+    pub call: Vec<String>,
 }
 
 impl PermissionRules {
@@ -104,6 +119,7 @@ impl PermissionRules {
     #[must_use]
     pub fn compile(&self) -> Permissions {
         Permissions::new(&self.join, &self.publish, &self.publish_unjoined)
+            .and_then(|rules| rules.with_calls(&self.call))
             .expect("the patterns have been compiled once when the configuration was resolved")
     }
 }
@@ -115,6 +131,8 @@ pub enum Protocol {
     TcpVerbs(VerbsConfig),
     /// Pocketsocket's channels.
     WsChannels(ChannelsConfig),
+    /// socket.red's calls.
+    WsRpc(RpcConfig),
 }
 
 impl Protocol {
@@ -124,6 +142,7 @@ impl Protocol {
         match self {
             Self::TcpVerbs(_) => ProtocolName::TcpVerbs.name(),
             Self::WsChannels(_) => ProtocolName::WsChannels.name(),
+            Self::WsRpc(_) => ProtocolName::WsRpc.name(),
         }
     }
 }
@@ -166,4 +185,17 @@ pub struct ChannelsConfig {
     pub refuse_forgeries: bool,
     /// Time between pings.
     pub ping: Option<Duration>,
+}
+
+/// How a `ws-rpc` listener behaves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RpcConfig {
+    /// Time between pings; zero is none.
+    pub heartbeat: Duration,
+    /// Answers a plain `GET` from the decision about a session.
+    pub validators: bool,
+    /// Origins whose pages may read such answers.
+    pub allow_origins: Vec<String>,
+    /// Origins whose pages may connect; empty: any.
+    pub origins: Vec<String>,
 }

@@ -3,18 +3,24 @@
 //! These structs are the one place where keys, defaults and their descriptions live; the JSON Schema and the reference
 //! table in `docs/configuration.md` are generated from them. What the rest of the program sees is [`super::resolve`].
 
+mod access;
+mod backends;
+mod protocols;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use access::{
+    AuthSettings, JwksSettings, OnExpiry, TokenAlgorithm, TokenKeySettings, TokenSettings,
+};
+pub use backends::{BackendKind, BackendSettings};
+pub use protocols::{ChannelsSettings, Relay, RpcSettings, VerbsSettings};
+
 use super::{
     strict::{OneOrMany, optional_table, optional_word, table, tables, word},
     units::{Address, ByteSize, Network, Period},
-    verbs::{
-        CacheShape, Compat, ErrorPrefix, FileError, MessageCount, MessageId, RoomErrors, Scrub,
-        VerbErrorKey, VerbsSwitches,
-    },
 };
 
 /// The whole configuration of a gateway.
@@ -33,6 +39,12 @@ pub struct Settings {
     /// The listener for metrics and health checks. Without this table there is none.
     #[serde(deserialize_with = "optional_table")]
     pub admin: Option<AdminSettings>,
+    /// How tokens are checked, each way under a name that listeners use.
+    #[serde(deserialize_with = "tables")]
+    pub tokens: BTreeMap<String, TokenSettings>,
+    /// Scripts, each under a name that listeners use in `backends`.
+    #[serde(deserialize_with = "tables")]
+    pub backends: BTreeMap<String, BackendSettings>,
     /// The listeners, each under a name of your choice (letters, digits, `-`, `_`) that logs and metrics show.
     #[serde(deserialize_with = "tables")]
     pub listeners: BTreeMap<String, ListenerSettings>,
@@ -137,7 +149,7 @@ pub struct ListenerSettings {
     pub realm: String,
     /// Rooms that every session of this listener is put into when it opens.
     pub join: Vec<String>,
-    /// What answers calls, the first that knows the name. Only `builtin` exists so far.
+    /// What answers calls, the first that knows the name: `builtin` and names of `[backends.NAME]`.
     pub backends: Vec<String>,
     /// Certificate and key, or a list of such tables, one per set of server names. Without it the listener speaks plain TCP.
     #[serde(skip_serializing_if = "no_certificate")]
@@ -147,9 +159,21 @@ pub struct ListenerSettings {
     /// Bounds of this listener.
     #[serde(deserialize_with = "table")]
     pub limits: LimitSettings,
-    /// Which rooms the sessions of this listener may join and publish to.
+    /// Which rooms the sessions of this listener may join and publish to, and what they may call.
     #[serde(deserialize_with = "table")]
     pub permissions: PermissionSettings,
+    /// What is asked of tokens. Without this table nobody is asked who he is.
+    #[serde(
+        deserialize_with = "optional_table",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub auth: Option<AuthSettings>,
+    /// Only with `protocol = "ws-rpc"`.
+    #[serde(
+        deserialize_with = "optional_table",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub rpc: Option<RpcSettings>,
     /// Only with `protocol = "tcp-verbs"`.
     #[serde(
         deserialize_with = "optional_table",
@@ -180,6 +204,8 @@ impl Default for ListenerSettings {
             proxy_protocol: Vec::new(),
             limits: LimitSettings::default(),
             permissions: PermissionSettings::default(),
+            auth: None,
+            rpc: None,
             verbs: None,
             channels: None,
         }
@@ -194,11 +220,13 @@ pub enum ProtocolName {
     TcpVerbs,
     /// Pocketsocket's channels over WebSocket.
     WsChannels,
+    /// socket.red's calls, actions and events over WebSocket.
+    WsRpc,
 }
 
 impl ProtocolName {
     /// Every protocol, in the order in which they are listed to people.
-    pub const ALL: [Self; 2] = [Self::TcpVerbs, Self::WsChannels];
+    pub const ALL: [Self; 3] = [Self::TcpVerbs, Self::WsChannels, Self::WsRpc];
 
     /// The word in the configuration, in metrics and in logs.
     #[must_use]
@@ -206,6 +234,7 @@ impl ProtocolName {
         match self {
             Self::TcpVerbs => "tcp-verbs",
             Self::WsChannels => "ws-channels",
+            Self::WsRpc => "ws-rpc",
         }
     }
 }
@@ -231,9 +260,9 @@ pub struct LimitSettings {
     pub sessions: usize,
     /// Sessions at once from one client address.
     pub sessions_per_address: usize,
-    /// Bytes of one message from a client, that is one line or one WebSocket message. Default: `"1MiB"` with tcp-verbs, 4194303 with ws-channels.
+    /// Bytes of one message from a client, that is one line or one WebSocket message. Default: `"1MiB"` with tcp-verbs, 4194303 with ws-channels, `"4MiB"` with ws-rpc.
     pub message: Option<ByteSize>,
-    /// Bytes that may wait for a slow client before it is closed. Default: `"1MiB"` with tcp-verbs, `"8MiB"` with ws-channels.
+    /// Bytes that may wait for a slow client before it is closed. Default: `"1MiB"` with tcp-verbs, else `"8MiB"`.
     pub outbox: Option<ByteSize>,
     /// Calls of one session that wait for their answer. Default: 5 with tcp-verbs, else 100.
     pub calls_in_flight: Option<usize>,
@@ -249,8 +278,8 @@ pub struct LimitSettings {
     pub idle: Period,
     /// A client that takes nothing for so long, while bytes wait for it, is cut.
     pub write: Period,
-    /// Time that a backend has for one call.
-    pub call: Period,
+    /// Time that a backend has for one call, and for deciding whether a session may open. Default: `"2500ms"` with ws-rpc, whose clients give up after 3 s, else `"1m"`.
+    pub call: Option<Period>,
 }
 
 impl Default for LimitSettings {
@@ -267,12 +296,12 @@ impl Default for LimitSettings {
             handshake: Period::secs(10),
             idle: Period::secs(0),
             write: Period::secs(30),
-            call: Period::secs(60),
+            call: None,
         }
     }
 }
 
-/// Which rooms sessions may join and publish to, as patterns: `*` any text, `?` one character, `{a,b}` one of several.
+/// What sessions may do, as patterns: `*` any text, `?` one character, `{a,b}` one of several; `{user}` and `{site}` stand for who the session is. Rooms `user(…)` and `site(…)` are covered only by patterns that begin so.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PermissionSettings {
@@ -282,6 +311,8 @@ pub struct PermissionSettings {
     pub publish: Vec<String>,
     /// Rooms that a session may publish to without being a member.
     pub publish_unjoined: Vec<String>,
+    /// Actions that a session may call.
+    pub call: Vec<String>,
 }
 
 impl Default for PermissionSettings {
@@ -290,131 +321,9 @@ impl Default for PermissionSettings {
             join: vec!["*".to_owned()],
             publish: vec!["*".to_owned()],
             publish_unjoined: Vec::new(),
+            call: vec!["*".to_owned()],
         }
     }
-}
-
-/// How a `tcp-verbs` listener speaks: a bundle of switches, and single ones that override it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct VerbsSettings {
-    /// Which version of Actionhero is answered like: a bundle of all switches whose default is "by `compat`".
-    #[serde(deserialize_with = "word")]
-    pub compat: Compat,
-    /// Whether answers carry `messageCount`.
-    #[serde(deserialize_with = "optional_word")]
-    pub message_count: Option<MessageCount>,
-    /// Whether answers carry `messageId`.
-    #[serde(deserialize_with = "optional_word")]
-    pub message_id: Option<MessageId>,
-    /// Which errors of actions start with `Error: `.
-    #[serde(deserialize_with = "optional_word")]
-    pub error_prefix: Option<ErrorPrefix>,
-    /// The key that holds the error text of a failed verb.
-    #[serde(deserialize_with = "optional_word")]
-    pub verb_error_key: Option<VerbErrorKey>,
-    /// Whether the error texts about rooms name the room.
-    #[serde(deserialize_with = "optional_word")]
-    pub room_errors: Option<RoomErrors>,
-    /// Verbs that return nothing answer `"data":null`.
-    pub null_data: Option<bool>,
-    /// The welcome line shows the default room.
-    pub welcome_room: Option<bool>,
-    /// `detailsView` shows the default room.
-    pub details_room: Option<bool>,
-    /// `roomAdd default Room` joins `defaultRoom` and is answered by the bare `{"status":"OK"}` of the printed session.
-    pub bare_room_add: Option<bool>,
-    /// A session hears what it says, after the OK.
-    pub echo_own_say: Option<bool>,
-    /// Running an action edits the session's params (`true`), only adds `apiVersion` (`"partly"`) or leaves them alone.
-    pub sticky_scrub: Option<Scrub>,
-    /// `randomNumber` answers `stringRandomNumber` too.
-    pub random_string: Option<bool>,
-    /// The times that `cacheTest` shows.
-    #[serde(deserialize_with = "optional_word")]
-    pub cache_shape: Option<CacheShape>,
-    /// What a failed `file` is answered with.
-    #[serde(deserialize_with = "optional_word")]
-    pub file_error: Option<FileError>,
-    /// The text of the farewell.
-    pub goodbye: Option<String>,
-    /// The text of the first line that a client gets.
-    pub welcome: String,
-    /// The room that the welcome line and `detailsView` show.
-    pub default_room: String,
-    /// Really puts every session into `default_room` when it opens.
-    pub auto_join: bool,
-    /// Rooms that exist from the start. Rooms under `join` exist too.
-    pub rooms: Vec<String>,
-    /// Folders that `file NAME` sends from, the first that has the file, relative to the configuration file.
-    pub files: Vec<PathBuf>,
-    /// What ends a line. `"\n"` also takes `\r\n` and `\r`.
-    pub delimiter: String,
-    /// Bytes of one line, refused in the protocol's words when exceeded; 0 leaves only `limits.message`.
-    pub max_data_length: ByteSize,
-    /// Asks the system to probe silent clients (TCP keepalive).
-    pub tcp_keepalive: bool,
-}
-
-impl Default for VerbsSettings {
-    fn default() -> Self {
-        Self {
-            compat: Compat::Classic,
-            message_count: None,
-            message_id: None,
-            error_prefix: None,
-            verb_error_key: None,
-            room_errors: None,
-            null_data: None,
-            welcome_room: None,
-            details_room: None,
-            bare_room_add: None,
-            echo_own_say: None,
-            sticky_scrub: None,
-            random_string: None,
-            cache_shape: None,
-            file_error: None,
-            goodbye: None,
-            welcome: "Hello! Welcome to the actionhero api".to_owned(),
-            default_room: "defaultRoom".to_owned(),
-            auto_join: false,
-            rooms: ["defaultRoom", "anotherRoom", "otherRoom"]
-                .map(str::to_owned)
-                .to_vec(),
-            files: vec!["public".into()],
-            delimiter: "\n".to_owned(),
-            max_data_length: ByteSize(0),
-            tcp_keepalive: false,
-        }
-    }
-}
-
-/// How a `ws-channels` listener behaves.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ChannelsSettings {
-    /// A client also gets its own text back, after the receipt.
-    pub echo: bool,
-    /// Prints `Ready HOST PORT` and logs what comes in and goes out.
-    pub verbose: bool,
-    /// How the texts of clients are passed on.
-    #[serde(deserialize_with = "word")]
-    pub relay: Relay,
-    /// Refuses texts of clients that look like the hub's own (`{"socket":…}`).
-    pub refuse_forgeries: bool,
-    /// How often an open connection is pinged; `"0s"` is never.
-    pub ping: Period,
-}
-
-/// How the texts of clients are passed on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Relay {
-    /// With receipts, arrivals and departures (the hub of 2013).
-    #[default]
-    Hub,
-    /// Nothing but the texts themselves (the rewrite of 2016).
-    Plain,
 }
 
 impl Settings {
@@ -425,6 +334,9 @@ impl Settings {
         for listener in self.listeners.values_mut() {
             listener.fill();
         }
+        for backend in self.backends.values_mut() {
+            backend.fill();
+        }
         self
     }
 }
@@ -434,64 +346,25 @@ impl ListenerSettings {
         let Some(protocol) = self.protocol else {
             return;
         };
-        let (message, outbox, calls) = match protocol {
-            ProtocolName::TcpVerbs => (1 << 20, 1 << 20, 5),
+        let (message, outbox, calls, call) = match protocol {
+            ProtocolName::TcpVerbs => (1 << 20, 1 << 20, 5, Period::secs(60)),
             // A frame of 4 MiB ends a connection of the original; what it takes must also fit into outboxes.
-            ProtocolName::WsChannels => ((4 << 20) - 1, 8 << 20, 100),
+            ProtocolName::WsChannels => ((4 << 20) - 1, 8 << 20, 100, Period::secs(60)),
+            ProtocolName::WsRpc => (4 << 20, 8 << 20, 100, Period::millis(2500)),
         };
         let limits = &mut self.limits;
         limits.message.get_or_insert(ByteSize(message));
         limits.outbox.get_or_insert(ByteSize(outbox));
         limits.calls_in_flight.get_or_insert(calls);
+        limits.call.get_or_insert(call);
         match protocol {
             ProtocolName::TcpVerbs => self.verbs.get_or_insert_default().fill(),
             ProtocolName::WsChannels => {
                 self.channels.get_or_insert_default();
             }
+            ProtocolName::WsRpc => {
+                self.rpc.get_or_insert_default();
+            }
         }
-    }
-}
-
-impl VerbsSettings {
-    /// The switches in effect: those set alone, else those of the bundle.
-    #[must_use]
-    pub fn switches(&self) -> VerbsSwitches {
-        let bundle = VerbsSwitches::of(self.compat);
-        VerbsSwitches {
-            message_count: self.message_count.unwrap_or(bundle.message_count),
-            message_id: self.message_id.unwrap_or(bundle.message_id),
-            error_prefix: self.error_prefix.unwrap_or(bundle.error_prefix),
-            verb_error_key: self.verb_error_key.unwrap_or(bundle.verb_error_key),
-            room_errors: self.room_errors.unwrap_or(bundle.room_errors),
-            null_data: self.null_data.unwrap_or(bundle.null_data),
-            welcome_room: self.welcome_room.unwrap_or(bundle.welcome_room),
-            details_room: self.details_room.unwrap_or(bundle.details_room),
-            bare_room_add: self.bare_room_add.unwrap_or(bundle.bare_room_add),
-            echo_own_say: self.echo_own_say.unwrap_or(bundle.echo_own_say),
-            sticky_scrub: self.sticky_scrub.unwrap_or(bundle.sticky_scrub),
-            random_string: self.random_string.unwrap_or(bundle.random_string),
-            cache_shape: self.cache_shape.unwrap_or(bundle.cache_shape),
-            file_error: self.file_error.unwrap_or(bundle.file_error),
-            goodbye: self.goodbye.clone().unwrap_or(bundle.goodbye),
-        }
-    }
-
-    fn fill(&mut self) {
-        let switches = self.switches();
-        self.message_count = Some(switches.message_count);
-        self.message_id = Some(switches.message_id);
-        self.error_prefix = Some(switches.error_prefix);
-        self.verb_error_key = Some(switches.verb_error_key);
-        self.room_errors = Some(switches.room_errors);
-        self.null_data = Some(switches.null_data);
-        self.welcome_room = Some(switches.welcome_room);
-        self.details_room = Some(switches.details_room);
-        self.bare_room_add = Some(switches.bare_room_add);
-        self.echo_own_say = Some(switches.echo_own_say);
-        self.sticky_scrub = Some(switches.sticky_scrub);
-        self.random_string = Some(switches.random_string);
-        self.cache_shape = Some(switches.cache_shape);
-        self.file_error = Some(switches.file_error);
-        self.goodbye = Some(switches.goodbye);
     }
 }

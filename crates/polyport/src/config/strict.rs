@@ -26,6 +26,24 @@ where
     word(deserializer).map(Some)
 }
 
+/// The same for a list of words.
+pub(crate) fn words<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let words = Vec::<Word<T>>::deserialize(deserializer)?;
+    Ok(words.into_iter().map(|word| word.0).collect())
+}
+
+struct Word<T>(T);
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Word<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word(deserializer).map(Self)
+    }
+}
+
 struct WordVisitor<T>(PhantomData<T>);
 
 impl<T: DeserializeOwned> de::Visitor<'_> for WordVisitor<T> {

@@ -30,6 +30,12 @@ impl Period {
         ("ms", 1),
     ];
 
+    /// A period of milliseconds.
+    #[must_use]
+    pub const fn millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
+    }
+
     /// A period of whole seconds.
     #[must_use]
     pub const fn secs(seconds: u64) -> Self {
@@ -269,13 +275,13 @@ impl Serialize for ByteSize {
 }
 
 /// Reads a string into any type that parses itself, with the type's own words for what was expected.
-struct Text<T> {
+pub(super) struct Text<T> {
     expected: &'static str,
     kind: PhantomData<T>,
 }
 
 impl<T> Text<T> {
-    fn new(expected: &'static str) -> Self {
+    pub(super) fn new(expected: &'static str) -> Self {
         Self {
             expected,
             kind: PhantomData,

@@ -9,7 +9,9 @@
   // --- errors -------------------------------------------------------------------------------------------------------
 
   function message(error) {
-    if (error === null || error === undefined) return 'the script threw ' + error;
+    // The engine itself throws null when there is no memory left even for an error.
+    if (error === null) return 'the script threw null, or ran out of memory';
+    if (error === undefined) return 'the script threw undefined';
     if (typeof error === 'string') return error;
     try {
       if (typeof error === 'object' && typeof error.message === 'string') return error.message;

@@ -1,0 +1,142 @@
+//! The small types of the settings about access: where secrets and tokens are.
+
+use std::{borrow::Cow, fmt, path::PathBuf, str::FromStr};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::units::{Malformed, Text};
+
+/// Where a secret is: never in the configuration itself. Written `"env:NAME"` or `"file:PATH"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// In an environment variable.
+    Env(String),
+    /// In a file, whose last line break does not count.
+    File(PathBuf),
+}
+
+impl Secret {
+    const EXPECTED: &str = r#"where the secret is, "env:NAME" or "file:PATH""#;
+}
+
+impl FromStr for Secret {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        match text.split_once(':') {
+            Some(("env", name)) if !name.is_empty() => Ok(Self::Env(name.to_owned())),
+            Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
+            _ => Err(Malformed),
+        }
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "env:{name}"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+        }
+    }
+}
+
+/// Where an opening may carry a token: `"bearer"`, `"header:NAME"`, `"query:NAME"`, `"cookie:NAME"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenPlace {
+    /// `Authorization: Bearer …`.
+    Bearer,
+    /// The whole value of a header.
+    Header(String),
+    /// A parameter of the query.
+    Query(String),
+    /// A cookie.
+    Cookie(String),
+}
+
+impl TokenPlace {
+    const EXPECTED: &str = r#""bearer", "header:NAME", "query:NAME" or "cookie:NAME""#;
+}
+
+impl FromStr for TokenPlace {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        match text.split_once(':') {
+            None if text == "bearer" => Ok(Self::Bearer),
+            Some((_, "")) | None => Err(Malformed),
+            Some(("header", name)) => Ok(Self::Header(name.to_lowercase())),
+            Some(("query", name)) => Ok(Self::Query(name.to_owned())),
+            Some(("cookie", name)) => Ok(Self::Cookie(name.to_owned())),
+            Some(_) => Err(Malformed),
+        }
+    }
+}
+
+impl fmt::Display for TokenPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bearer => f.write_str("bearer"),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Query(name) => write!(f, "query:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+        }
+    }
+}
+
+/// Each is written as a text and read from one, with its own words for what was expected.
+macro_rules! written_as_text {
+    ($($kind:ident: $title:literal, $pattern:literal;)*) => {$(
+        impl<'de> Deserialize<'de> for $kind {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(Text::new(Self::EXPECTED))
+            }
+        }
+
+        impl Serialize for $kind {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl JsonSchema for $kind {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($kind).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "title": $title, "pattern": $pattern })
+            }
+        }
+    )*};
+}
+
+written_as_text! {
+    Secret: "secret place", "^(env|file):.+$";
+    TokenPlace: "token place", "^(bearer|(header|query|cookie):.+)$";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_reads_back() {
+        for text in ["env:APP_SECRET", "file:keys/a.txt"] {
+            assert_eq!(text.parse::<Secret>().unwrap().to_string(), text);
+        }
+        for text in ["bearer", "header:x-token", "query:t", "cookie:jwt"] {
+            assert_eq!(text.parse::<TokenPlace>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_secret_itself_is_no_place_of_one() {
+        for bad in ["hunter2", "env:", "file:", "ENV:A", ""] {
+            assert_eq!(bad.parse::<Secret>(), Err(Malformed), "{bad:?}");
+        }
+        for bad in ["", "bearer:x", "query:", "body:token"] {
+            assert_eq!(bad.parse::<TokenPlace>(), Err(Malformed), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Resolving tokens, and what listeners ask of them.
+
+use polyport_core::{self as core, TokenSource};
+
+use super::Resolver;
+use crate::config::{
+    places::TokenPlace,
+    report::suggestion,
+    resolved::{AuthConfig, JwksConfig, JwksPlace, KeyMaterial, TokenKeyConfig, TokensConfig},
+    settings::{AuthSettings, JwksSettings, OnExpiry, Settings, TokenKeySettings, TokenSettings},
+};
+
+impl Resolver<'_> {
+    pub(super) fn tokens(&mut self, name: &str, settings: &TokenSettings) -> TokensConfig {
+        let at = |key: &'static str| ["tokens", name, key];
+        self.name("set of tokens", &["tokens", name]);
+        if settings.keys.is_empty() && settings.jwks.is_none() {
+            self.fault(
+                &at("keys"),
+                "missing; without a key or a `jwks` no token is good",
+            );
+        }
+        let mut keys = Vec::new();
+        for (index, key) in settings.keys.iter().enumerate() {
+            keys.extend(self.token_key(name, index, key));
+        }
+        let jwks = settings.jwks.as_ref();
+        TokensConfig {
+            name: name.to_owned(),
+            keys,
+            jwks: jwks.and_then(|jwks| self.jwks(name, jwks)),
+            issuer: settings.issuer.clone(),
+            audience: settings.audience.clone(),
+            leeway: settings.leeway.0,
+            require_expiry: settings.require_expiry,
+            user_claim: settings.user_claim.clone(),
+            site_claim: settings.site_claim.clone(),
+        }
+    }
+
+    fn token_key(
+        &mut self,
+        name: &str,
+        index: usize,
+        settings: &TokenKeySettings,
+    ) -> Option<TokenKeyConfig> {
+        let index = index.to_string();
+        let at = |key: &'static str| ["tokens", name, "keys", index.as_str(), key];
+        let material = match (&settings.secret, &settings.public_key) {
+            (Some(secret), None) if settings.algorithm.is_shared() => {
+                KeyMaterial::Secret(self.secret(secret, &at("secret"))?)
+            }
+            (None, Some(path)) if !settings.algorithm.is_shared() => {
+                KeyMaterial::PublicKey(self.file(&at("public_key"), path))
+            }
+            _ => {
+                let (wanted, other) = if settings.algorithm.is_shared() {
+                    ("secret", "public_key")
+                } else {
+                    ("public_key", "secret")
+                };
+                let message = format!("{:?} takes `{wanted}` and no `{other}`", settings.algorithm);
+                self.fault(&at("algorithm"), message);
+                return None;
+            }
+        };
+        Some(TokenKeyConfig {
+            algorithm: settings.algorithm,
+            kid: settings.kid.clone(),
+            material,
+        })
+    }
+
+    fn jwks(&mut self, name: &str, settings: &JwksSettings) -> Option<JwksConfig> {
+        let at = |key: &'static str| ["tokens", name, "jwks", key];
+        let from = match (&settings.url, &settings.file) {
+            (Some(url), None) if url.starts_with("http://") || url.starts_with("https://") => {
+                JwksPlace::Url(url.clone())
+            }
+            (Some(_), None) => {
+                self.fault(
+                    &at("url"),
+                    "expected an address that begins with http:// or https://",
+                );
+                return None;
+            }
+            (None, Some(path)) => JwksPlace::File(self.file(&at("file"), path)),
+            _ => {
+                self.fault(&["tokens", name, "jwks"], "expected either `url` or `file`");
+                return None;
+            }
+        };
+        if settings.algorithms.is_empty() {
+            self.fault(&at("algorithms"), "expected one at least");
+        }
+        if let Some(index) = settings.algorithms.iter().position(|one| one.is_shared()) {
+            let index = index.to_string();
+            let setting = ["tokens", name, "jwks", "algorithms", &index];
+            self.fault(
+                &setting,
+                "a key set holds public keys, and this takes a secret",
+            );
+        }
+        if settings.refresh.0.is_zero() {
+            self.fault(&at("refresh"), "expected more than 0");
+        }
+        Some(JwksConfig {
+            from,
+            algorithms: settings.algorithms.clone(),
+            refresh: settings.refresh.0,
+            stale: settings.stale.0,
+        })
+    }
+
+    pub(super) fn auth(
+        &mut self,
+        listener: &str,
+        settings: &AuthSettings,
+        all: &Settings,
+    ) -> Option<AuthConfig> {
+        if !all.tokens.contains_key(&settings.tokens) {
+            let valid: Vec<&str> = all.tokens.keys().map(String::as_str).collect();
+            let message = format!(
+                "there is no [tokens.{}]{}",
+                settings.tokens,
+                suggestion(&settings.tokens, &valid)
+            );
+            self.fault(&["listeners", listener, "auth", "tokens"], message);
+            return None;
+        }
+        Some(AuthConfig {
+            tokens: settings.tokens.clone(),
+            required: settings.required,
+            sources: settings.from.iter().map(source).collect(),
+            on_expiry: match settings.on_expiry {
+                OnExpiry::Close => core::OnExpiry::Close,
+                OnExpiry::Downgrade => core::OnExpiry::Downgrade,
+            },
+        })
+    }
+}
+
+fn source(place: &TokenPlace) -> TokenSource {
+    match place {
+        TokenPlace::Bearer => TokenSource::Bearer,
+        TokenPlace::Header(name) => TokenSource::Header(name.clone()),
+        TokenPlace::Query(name) => TokenSource::Query(name.clone()),
+        TokenPlace::Cookie(name) => TokenSource::Cookie(name.clone()),
+    }
+}

@@ -1,0 +1,183 @@
+//! Settings of who may come in: tokens, and what a listener asks of them.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{
+    places::{Secret, TokenPlace},
+    strict::{optional_table, word, words},
+    units::Period,
+};
+
+/// How JSON Web Tokens are checked, and who they say somebody is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TokenSettings {
+    /// Keys that tokens may be signed with.
+    pub keys: Vec<TokenKeySettings>,
+    /// A JSON Web Key Set to take further keys from.
+    #[serde(
+        deserialize_with = "optional_table",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub jwks: Option<JwksSettings>,
+    /// The `iss` that tokens must have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// The `aud` that tokens must have one of; empty: any.
+    pub audience: Vec<String>,
+    /// How far clocks may differ where times are compared.
+    pub leeway: Period,
+    /// Refuses tokens that never expire.
+    pub require_expiry: bool,
+    /// The claim with the user's id. Default: the first that is there of `sub`, `id`, `user_id`, `userId`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_claim: Option<String>,
+    /// The claim with the site. Default: the base domain of the page that the client is on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site_claim: Option<String>,
+}
+
+impl Default for TokenSettings {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            jwks: None,
+            issuer: None,
+            audience: Vec::new(),
+            leeway: Period::secs(30),
+            require_expiry: true,
+            user_claim: None,
+            site_claim: None,
+        }
+    }
+}
+
+/// A key that tokens may be signed with: `secret` for HS…, `public_key` for the others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenKeySettings {
+    /// The one algorithm that this key is for.
+    #[serde(deserialize_with = "word")]
+    pub algorithm: TokenAlgorithm,
+    /// The key's id; a token that names another is not checked with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kid: Option<String>,
+    /// The shared secret, as `"env:NAME"` or `"file:PATH"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Secret>,
+    /// PEM file with the public key, relative to the configuration file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<PathBuf>,
+}
+
+/// The algorithms of RFC 7518 and RFC 8037 that are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TokenAlgorithm {
+    /// HMAC with SHA-256.
+    HS256,
+    /// HMAC with SHA-384.
+    HS384,
+    /// HMAC with SHA-512.
+    HS512,
+    /// RSA PKCS #1 with SHA-256.
+    RS256,
+    /// RSA PKCS #1 with SHA-384.
+    RS384,
+    /// RSA PKCS #1 with SHA-512.
+    RS512,
+    /// RSA-PSS with SHA-256.
+    PS256,
+    /// RSA-PSS with SHA-384.
+    PS384,
+    /// RSA-PSS with SHA-512.
+    PS512,
+    /// ECDSA on P-256.
+    ES256,
+    /// ECDSA on P-384.
+    ES384,
+    /// Ed25519.
+    EdDSA,
+}
+
+impl TokenAlgorithm {
+    /// Whether its key is a shared secret.
+    #[must_use]
+    pub fn is_shared(self) -> bool {
+        matches!(self, Self::HS256 | Self::HS384 | Self::HS512)
+    }
+}
+
+/// A JSON Web Key Set: `url` or `file`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct JwksSettings {
+    /// Where it is fetched from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The file that holds it, relative to the configuration file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// The algorithms that its keys may be used with.
+    #[serde(deserialize_with = "words")]
+    pub algorithms: Vec<TokenAlgorithm>,
+    /// How often it is fetched.
+    pub refresh: Period,
+    /// For how long the last one goes on being used while no new one can be had.
+    pub stale: Period,
+}
+
+impl Default for JwksSettings {
+    fn default() -> Self {
+        Self {
+            url: None,
+            file: None,
+            algorithms: vec![TokenAlgorithm::RS256],
+            refresh: Period::secs(600),
+            stale: Period::secs(86_400),
+        }
+    }
+}
+
+/// What a listener asks of tokens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthSettings {
+    /// The `[tokens.NAME]` that tokens are checked by.
+    pub tokens: String,
+    /// Refuses clients that bring no token. A token that is no good is refused in any case.
+    pub required: bool,
+    /// Where an opening may carry its token, the first that is there: `"bearer"`, `"header:NAME"`, `"query:NAME"`, `"cookie:NAME"`.
+    pub from: Vec<TokenPlace>,
+    /// What becomes of a session whose token expires.
+    #[serde(deserialize_with = "word")]
+    pub on_expiry: OnExpiry,
+}
+
+impl Default for AuthSettings {
+    fn default() -> Self {
+        Self {
+            tokens: "main".to_owned(),
+            required: false,
+            from: vec![
+                TokenPlace::Bearer,
+                TokenPlace::Query("jwt".to_owned()),
+                TokenPlace::Cookie("jwt".to_owned()),
+            ],
+            on_expiry: OnExpiry::Close,
+        }
+    }
+}
+
+/// What becomes of a session whose token expires.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnExpiry {
+    /// It ends.
+    #[default]
+    Close,
+    /// It goes on as nobody's.
+    Downgrade,
+}

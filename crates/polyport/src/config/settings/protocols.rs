@@ -1,0 +1,207 @@
+//! Settings that belong to one protocol.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{
+    strict::{optional_word, word},
+    units::{ByteSize, Period},
+    verbs::{
+        CacheShape, Compat, ErrorPrefix, FileError, MessageCount, MessageId, RoomErrors, Scrub,
+        VerbErrorKey, VerbsSwitches,
+    },
+};
+
+/// How a `tcp-verbs` listener speaks: a bundle of switches, and single ones that override it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct VerbsSettings {
+    /// Which version of Actionhero is answered like: a bundle of all switches whose default is "by `compat`".
+    #[serde(deserialize_with = "word")]
+    pub compat: Compat,
+    /// Whether answers carry `messageCount`.
+    #[serde(deserialize_with = "optional_word")]
+    pub message_count: Option<MessageCount>,
+    /// Whether answers carry `messageId`.
+    #[serde(deserialize_with = "optional_word")]
+    pub message_id: Option<MessageId>,
+    /// Which errors of actions start with `Error: `.
+    #[serde(deserialize_with = "optional_word")]
+    pub error_prefix: Option<ErrorPrefix>,
+    /// The key that holds the error text of a failed verb.
+    #[serde(deserialize_with = "optional_word")]
+    pub verb_error_key: Option<VerbErrorKey>,
+    /// Whether the error texts about rooms name the room.
+    #[serde(deserialize_with = "optional_word")]
+    pub room_errors: Option<RoomErrors>,
+    /// Verbs that return nothing answer `"data":null`.
+    pub null_data: Option<bool>,
+    /// The welcome line shows the default room.
+    pub welcome_room: Option<bool>,
+    /// `detailsView` shows the default room.
+    pub details_room: Option<bool>,
+    /// `roomAdd default Room` joins `defaultRoom` and is answered by the bare `{"status":"OK"}` of the printed session.
+    pub bare_room_add: Option<bool>,
+    /// A session hears what it says, after the OK.
+    pub echo_own_say: Option<bool>,
+    /// Running an action edits the session's params (`true`), only adds `apiVersion` (`"partly"`) or leaves them alone.
+    pub sticky_scrub: Option<Scrub>,
+    /// `randomNumber` answers `stringRandomNumber` too.
+    pub random_string: Option<bool>,
+    /// The times that `cacheTest` shows.
+    #[serde(deserialize_with = "optional_word")]
+    pub cache_shape: Option<CacheShape>,
+    /// What a failed `file` is answered with.
+    #[serde(deserialize_with = "optional_word")]
+    pub file_error: Option<FileError>,
+    /// The text of the farewell.
+    pub goodbye: Option<String>,
+    /// The text of the first line that a client gets.
+    pub welcome: String,
+    /// The room that the welcome line and `detailsView` show.
+    pub default_room: String,
+    /// Really puts every session into `default_room` when it opens.
+    pub auto_join: bool,
+    /// Rooms that exist from the start. Rooms under `join` exist too.
+    pub rooms: Vec<String>,
+    /// Folders that `file NAME` sends from, the first that has the file, relative to the configuration file.
+    pub files: Vec<PathBuf>,
+    /// What ends a line. `"\n"` also takes `\r\n` and `\r`.
+    pub delimiter: String,
+    /// Bytes of one line, refused in the protocol's words when exceeded; 0 leaves only `limits.message`.
+    pub max_data_length: ByteSize,
+    /// Asks the system to probe silent clients (TCP keepalive).
+    pub tcp_keepalive: bool,
+}
+
+impl Default for VerbsSettings {
+    fn default() -> Self {
+        Self {
+            compat: Compat::Classic,
+            message_count: None,
+            message_id: None,
+            error_prefix: None,
+            verb_error_key: None,
+            room_errors: None,
+            null_data: None,
+            welcome_room: None,
+            details_room: None,
+            bare_room_add: None,
+            echo_own_say: None,
+            sticky_scrub: None,
+            random_string: None,
+            cache_shape: None,
+            file_error: None,
+            goodbye: None,
+            welcome: "Hello! Welcome to the actionhero api".to_owned(),
+            default_room: "defaultRoom".to_owned(),
+            auto_join: false,
+            rooms: ["defaultRoom", "anotherRoom", "otherRoom"]
+                .map(str::to_owned)
+                .to_vec(),
+            files: vec!["public".into()],
+            delimiter: "\n".to_owned(),
+            max_data_length: ByteSize(0),
+            tcp_keepalive: false,
+        }
+    }
+}
+
+/// How a `ws-channels` listener behaves.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChannelsSettings {
+    /// A client also gets its own text back, after the receipt.
+    pub echo: bool,
+    /// Prints `Ready HOST PORT` and logs what comes in and goes out.
+    pub verbose: bool,
+    /// How the texts of clients are passed on.
+    #[serde(deserialize_with = "word")]
+    pub relay: Relay,
+    /// Refuses texts of clients that look like the hub's own (`{"socket":…}`).
+    pub refuse_forgeries: bool,
+    /// How often an open connection is pinged; `"0s"` is never.
+    pub ping: Period,
+}
+
+/// How the texts of clients are passed on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Relay {
+    /// With receipts, arrivals and departures (the hub of 2013).
+    #[default]
+    Hub,
+    /// Nothing but the texts themselves (the rewrite of 2016).
+    Plain,
+}
+
+/// How a `ws-rpc` listener behaves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RpcSettings {
+    /// How often an open connection is pinged; one that has not answered by the next ping is cut. `"0s"` is never.
+    pub heartbeat: Period,
+    /// Answers a plain `GET` from the same decision as an opening, for clients that validate before they connect.
+    pub validators: bool,
+    /// The origins whose pages may read such answers; `*` is any.
+    pub allow_origins: Vec<String>,
+    /// The origins whose pages may connect; empty: any, and clients without one.
+    pub origins: Vec<String>,
+}
+
+impl Default for RpcSettings {
+    fn default() -> Self {
+        Self {
+            heartbeat: Period::secs(30),
+            validators: false,
+            allow_origins: vec!["*".to_owned()],
+            origins: Vec::new(),
+        }
+    }
+}
+
+impl VerbsSettings {
+    /// The switches in effect: those set alone, else those of the bundle.
+    #[must_use]
+    pub fn switches(&self) -> VerbsSwitches {
+        let bundle = VerbsSwitches::of(self.compat);
+        VerbsSwitches {
+            message_count: self.message_count.unwrap_or(bundle.message_count),
+            message_id: self.message_id.unwrap_or(bundle.message_id),
+            error_prefix: self.error_prefix.unwrap_or(bundle.error_prefix),
+            verb_error_key: self.verb_error_key.unwrap_or(bundle.verb_error_key),
+            room_errors: self.room_errors.unwrap_or(bundle.room_errors),
+            null_data: self.null_data.unwrap_or(bundle.null_data),
+            welcome_room: self.welcome_room.unwrap_or(bundle.welcome_room),
+            details_room: self.details_room.unwrap_or(bundle.details_room),
+            bare_room_add: self.bare_room_add.unwrap_or(bundle.bare_room_add),
+            echo_own_say: self.echo_own_say.unwrap_or(bundle.echo_own_say),
+            sticky_scrub: self.sticky_scrub.unwrap_or(bundle.sticky_scrub),
+            random_string: self.random_string.unwrap_or(bundle.random_string),
+            cache_shape: self.cache_shape.unwrap_or(bundle.cache_shape),
+            file_error: self.file_error.unwrap_or(bundle.file_error),
+            goodbye: self.goodbye.clone().unwrap_or(bundle.goodbye),
+        }
+    }
+
+    pub(super) fn fill(&mut self) {
+        let switches = self.switches();
+        self.message_count = Some(switches.message_count);
+        self.message_id = Some(switches.message_id);
+        self.error_prefix = Some(switches.error_prefix);
+        self.verb_error_key = Some(switches.verb_error_key);
+        self.room_errors = Some(switches.room_errors);
+        self.null_data = Some(switches.null_data);
+        self.welcome_room = Some(switches.welcome_room);
+        self.details_room = Some(switches.details_room);
+        self.bare_room_add = Some(switches.bare_room_add);
+        self.echo_own_say = Some(switches.echo_own_say);
+        self.sticky_scrub = Some(switches.sticky_scrub);
+        self.random_string = Some(switches.random_string);
+        self.cache_shape = Some(switches.cache_shape);
+        self.file_error = Some(switches.file_error);
+        self.goodbye = Some(switches.goodbye);
+    }
+}

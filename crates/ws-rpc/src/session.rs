@@ -1,0 +1,155 @@
+//! What a text means: one connection's state.
+
+use std::{str, sync::Arc, time::Duration};
+
+use polyport_core::{
+    Answer, Call, CallArgs, CallError, CloseReason, Frame, Guest, Opening, Reply, Session,
+    SessionRef, Visit,
+};
+use polyport_net::{Heartbeat, WsClose, WsHandler, respond, ws};
+
+use crate::{
+    codec::{self, Request},
+    dialect::text_frame,
+    listener::Shared,
+};
+
+/// The text of the original's own error for arguments that are no list.
+const NO_LIST: &str = "CreateListFromArrayLike called on non-object";
+
+/// One client.
+pub(crate) struct RpcSession {
+    shared: Arc<Shared>,
+    session: Session,
+    visit: Option<Box<Visit>>,
+    /// Time between pings, if a backend wants another than the listener's.
+    ping: Option<Duration>,
+}
+
+impl RpcSession {
+    pub(crate) fn open(shared: Arc<Shared>, opening: Opening, guest: Guest) -> Self {
+        let ping = guest.ping();
+        let session = Session::open(opening);
+        let visit = guest.enter(&session);
+        Self {
+            shared,
+            session,
+            visit,
+            ping,
+        }
+    }
+
+    fn take(&mut self, text: &str) {
+        match codec::read(text) {
+            Some(request) => self.run(&request),
+            None => self.session.listener().metrics().invalid_messages.inc(),
+        }
+    }
+
+    fn run(&self, request: &Request<'_>) {
+        let Some(args) = &request.args else {
+            self.fail(request, NO_LIST);
+            return;
+        };
+        if request.is_named && !self.session.may_call(&request.name) {
+            self.fail(request, &CallError::Forbidden.to_string());
+            return;
+        }
+        let ticket = match self.session.begin_call() {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                self.fail(request, &error.to_string());
+                return;
+            }
+        };
+        let answer = if request.is_named {
+            let call = Call {
+                action: &request.name,
+                version: None,
+                args: CallArgs::List(args),
+            };
+            self.shared.reception.backend().call(&self.session, call)
+        } else {
+            Answer::Now(Err(CallError::UnknownAction))
+        };
+        if let Answer::Now(answer) = answer {
+            let unsent = ticket.finish(answer.as_ref().err());
+            if let Some(id) = request.id {
+                self.session.send(answer_frame(id, &request.name, &answer));
+            }
+            drop(unsent);
+            return;
+        }
+        let id = request.id.map(str::to_owned);
+        let name = request.name.clone().into_owned();
+        let deadline = self.session.listener().limits().call;
+        // It holds no handle of the session: a client that leaves is let go, its answer is dropped.
+        respond(answer, &self.shared.tasks, deadline, move |answer| {
+            let unsent = ticket.finish(answer.as_ref().err());
+            if let (Some(id), Some(session)) = (id, unsent.session()) {
+                session.send(answer_frame(&id, &name, &answer));
+            }
+        });
+    }
+
+    fn fail(&self, request: &Request<'_>, message: &str) {
+        if let Some(id) = request.id {
+            let frame = text_frame(|text| codec::write_failure(text, id, message));
+            self.session.send(frame);
+        }
+    }
+}
+
+fn answer_frame(id: &str, name: &str, answer: &Result<Reply, CallError>) -> Frame {
+    text_frame(|text| match answer {
+        Ok(Reply::Value(value)) => codec::write_result(text, id, value.as_str()),
+        Ok(Reply::Nothing) => codec::write_result(text, id, "null"),
+        Err(CallError::UnknownAction) => {
+            codec::write_failure(text, id, &format!("Unknown api '{name}'"));
+        }
+        Err(error) => codec::write_failure(text, id, &error.to_string()),
+    })
+}
+
+impl WsHandler for RpcSession {
+    fn session(&self) -> &SessionRef {
+        &self.session
+    }
+
+    fn on_text(&mut self, text: &str) {
+        self.take(text);
+    }
+
+    /// The original does not tell a text in a binary frame from any other.
+    fn on_binary(&mut self, data: &[u8]) {
+        match str::from_utf8(data) {
+            Ok(text) => self.take(text),
+            Err(_) => self.session.listener().metrics().invalid_messages.inc(),
+        }
+    }
+
+    /// A client's close frame comes back as it was; the server's own is empty.
+    fn on_close(&mut self, close: WsClose) -> Frame {
+        if let (Some(visit), Some(end)) = (&mut self.visit, close.session_end()) {
+            visit.ends(end);
+        }
+        match &close {
+            WsClose::ByClient(reason) => {
+                ws::close(reason.as_ref().map(|(code, text)| (*code, &**text)))
+            }
+            WsClose::ByServer(CloseReason::OutboxFull) | WsClose::ByError(_) => {
+                ws::close(Some((close.code(), close.text())))
+            }
+            WsClose::ByServer(_) => ws::close(None),
+        }
+    }
+
+    fn heartbeat(&self) -> Heartbeat {
+        Heartbeat {
+            interval: self.ping.unwrap_or(self.shared.options.heartbeat),
+            at_once: false,
+            only_pongs: true,
+            cuts: true,
+        }
+    }
+}

@@ -7,11 +7,13 @@
 mod channels;
 mod input;
 mod lines;
+mod rpc;
 mod verbs;
 mod ws_frames;
 
 pub use channels::channels;
 pub use input::Input;
 pub use lines::lines;
+pub use rpc::rpc;
 pub use verbs::verbs;
 pub use ws_frames::ws_frames;

@@ -1,6 +1,6 @@
 //! The fuzz targets' bodies, fed by proptest.
 
-use polyport_fuzz_bodies::{channels, lines, verbs, ws_frames};
+use polyport_fuzz_bodies::{channels, lines, rpc, verbs, ws_frames};
 use proptest::prelude::*;
 
 /// Nine bytes of choices at most, and a payload of mostly telling bytes.
@@ -47,6 +47,23 @@ const VERBS: &[&str] = &[
     "\\n",
     "true",
     "-0",
+];
+
+const RPC: &[&str] = &[
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    "\"",
+    "[1,\"a\",[",
+    "[0,",
+    "\"7\"",
+    "null",
+    "true",
+    "-0",
+    "1e9",
+    "\\u00e9",
 ];
 
 const CHANNELS: &[&str] = &[
@@ -96,6 +113,11 @@ proptest! {
     fn channels_hold(data in prop_oneof![input(b"{}[]:,\"\\u"), words(CHANNELS, 2)]) {
         channels(&data);
     }
+
+    #[test]
+    fn rpc_holds(data in prop_oneof![input(b"[]{}:,\"0123e.-\\u"), words(RPC, 0)]) {
+        rpc(&data);
+    }
 }
 
 #[test]
@@ -123,5 +145,18 @@ fn well_formed_texts_hold() {
         "plain text",
     ] {
         channels(&[&[31, 64], text.as_bytes()].concat());
+    }
+}
+
+#[test]
+fn well_formed_calls_hold() {
+    for text in [
+        r#"[1,"clap",[2]]"#,
+        r#"["7","s\u00e9",[{"a":[1, 2.50]},null]]"#,
+        r#"[0,"act",null,"more"]"#,
+        r#"[1e999,"sum",[1e999]]"#,
+        "[1]",
+    ] {
+        rpc(text.as_bytes());
     }
 }

@@ -1,9 +1,15 @@
 //! socket.red's texts: calls in, answers, actions and events out. Pure; never panics; nesting costs no stack.
 
-use std::{borrow::Cow, str};
+use std::{borrow::Cow, fmt};
 
 use polyport_core::{Arg, Args, Json};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, IgnoredAny, SeqAccess, Visitor},
+};
 use serde_json::value::RawValue;
+
+mod javascript;
 
 /// Something that a client asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,107 +27,165 @@ pub struct Request<'a> {
 /// Reads a client's text. `None` is what the original ignores: no JSON, no list, no call.
 #[must_use]
 pub fn read(text: &str) -> Option<Request<'_>> {
-    let list: Vec<&RawValue> = serde_json::from_str(text).ok()?;
-    let id = call_id(list.first()?.get())?;
-    let (name, is_named) = match list.get(1).map(|name| name.get()) {
+    let list: Elements<'_> = serde_json::from_str(text).ok()?;
+    let id = call_id(list.code)?;
+    let (name, is_named) = match list.name {
         None => ("undefined".into(), false),
-        Some(name) => shown(name),
-    };
-    let args = match list.get(2).map(|args| args.get()) {
-        None => Some(Args::new()),
-        Some(args) => arguments(args),
+        Some(name) => match javascript::string(name) {
+            Some(name) => (name, true),
+            None => (javascript::printed(name), false),
+        },
     };
     Some(Request {
         id: (!id.is_empty()).then_some(id),
         name,
         is_named,
-        args,
+        args: list.args.map_or_else(|| Some(Args::new()), arguments),
     })
+}
+
+/// The first three elements of a list, unread; what stands behind them is nobody's business.
+struct Elements<'a> {
+    code: &'a str,
+    name: Option<&'a str>,
+    args: Option<&'a str>,
+}
+
+impl<'de> Deserialize<'de> for Elements<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+
+        impl<'de> Visitor<'de> for List {
+            type Value = Elements<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of a code, a name and arguments")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let elements = Elements {
+                    code: element(&mut list)?.ok_or_else(|| A::Error::invalid_length(0, &self))?,
+                    name: element(&mut list)?,
+                    args: element(&mut list)?,
+                };
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(elements)
+            }
+        }
+
+        deserializer.deserialize_seq(List)
+    }
+}
+
+fn element<'de, A: SeqAccess<'de>>(list: &mut A) -> Result<Option<&'de str>, A::Error> {
+    Ok(list.next_element::<&RawValue>()?.map(RawValue::get))
 }
 
 /// The id of a call as it stands there; empty for code 0; `None` for what is no call. Strings count as the number that
 /// they hold, as JavaScript's `>` takes them, but the string `"0"` is no code 0.
 fn call_id(raw: &str) -> Option<&str> {
-    let (digits, is_text) = match raw
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-    {
-        Some(text) => (text.trim(), true),
-        None => (raw, false),
-    };
-    let number: f64 = if digits
-        .starts_with(|char: char| char.is_ascii_digit() || matches!(char, '-' | '+' | '.'))
-    {
-        digits.parse().ok()?
-    } else {
-        return None;
-    };
-    if number > 0.0 {
-        Some(raw)
-    } else if number == 0.0 && !is_text {
-        Some("")
-    } else {
-        None
-    }
-}
-
-/// What JavaScript prints for a value that stands in the place of a name, and whether it is a string.
-fn shown(raw: &str) -> (Cow<'_, str>, bool) {
     if raw.starts_with('"') {
-        return match serde_json::from_str::<Cow<'_, str>>(raw) {
-            Ok(name) => (name, true),
-            // A lone surrogate, which no name of ours holds.
-            Err(_) => (raw.into(), false),
-        };
+        return javascript::is_positive(&javascript::string(raw)?).then_some(raw);
     }
-    match raw.as_bytes().first() {
-        Some(b'{') => ("[object Object]".into(), false),
-        _ => (raw.into(), false),
+    // The other values of JSON are no numbers to Rust either.
+    match raw.parse::<f64>().ok()? {
+        number if number > 0.0 => Some(raw),
+        0.0 => Some(""),
+        _ => None,
     }
 }
 
 /// `null` and objects are no arguments; a number, a string and the like are a mistake.
 fn arguments(raw: &str) -> Option<Args> {
-    match raw.as_bytes().first() {
-        Some(b'[') => {
-            let list: Vec<&RawValue> = serde_json::from_str(raw).ok()?;
-            Some(
-                list.into_iter()
-                    .map(|arg| Arg::Json(Json::from(arg)))
-                    .collect(),
-            )
-        }
-        Some(b'{' | b'n') => Some(Args::new()),
+    match raw.as_bytes() {
+        b"[]" | [b'{' | b'n', ..] => Some(Args::new()),
+        [b'[', ..] => serde_json::from_str(raw).ok().map(|Arguments(args)| args),
         _ => None,
+    }
+}
+
+struct Arguments(Args);
+
+impl<'de> Deserialize<'de> for Arguments {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+
+        impl<'de> Visitor<'de> for List {
+            type Value = Arguments;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of arguments")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut args = Args::new();
+                while let Some(arg) = list.next_element::<&RawValue>()? {
+                    args.push(Arg::Json(Json::from(arg)));
+                }
+                Ok(Arguments(args))
+            }
+        }
+
+        deserializer.deserialize_seq(List)
     }
 }
 
 /// `[id,true,result]`
 pub fn write_result(out: &mut String, id: &str, result: &str) {
-    write_list(out, &[id, "true", result]);
+    begin(out, id);
+    out.push_str("true,");
+    end(out, result);
 }
 
 /// `[id,false,"message"]`
 pub fn write_failure(out: &mut String, id: &str, message: &str) {
-    write_list(out, &[id, "false", Json::string(message).as_str()]);
+    write_failure_of(out, id, &[message]);
+}
+
+/// `[id,false,"Unknown api 'name'"]`
+pub fn write_unknown(out: &mut String, id: &str, name: &str) {
+    write_failure_of(out, id, &["Unknown api '", name, "'"]);
+}
+
+fn write_failure_of(out: &mut String, id: &str, message: &[&str]) {
+    begin(out, id);
+    out.push_str("false,");
+    write_string(out, message);
+    out.push(']');
 }
 
 /// `[0,action]`
 pub fn write_action(out: &mut String, action: &str) {
-    write_list(out, &["0", action]);
+    begin(out, "0");
+    end(out, action);
 }
 
 /// `[-1,"name",data]`
 pub fn write_event(out: &mut String, name: &str, data: &str) {
-    write_list(out, &["-1", Json::string(name).as_str(), data]);
+    begin(out, "-1");
+    write_string(out, &[name]);
+    out.push(',');
+    end(out, data);
 }
 
-fn write_list(out: &mut String, parts: &[&str]) {
-    for (index, part) in parts.iter().enumerate() {
-        out.push(if index == 0 { '[' } else { ',' });
-        out.push_str(part);
-    }
+fn begin(out: &mut String, code: &str) {
+    out.push('[');
+    out.push_str(code);
+    out.push(',');
+}
+
+fn end(out: &mut String, last: &str) {
+    out.push_str(last);
     out.push(']');
+}
+
+/// One string of several parts, as `JSON.stringify` writes it.
+fn write_string(out: &mut String, parts: &[&str]) {
+    out.push('"');
+    for part in parts {
+        javascript::escape(out, part);
+    }
+    out.push('"');
 }
 
 #[cfg(test)]
@@ -161,14 +225,25 @@ mod tests {
         check(r#"  [5,"sum",[1,2]]  "#, "5: sum(1 2)");
         check(r#"[4,"sum",[1,2],"extra",9]"#, "4: sum(1 2)");
         check(r#"["7","sum",[4,5]]"#, r#""7": sum(4 5)"#);
+        check(r#"[" 0x7\t","sum",[]]"#, r#"" 0x7\t": sum()"#);
         check(r#"[1.5,"sum",[4]]"#, "1.5: sum(4)");
         check(r#"[1e999,"sum",[]]"#, "1e999: sum()");
         check("[1]", "1: not named undefined()");
         check("[1,null]", "1: not named null()");
         check("[1,5]", "1: not named 5()");
         check("[1,{}]", "1: not named [object Object]()");
+        check("[1,true]", "1: not named true()");
+        check("[1,1e3]", "1: not named 1000()");
+        check(r#"[1,["sum"],[4,5]]"#, "1: not named sum(4 5)");
+        check(r#"[1,"\ud800",[]]"#, r"1: not named \ud800()");
         check(r#"[1,"sum",null]"#, "1: sum()");
         check(r#"[1,"sum",{}]"#, "1: sum()");
+        check(r#"[1,"sum",{"length":2,"0":"x"}]"#, "1: sum()");
+        check(r#"[1,"sum",[ ]]"#, "1: sum()");
+        check(
+            r#"[1,"sum",[ {"a" : 1} ,"\ud800",1e999]]"#,
+            r#"1: sum({"a" : 1} "\ud800" 1e999)"#,
+        );
         check(r#"[1,"sum",5]"#, "1: sum(no list)");
         check(r#"[1,"sum","ab"]"#, "1: sum(no list)");
         check(r#"[1,"sum",true]"#, "1: sum(no list)");
@@ -198,6 +273,13 @@ mod tests {
             r#"[true,"sum",[]]"#,
             r#"[[3],"sum",[]]"#,
             r#"["infinity","sum",[]]"#,
+            r#"["+inf","sum",[]]"#,
+            r#"["\ud800","sum",[]]"#,
+            r#"[1,"sum",[]"#,
+            r#"[1,"sum",[],]"#,
+            r#"[1,"sum",[]] x"#,
+            r#"[1,"sum",[4,]]"#,
+            "\u{feff}[1,\"sum\",[]]",
         ] {
             check(text, "");
         }
@@ -205,8 +287,20 @@ mod tests {
 
     #[test]
     fn depth_costs_no_stack() {
-        let deep = format!("[1,\"a\",[{}{}]]", "[".repeat(500_000), "]".repeat(500_000));
-        assert!(read(&deep).is_some());
+        let nested = "[".repeat(500_000) + &"]".repeat(500_000);
+        for text in [
+            format!("[1,\"a\",[{nested}]]"),
+            format!("[1,{nested}]"),
+            format!("[1,\"a\",[],{nested}]"),
+            format!(
+                "[1,\"a\",{}1{}]",
+                "{\"a\":".repeat(500_000),
+                "}".repeat(500_000)
+            ),
+        ] {
+            assert!(read(&text).is_some());
+        }
+        assert!(read(&format!("[{nested}]")).is_none());
     }
 
     #[test]
@@ -223,6 +317,10 @@ mod tests {
         assert_eq!(
             written(&|out| write_failure(out, "\"7\"", "a \"b\"")),
             r#"["7",false,"a \"b\""]"#
+        );
+        assert_eq!(
+            written(&|out| write_unknown(out, "7", "no'such\"")),
+            r#"[7,false,"Unknown api 'no'such\"'"]"#
         );
         assert_eq!(written(&|out| write_action(out, "{}")), "[0,{}]");
         assert_eq!(

@@ -3,7 +3,7 @@
 use std::{str, sync::Arc, time::Duration};
 
 use polyport_core::{
-    Answer, Call, CallArgs, CallError, CloseReason, Frame, Guest, Opening, Reply, Session,
+    Answer, Arg, Call, CallArgs, CallError, CloseReason, Frame, Guest, Opening, Reply, Session,
     SessionRef, Visit,
 };
 use polyport_net::{Heartbeat, WsClose, WsHandler, respond, ws};
@@ -47,7 +47,10 @@ impl RpcSession {
     }
 
     fn run(&self, request: &Request<'_>) {
-        let Some(args) = &request.args else {
+        // A call of nothing fails for that, whatever its arguments are.
+        let nothing: &[Arg] = &[];
+        let spared = (!request.is_named).then_some(nothing);
+        let Some(args) = request.args.as_deref().or(spared) else {
             self.fail(request, NO_LIST);
             return;
         };
@@ -104,9 +107,7 @@ fn answer_frame(id: &str, name: &str, answer: &Result<Reply, CallError>) -> Fram
     text_frame(|text| match answer {
         Ok(Reply::Value(value)) => codec::write_result(text, id, value.as_str()),
         Ok(Reply::Nothing) => codec::write_result(text, id, "null"),
-        Err(CallError::UnknownAction) => {
-            codec::write_failure(text, id, &format!("Unknown api '{name}'"));
-        }
+        Err(CallError::UnknownAction) => codec::write_unknown(text, id, name),
         Err(error) => codec::write_failure(text, id, &error.to_string()),
     })
 }
@@ -153,3 +154,6 @@ impl WsHandler for RpcSession {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,6 +80,25 @@ pub enum Decision<T> {
     Later(Later<Result<T, Box<HttpAnswer>>>),
 }
 
+impl<T> Decision<T> {
+    /// What is decided within the listener's time of a call. `None`, and counted as a refusal of `peer`, when it takes
+    /// longer.
+    pub async fn in_time(
+        self,
+        listener: &Listener,
+        peer: Peer,
+    ) -> Option<Result<T, Box<HttpAnswer>>> {
+        let decided = match self {
+            Self::Now(decided) => Some(decided),
+            Self::Later(deciding) => within(listener.limits().call, deciding).await,
+        };
+        if decided.is_none() {
+            listener.refused(peer.ip(), RefuseReason::BackendUnavailable);
+        }
+        decided
+    }
+}
+
 /// A protocol that speaks WebSocket.
 pub trait WsFrontEnd: Send + Sync + 'static {
     /// What serves one connection.
@@ -88,10 +107,10 @@ pub trait WsFrontEnd: Send + Sync + 'static {
     /// What an opening that is granted carries into its session.
     type Grant: Send + 'static;
 
-    /// Answers a request that does not ask for a WebSocket, and so is none of this protocol's business. By default 426 to
-    /// a plain `GET` and 400 to the rest.
+    /// Answers a request that does not ask for a WebSocket, and so is none of this protocol's business, and counts what it
+    /// refuses. By default 426 to a plain `GET` and 400 to the rest.
     fn answer(&self, request: HttpRequest, listener: &Arc<Listener>) -> Later<HttpAnswer> {
-        let _ = listener;
+        listener.refused(request.peer.ip(), RefuseReason::HttpRequest);
         let answer = if request.head.method == Method::GET {
             let mut answer = http_answer(
                 StatusCode::UPGRADE_REQUIRED,
@@ -270,10 +289,7 @@ async fn on_request<F: WsFrontEnd>(
         ..
     } = &*door;
     let key = match opening_key(&request.head) {
-        Asked::NoUpgrade => {
-            listener.refused(door.peer.ip(), RefuseReason::HttpRequest);
-            return closing(front_end.answer(request, listener).await);
-        }
+        Asked::NoUpgrade => return closing(front_end.answer(request, listener).await),
         Asked::Malformed(problem) => {
             listener.refused(door.peer.ip(), RefuseReason::HttpRequest);
             return closing(front_end.refuse(StatusCode::BAD_REQUEST, problem));
@@ -283,15 +299,11 @@ async fn on_request<F: WsFrontEnd>(
     let accept = derive_accept_key(key.as_bytes());
     let subprotocol = front_end.subprotocol(&request.head.headers);
     let id = request.id;
-    let decided = match front_end.decide(request, listener) {
-        Decision::Now(decided) => Some(decided),
-        Decision::Later(deciding) => within(listener.limits().call, deciding).await,
-    };
-    let grant = match decided {
+    let decision = front_end.decide(request, listener);
+    let grant = match decision.in_time(listener, door.peer).await {
         Some(Ok(grant)) => grant,
         Some(Err(answer)) => return closing(*answer),
         None => {
-            listener.refused(door.peer.ip(), RefuseReason::BackendUnavailable);
             let text = "No decision came in time";
             return closing(front_end.refuse(StatusCode::SERVICE_UNAVAILABLE, text));
         }

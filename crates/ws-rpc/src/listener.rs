@@ -1,6 +1,6 @@
 //! Starting a listener that speaks socket.red: who gets a session, and what the others are told.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -79,47 +79,38 @@ impl WsFrontEnd for FrontEnd {
     type Grant = Guest;
 
     fn answer(&self, request: HttpRequest, listener: &Arc<Listener>) -> Later<HttpAnswer> {
-        if !self.0.options.validators {
-            return Box::pin(std::future::ready(upgrade_required()));
+        let asked = &request.head;
+        let is_validating = self.0.options.validators && !wants_upgrade(&asked.headers);
+        let allowed = self.allowed_origin(&asked.headers);
+        match asked.method {
+            Method::GET if is_validating => {
+                let validating = self.validate(request, listener);
+                Box::pin(async move { readable_by(allowed, validating.await) })
+            }
+            Method::OPTIONS if is_validating => {
+                let answer = preflight(&asked.headers);
+                Box::pin(ready(readable_by(allowed, answer)))
+            }
+            _ => {
+                listener.refused(request.peer.ip(), RefuseReason::HttpRequest);
+                Box::pin(ready(if wants_upgrade(&asked.headers) {
+                    worded_by_status(StatusCode::BAD_REQUEST)
+                } else {
+                    upgrade_required()
+                }))
+            }
         }
-        let allowed = self.allowed_origin(&request.head.headers);
-        let answer: Later<HttpAnswer> = match request.head.method {
-            Method::GET => {
-                let decision = self.decide(request, listener);
-                Box::pin(async move {
-                    let decided = match decision {
-                        Decision::Now(decided) => decided,
-                        Decision::Later(deciding) => deciding.await,
-                    };
-                    match decided {
-                        Ok(guest) => json(guest.public().map_or("{}", |public| public.as_str())),
-                        Err(refusal) => *refusal,
-                    }
-                })
-            }
-            Method::OPTIONS => Box::pin(std::future::ready(preflight(&request.head.headers))),
-            _ => Box::pin(std::future::ready(upgrade_required())),
-        };
-        Box::pin(async move {
-            let mut answer = answer.await;
-            if let Some(origin) = allowed {
-                let headers = answer.headers_mut();
-                headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-                headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-            }
-            answer
-        })
     }
 
     fn refuse(&self, status: StatusCode, _: &'static str) -> HttpAnswer {
-        let text = status.canonical_reason().unwrap_or_default();
-        refusal(status, text.to_owned())
+        worded_by_status(status)
     }
 
     fn decide(&self, request: HttpRequest, listener: &Arc<Listener>) -> Decision<Guest> {
-        if !self.is_welcome(&request.head.headers) {
+        let origins = &self.0.options.origins;
+        if !origins.is_empty() && !is_among(origins, request.head.headers.get(header::ORIGIN)) {
             listener.refused(request.peer.ip(), RefuseReason::Nobody);
-            let answer = refusal(StatusCode::FORBIDDEN, "Forbidden".to_owned());
+            let answer = worded_by_status(StatusCode::FORBIDDEN);
             return Decision::Now(Err(Box::new(answer)));
         }
         receive(&self.0.reception, &request, listener, worded)
@@ -140,44 +131,89 @@ impl WsFrontEnd for FrontEnd {
 }
 
 impl FrontEnd {
-    fn is_welcome(&self, headers: &HeaderMap) -> bool {
-        let origins = &self.0.options.origins;
-        let origin = headers
-            .get(header::ORIGIN)
-            .and_then(|origin| origin.to_str().ok());
-        origins.is_empty() || origin.is_some_and(|origin| origins.iter().any(|one| one == origin))
+    /// The decision that an opening of the same target would get. Its session ends unopened, and backends hear of that.
+    fn validate(
+        &self,
+        request: HttpRequest,
+        listener: &Arc<Listener>,
+    ) -> impl Future<Output = HttpAnswer> + Send + use<> {
+        let peer = request.peer;
+        let listener = Arc::clone(listener);
+        // A page of the gateway's own site sends no origin with a plain request.
+        let decision = if request.head.headers.contains_key(header::ORIGIN) {
+            self.decide(request, &listener)
+        } else {
+            receive(&self.0.reception, &request, &listener, worded)
+        };
+        async move {
+            match decision.in_time(&listener, peer).await {
+                Some(Ok(guest)) => json(guest.public().map_or("{}", |public| public.as_str())),
+                Some(Err(refusal)) => *refusal,
+                None => worded_by_status(StatusCode::SERVICE_UNAVAILABLE),
+            }
+        }
     }
 
+    /// The value of `Access-Control-Allow-Origin`.
     fn allowed_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let origin = headers.get(header::ORIGIN)?;
         let allowed = &self.0.options.allow_origins;
-        let is_allowed = allowed
-            .iter()
-            .any(|one| one == "*" || one.as_bytes() == origin.as_bytes());
+        let is_allowed = allowed.iter().any(|one| one == "*") || is_among(allowed, Some(origin));
         is_allowed.then(|| origin.clone())
     }
 }
 
+fn is_among(origins: &[String], origin: Option<&HeaderValue>) -> bool {
+    origin.is_some_and(|origin| {
+        origins
+            .iter()
+            .any(|one| one.as_bytes() == origin.as_bytes())
+    })
+}
+
+/// Whether a request asks for another protocol at all; the original looks at this first.
+fn wants_upgrade(headers: &HeaderMap) -> bool {
+    let connection = headers.get(header::CONNECTION);
+    let connection = connection.and_then(|value| value.to_str().ok());
+    headers.contains_key(header::UPGRADE)
+        && connection.is_some_and(|value| value.to_ascii_lowercase().contains("upgrade"))
+}
+
+fn readable_by(origin: Option<HeaderValue>, mut answer: HttpAnswer) -> HttpAnswer {
+    let headers = answer.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = origin {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    }
+    answer
+}
+
 /// The original's words for those who get no session.
 fn worded(refused: &Refused) -> HttpAnswer {
-    match refused {
-        Refused::Nobody | Refused::Token(_) => {
-            refusal(StatusCode::UNAUTHORIZED, "Unauthorized access".to_owned())
-        }
-        Refused::Failed(text) if text.is_empty() => refusal(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "Internal Server Error".to_owned(),
-        ),
-        Refused::Failed(text) => refusal(StatusCode::INTERNAL_SERVER_ERROR, text.clone()),
-        Refused::Unavailable(text) => refusal(StatusCode::SERVICE_UNAVAILABLE, text.clone()),
+    let (status, text) = match refused {
+        Refused::Nobody | Refused::Token(_) => (StatusCode::UNAUTHORIZED, "Unauthorized access"),
+        Refused::Failed(text) => (StatusCode::INTERNAL_SERVER_ERROR, text.as_str()),
+        Refused::Unavailable(text) => (StatusCode::SERVICE_UNAVAILABLE, text.as_str()),
+    };
+    if text.is_empty() {
+        worded_by_status(status)
+    } else {
+        refusal(status, text.to_owned())
     }
 }
 
+fn worded_by_status(status: StatusCode) -> HttpAnswer {
+    let text = status.canonical_reason().unwrap_or_default();
+    refusal(status, text.to_owned())
+}
+
+/// Headers in the original's order; the length comes last.
 fn refusal(status: StatusCode, text: String) -> HttpAnswer {
     let mut answer = HttpAnswer::new(Full::new(Bytes::from(text)));
     *answer.status_mut() = status;
-    let html = HeaderValue::from_static("text/html");
-    answer.headers_mut().insert(header::CONTENT_TYPE, html);
+    let headers = answer.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
     answer
 }
 

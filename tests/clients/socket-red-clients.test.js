@@ -2,12 +2,13 @@
 // The original clients of socket.red against the gateway that runs the tour.
 
 const assert = require('node:assert/strict')
+const fs = require('node:fs')
 const http = require('node:http')
 const path = require('node:path')
 const { after, before, describe, test } = require('node:test')
 const WebSocket = require('ws-4')
 const { FrameClient, closing } = require('./lib/frame-client')
-const { Polyport, ROOT } = require('./lib/polyport')
+const { Polyport, ROOT, temporaryFolder } = require('./lib/polyport')
 const { until } = require('./lib/wait')
 
 const TOUR = path.join(ROOT, 'docs', 'examples', 'tour.js')
@@ -36,12 +37,23 @@ function connect(version, url, options = {}) {
 
 const failure = (promise) => promise.then(() => assert.fail('the call worked'), (error) => error.message ?? String(error))
 
+/** Says in the log how its sessions begin and end. */
+const DIARY = path.join(temporaryFolder(), 'diary.js')
+fs.writeFileSync(
+  DIARY,
+  `require('socket.red')(0, (url) => {
+     console.log('asked for', url)
+     return { api: {}, onClose: (code, reason) => console.log('closed', url, code, '<' + reason + '>') }
+   })`,
+)
+
 const rpc = (backends = ['tour'], more = {}) => ({ protocol: 'ws-rpc', backends, ...more })
 const configuration = {
-  backends: { tour: { kind: 'script', file: TOUR } },
+  backends: { tour: { kind: 'script', file: TOUR }, diary: { kind: 'script', file: DIARY } },
   listeners: {
     rpc: rpc(),
-    beating: rpc(['tour'], { rpc: { heartbeat: '1s' } }),
+    beating: rpc(['diary'], { rpc: { heartbeat: '1s' } }),
+    diary: rpc(['diary']),
     validated: rpc(['tour'], { rpc: { validators: true, allow_origins: ['http://page.example'] } }),
     picky: rpc(['tour'], { rpc: { origins: ['http://page.example'] } }),
   },
@@ -71,6 +83,13 @@ describe('socket.red', () => {
         assert.equal(await call('sum', 1, 1), 2)
         assert.deepEqual(seen.events, [HI])
         assert.deepEqual(seen.actions, [ACTION])
+        client.close()
+      })
+
+      test('the script is asked with the whole target, before the opening is answered', async () => {
+        const { client, seen } = connect(version, url(`/${version}?x=1&y=%20`, 'diary'))
+        await until('the client to be connected', () => seen.connects === 1)
+        await gateway.logged(new RegExp(`asked for /${version}\\?x=1&y=%20`))
         client.close()
       })
 
@@ -130,8 +149,10 @@ describe('socket.red', () => {
 
       test('closed by the server, and back at once', async () => {
         const { client, seen, call } = await open()
+        const closed = Date.now()
         assert.equal(await call('closeSelf'), true)
         await until('a second connection', () => seen.connects === 2)
+        assert.ok(Date.now() - closed < 1_000, 'without the pause that follows an error')
         // The older client does not tell the code.
         assert.deepEqual(seen.disconnects, [version === '0.1.14' ? 1005 : undefined])
         assert.equal(await call('sum', 2, 2), 4)
@@ -174,14 +195,21 @@ describe('socket.red', () => {
     page.close()
   })
 
-  test("a client's close frame comes back as it was", async () => {
+  test("a client's close frame comes back as it was, and the script is told", async () => {
     for (const [code, reason] of [[4000, 'hi'], [1000, 'bye'], [1001, '']]) {
-      const page = await raw()
-      await page.nextTexts(2)
+      const page = await raw(`/close-${code}`, 'diary')
       await page.send('close', closing(code, reason))
       const answer = await page.next()
       assert.deepEqual([answer.kind, answer.code, answer.reason], ['close', code, reason])
+      await gateway.logged(new RegExp(`closed /close-${code} ${code} <${reason}>`))
     }
+    const page = await raw('/close-empty', 'diary')
+    await page.send('close', '')
+    assert.equal((await page.next()).payload.length, 0)
+    await gateway.logged(/closed \/close-empty 1005 <>/)
+    const lost = await raw('/close-lost', 'diary')
+    lost.close()
+    await gateway.logged(/closed \/close-lost 1006 <>/)
   })
 
   /** The status line, the content type and the body of an answer to a plain request. */
@@ -251,12 +279,12 @@ describe('socket.red', () => {
   test('a client that answers pings stays, one that does not is cut without a word', async () => {
     const lively = connect('0.1.14', url('/', 'beating'))
     await until('the client to be connected', () => lively.seen.connects === 1)
-    const silent = await raw('/', 'beating')
-    await silent.nextTexts(2)
+    const silent = await raw('/silent', 'beating')
     const ping = await silent.next()
     assert.equal(ping.kind, 'ping')
     await silent.ended()
     assert.equal(silent.parse(), undefined, 'no close frame')
+    await gateway.logged(/closed \/silent 1006 <>/)
     assert.equal(lively.seen.connects, 1)
     assert.deepEqual(lively.seen.disconnects, [])
     lively.client.close()
@@ -264,20 +292,24 @@ describe('socket.red', () => {
 })
 
 describe('a restart under fifty clients', () => {
-  test('all are back, each once', async () => {
-    const gateway = await Polyport.start(configuration)
-    const clients = Array.from({ length: 50 }, () => connect('0.1.14', `ws://127.0.0.1:${gateway.ports.rpc}/`))
-    await until('fifty connections', () => clients.every(({ seen }) => seen.connects === 1))
-    const stopped = Date.now()
-    await gateway.stop()
-    gateway.exit = null
-    gateway.spawn([], {})
-    await until('all to be back', () => clients.every(({ seen }) => seen.connects === 2))
-    assert.ok(Date.now() - stopped < 6_000, `after ${Date.now() - stopped} ms`)
-    for (const { client, seen } of clients) {
-      assert.equal(seen.connects, 2)
-      client.close()
-    }
-    await gateway.stop()
-  })
+  for (const version of Object.keys(VERSIONS)) {
+    test(`all are back, each once (client ${version})`, async () => {
+      const gateway = await Polyport.start(configuration)
+      const clients = Array.from({ length: 50 }, () => connect(version, `ws://127.0.0.1:${gateway.ports.rpc}/`))
+      await until('fifty connections', () => clients.every(({ seen }) => seen.connects === 1))
+      const stopped = Date.now()
+      await gateway.stop()
+      gateway.exit = null
+      gateway.spawn([], {})
+      await until('all to be back', () => clients.every(({ seen }) => seen.connects === 2))
+      // They come back at once, find nobody, and try again three seconds later.
+      assert.ok(Date.now() - stopped < 4_500, `after ${Date.now() - stopped} ms`)
+      for (const { client, seen, call } of clients) {
+        assert.equal(await call('sum', 1, 1), 2)
+        assert.equal(seen.connects, 2)
+        client.close()
+      }
+      await gateway.stop()
+    })
+  }
 })

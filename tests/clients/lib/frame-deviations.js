@@ -1,8 +1,9 @@
 'use strict'
-// Where the hub deliberately does not do what the recorded server of 2013 did. Everything else is compared exactly.
+// Where the gateway deliberately does not do what a recorded server did. Everything else is compared exactly. Here are the
+// rules of such tables, and the table of the Pocketsocket server of 2013.
 //
 // `after` is what the page with number `by` did, `at` the connection that it is observed on, `was` the frames recorded
-// there, `now` the ones that the hub sends instead.
+// there, `now` the ones that the gateway sends instead. `unordered` says that their order is nobody's promise.
 
 const gone = 'text {"socket": "disconnected", "port": <port>, "address": "127.0.0.1"}'
 const receipt = (id, attr) => `text {"time": "<time>", "messageId": ${id}, "socket": "sent", "attr": "${attr}"}`
@@ -79,8 +80,8 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b)
 
 /** The deviations of one recording, and which of them were met. */
 class Deviations {
-  constructor(file) {
-    this.list = DEVIATIONS.filter((entry) => entry.file === file).map((entry) => ({ ...entry, met: false }))
+  constructor(file, table = DEVIATIONS) {
+    this.list = table.filter((entry) => entry.file === file).map((entry) => ({ ...entry, met: false }))
   }
 
   at(step) {
@@ -96,7 +97,11 @@ class Deviations {
     const entry = this.at(step).find((one) => one.at === conn && same(one.was, wanted))
     if (!entry) return wanted
     entry.met = true
-    return entry.now
+    return entry.now ?? wanted
+  }
+
+  isUnordered(step, conn) {
+    return this.at(step).some((one) => one.at === conn && one.unordered)
   }
 
   unmet() {

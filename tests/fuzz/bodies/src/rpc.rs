@@ -1,7 +1,9 @@
 //! socket.red's texts.
 
 use polyport_core::{Arg, Json};
-use polyport_ws_rpc::codec::{read, write_action, write_event, write_failure, write_result};
+use polyport_ws_rpc::codec::{
+    read, write_action, write_event, write_failure, write_result, write_unknown,
+};
 use serde_json::Value;
 
 /// Reads the payload as a client's text, and answers what it asks for.
@@ -41,9 +43,17 @@ pub fn rpc(data: &[u8]) {
         write_result(out, id, "null");
     });
     check(
-        &[echoed, Value::from(false), Value::from(&*request.name)],
+        &[
+            echoed.clone(),
+            Value::from(false),
+            Value::from(&*request.name),
+        ],
         |out| write_failure(out, id, &request.name),
     );
+    let unknown = format!("Unknown api '{}'", request.name);
+    check(&[echoed, Value::from(false), Value::from(unknown)], |out| {
+        write_unknown(out, id, &request.name)
+    });
 }
 
 fn check(expected: &[Value], write: impl FnOnce(&mut String)) {

@@ -445,10 +445,26 @@ pub fn http_backend_schema() -> Value {
     let mut generator = schemars::generate::SchemaSettings::draft2020_12().into_generator();
     let request = generator.subschema_for::<RequestText<'_>>();
     let answer = generator.subschema_for::<AnswerText>();
+    let mut definitions = Value::Object(generator.take_definitions(true));
+    drop_null_defaults(&mut definitions);
     serde_json::json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Requests of the gateway to a service, and the service's answers",
         "anyOf": [request, answer],
-        "$defs": generator.take_definitions(true),
+        "$defs": definitions,
     })
+}
+
+/// What is left out is not the same as `null` in an answer, whatever the types say of the default.
+fn drop_null_defaults(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            if members.get("default") == Some(&Value::Null) {
+                members.remove("default");
+            }
+            members.values_mut().for_each(drop_null_defaults);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_null_defaults),
+        _ => {}
+    }
 }

@@ -12,6 +12,7 @@ mod actions;
 pub mod builtin;
 mod cache;
 mod documentation;
+mod http;
 pub mod javascript;
 mod node;
 mod provider;
@@ -22,6 +23,10 @@ pub use action::{Action, Formatter, Input, Inputs, Request, Run, Validator};
 pub use actions::Actions;
 pub use cache::{Cache, CacheFull, CacheLimits, Cached};
 pub use documentation::DocumentationShape;
+pub use http::{
+    BreakerOptions, HttpBackend, HttpOptions, HttpOptionsError, HttpRoute, Secret,
+    http_backend_schema,
+};
 pub use node::Node;
 pub use provider::Provider;
 pub use registry::Registry;

@@ -1,0 +1,415 @@
+//! A service of the user's own as a backend: one POST for each call or hook.
+//!
+//! Start reading at [`HttpBackend`]; `ask` has the life of one request, `wire` what is sent and answered, `effects` what an
+//! answer does to sessions. What users need to know stands in `docs/http-backend.md`.
+
+mod ask;
+mod breaker;
+mod effects;
+mod lane;
+mod options;
+mod signature;
+mod visits;
+mod wire;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use polyport_core::{
+    Accepted, ActionInfo, Answer, Ask, BackendMetrics, BackendRequest, Call, CallError, Hooks, Hub,
+    Json, Later, Millis, OpenRequest, Refused, Reply, SessionEnd, SessionId, SessionRef,
+    WeakSession,
+};
+use polyport_net::{HttpClient, Tasks};
+use tokio::sync::oneshot;
+
+use self::{
+    ask::{Failure, Question, Warned},
+    effects::{Answered, ApplicationError, disconnect},
+    options::Settings,
+    visits::{Visit, Visits},
+    wire::{
+        ArgsText, CallText, CloseText, IdentityText, JoinText, OpenText, PublishText, RequestText,
+        SessionText, SubjectText, peer_text,
+    },
+};
+pub use self::{
+    options::{BreakerOptions, HttpOptions, HttpOptionsError, HttpRoute, Secret},
+    wire::http_backend_schema,
+};
+use crate::Provider;
+
+/// A service that is asked over HTTP. Calls of one session may run at the same time; nothing orders them.
+pub struct HttpBackend(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    hooks: Hooks,
+    hub: Arc<Hub>,
+    tasks: Tasks,
+    client: HttpClient,
+    metrics: BackendMetrics,
+    settings: ArcSwap<Settings>,
+    visits: Visits,
+    warned: Warned,
+}
+
+impl HttpBackend {
+    /// A backend of that name; nothing is sent yet. Requests live in `tasks`, which waits for them at the end: they are
+    /// bounded by their deadlines.
+    ///
+    /// # Errors
+    /// [`HttpOptionsError`] names the option.
+    pub fn new(
+        name: &str,
+        options: HttpOptions,
+        hub: Arc<Hub>,
+        tasks: Tasks,
+        client: HttpClient,
+    ) -> Result<Arc<Self>, HttpOptionsError> {
+        let hooks = options.hooks;
+        let settings = Settings::new(options, &client)?;
+        Ok(Arc::new(Self(Arc::new(Inner {
+            name: name.to_owned(),
+            hooks,
+            metrics: hub.metrics().backend(name),
+            hub,
+            tasks,
+            client,
+            settings: ArcSwap::from_pointee(settings),
+            visits: Visits::default(),
+            warned: Warned::default(),
+        }))))
+    }
+
+    /// Goes on with other options. Requests under way end as they began; with different options breakers start closed.
+    ///
+    /// # Errors
+    /// [`HttpOptionsError`]; the old options stay in force. Hooks cannot change.
+    pub fn reconfigure(&self, options: HttpOptions) -> Result<(), HttpOptionsError> {
+        if options.hooks != self.0.hooks {
+            return Err(HttpOptionsError::HooksChanged);
+        }
+        if options != self.0.settings.load().options {
+            let settings = Settings::new(options, &self.0.client)?;
+            self.0.settings.store(Arc::new(settings));
+            self.0.show_availability();
+        }
+        Ok(())
+    }
+}
+
+impl Provider for HttpBackend {
+    /// A service does not say beforehand what it answers.
+    fn actions(&self) -> Vec<ActionInfo> {
+        Vec::new()
+    }
+
+    fn answers(&self, _: &SessionRef, name: &str) -> bool {
+        self.0.settings.load().answers(name)
+    }
+
+    fn call(&self, session: &SessionRef, call: Call<'_>, _: &Json) -> Answer {
+        let inner = Arc::clone(&self.0);
+        let question = inner.question_of(
+            session,
+            BackendRequest::Call,
+            call.action,
+            SubjectText::Call(CallText::of(&call)),
+        );
+        let session = session.downgrade();
+        // With the answer in hand here, what the service pushes and the answer leave in one turn, and the end comes after
+        // them.
+        Answer::Told(Box::new(move |respond| {
+            let tasks = inner.tasks.clone();
+            tasks.spawn(async move {
+                let answer = inner.ask(&question).await;
+                let hub = Arc::clone(&inner.hub);
+                hub.turn(|| {
+                    let (result, ends) = inner.follow(&session, answer);
+                    respond(match result {
+                        Ok(Ok(value)) => Ok(Reply::Value(value.unwrap_or(Json::NULL))),
+                        Ok(Err(ApplicationError(text))) => Err(CallError::Rejected(text)),
+                        Err(failure) => Err(failure.call_error()),
+                    });
+                    if let Some(session) = ends {
+                        disconnect(&session);
+                    }
+                });
+            });
+        }))
+    }
+
+    fn hooks(&self) -> Hooks {
+        self.0.hooks
+    }
+
+    fn open(&self, request: &Arc<OpenRequest>) -> Later<Result<Accepted, Refused>> {
+        let inner = Arc::clone(&self.0);
+        let request = Arc::clone(request);
+        let (tell, told) = oneshot::channel();
+        inner.visits.asks(
+            request.id,
+            &request.listener,
+            request.peer,
+            request.identity.clone(),
+        );
+        // In a task: a client that goes meanwhile takes its opening with it, but the service is to hear of its end if it has
+        // let it in.
+        let tasks = inner.tasks.clone();
+        tasks.spawn(async move {
+            let result = inner.opening(&request).await;
+            drop(tell.send(result));
+        });
+        Box::pin(async move {
+            told.await
+                .unwrap_or_else(|_| Err(Refused::Unavailable(CallError::ShuttingDown.to_string())))
+        })
+    }
+
+    fn opened(&self, session: &SessionRef) {
+        let inner = &self.0;
+        let tells_end = inner.hooks.close && !inner.hooks.open;
+        if let Some(effects) = inner.visits.opened(session, tells_end) {
+            let ends = effects.disconnect;
+            effects.apply(&inner.hub, session);
+            if ends {
+                disconnect(session);
+            }
+        }
+    }
+
+    fn close(&self, session: SessionId, end: &SessionEnd) {
+        if let Some(visit) = self.0.visits.closed(session, end) {
+            self.0.tell_end(session, &visit, end);
+        }
+    }
+
+    fn may(&self, session: &SessionRef, ask: &Ask) -> Later<Result<(), String>> {
+        let inner = Arc::clone(&self.0);
+        let (request, subject, refusal) = match ask {
+            Ask::Join(room) => (
+                BackendRequest::Join,
+                SubjectText::Join(JoinText {
+                    room: room.as_str(),
+                }),
+                "not authorized to join room",
+            ),
+            Ask::Publish { room, event, args } => (
+                BackendRequest::Publish,
+                SubjectText::Publish(PublishText {
+                    room: room.as_str(),
+                    event: event.as_str(),
+                    args: ArgsText(args),
+                }),
+                "not authorized to publish to room",
+            ),
+        };
+        let question = inner.question_of(session, request, "", subject);
+        let session = session.downgrade();
+        let (tell, told) = oneshot::channel();
+        let tasks = inner.tasks.clone();
+        tasks.spawn(async move {
+            let answer = inner.ask(&question).await;
+            let hub = Arc::clone(&inner.hub);
+            let result = hub.turn(|| {
+                let (result, ends) = inner.follow(&session, answer);
+                if let Some(session) = ends {
+                    disconnect(&session);
+                }
+                result
+            });
+            drop(tell.send(match result {
+                Ok(Ok(value)) if is_no(value.as_ref()) => Err(refusal.to_owned()),
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(ApplicationError(text))) => Err(text),
+                Err(Failure::Forbidden(_)) => Err(refusal.to_owned()),
+                Err(failure) => Err(failure.call_error().to_string()),
+            }));
+        });
+        Box::pin(async move {
+            told.await
+                .unwrap_or_else(|_| Err(CallError::ShuttingDown.to_string()))
+        })
+    }
+}
+
+/// A value or the application's own error, or why there is neither.
+type Outcome = Result<Result<Option<Json>, ApplicationError>, Failure>;
+
+/// Whether a service answers a question with no.
+fn is_no(value: Option<&Json>) -> bool {
+    value.is_some_and(|value| value.as_str() == "false")
+}
+
+impl Inner {
+    fn show_availability(&self) {
+        let is_available = self.settings.load().is_available();
+        self.metrics.available.set(i64::from(is_available));
+    }
+
+    /// Puts a request together; `text` is asked for it with the request's id and deadline.
+    fn question(
+        &self,
+        session: SessionId,
+        request: BackendRequest,
+        action: &str,
+        longest: Duration,
+        text: impl FnOnce(&str, u64) -> Bytes,
+    ) -> Question {
+        let settings = self.settings.load_full();
+        let lane = Arc::clone(settings.lane(request, action));
+        let limit = if longest.is_zero() {
+            lane.timeout
+        } else {
+            lane.timeout.min(longest)
+        };
+        let id = uuid::Builder::from_random_bytes(rand::random())
+            .into_uuid()
+            .to_string();
+        let left = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let deadline = Millis(Millis::now().0.saturating_add(left));
+        let body = text(&id, deadline.0);
+        Question {
+            request,
+            session,
+            settings,
+            lane,
+            id,
+            started: Instant::now(),
+            limit,
+            deadline,
+            body,
+        }
+    }
+
+    /// A request about an open session.
+    fn question_of(
+        &self,
+        session: &SessionRef,
+        request: BackendRequest,
+        action: &str,
+        subject: SubjectText<'_>,
+    ) -> Question {
+        let identity = session.identity();
+        let data = self.visits.data(session.id());
+        let longest = session.listener().limits().call;
+        self.question(session.id(), request, action, longest, |id, deadline| {
+            let session = SessionText::of(session, identity.as_deref(), data.as_ref());
+            RequestText::new(request, id, deadline, session, subject).encode()
+        })
+    }
+
+    /// Does what an answer says but ending the session, which is given back for that. A session that has ended meanwhile can
+    /// still push to others.
+    fn follow(
+        &self,
+        session: &WeakSession,
+        answer: Result<Answered, Failure>,
+    ) -> (Outcome, Option<SessionRef>) {
+        let answered = match answer {
+            Ok(answered) => answered,
+            Err(failure) => return (Err(failure), None),
+        };
+        let Some(session) = session.upgrade() else {
+            return (Ok(answered.result), None);
+        };
+        self.visits.keep(&session, &answered.effects);
+        let ends = answered.effects.disconnect;
+        answered.effects.apply(&self.hub, &session);
+        (Ok(answered.result), ends.then_some(session))
+    }
+
+    async fn opening(self: &Arc<Self>, request: &OpenRequest) -> Result<Accepted, Refused> {
+        let listener = &request.listener;
+        let longest = listener.limits().handshake;
+        let question = self.question(
+            request.id,
+            BackendRequest::Open,
+            "",
+            longest,
+            |id, deadline| {
+                let session = SessionText {
+                    id: request.id.to_string(),
+                    listener: listener.name(),
+                    protocol: listener.protocol(),
+                    realm: listener.realm().name().as_str(),
+                    peer: peer_text(request.peer),
+                    identity: request.identity.as_deref().map(IdentityText::of),
+                    rooms: Vec::new(),
+                    data: None,
+                };
+                let subject = SubjectText::Open(OpenText::of(request));
+                let kind = BackendRequest::Open;
+                RequestText::new(kind, id, deadline, session, subject).encode()
+            },
+        );
+        let answer = self.ask(&question).await;
+        match answer {
+            Ok(answered) => self.let_in(request.id, answered),
+            Err(failure) => {
+                let left = self.visits.not_let_in(request.id);
+                if let Some((visit, end)) = left.filter(|_| failure.is_unclear()) {
+                    self.tell_end(request.id, &visit, &end);
+                }
+                Err(refusal(&failure))
+            }
+        }
+    }
+
+    fn let_in(self: &Arc<Self>, id: SessionId, answered: Answered) -> Result<Accepted, Refused> {
+        let refused = match answered.result {
+            Ok(value) if is_no(value.as_ref()) => Some(Refused::Nobody),
+            Ok(_) => None,
+            Err(ApplicationError(text)) => Some(Refused::Failed(text)),
+        };
+        if let Some(refused) = refused {
+            drop(self.visits.not_let_in(id));
+            return Err(refused);
+        }
+        let mut effects = answered.effects;
+        let accepted = Accepted {
+            identity: effects.identity.clone().flatten(),
+            join: std::mem::take(&mut effects.join),
+            public: answered.public,
+            ping: answered.ping,
+        };
+        if let Some((visit, end)) = self.visits.let_in(id, effects) {
+            self.tell_end(id, &visit, &end);
+        }
+        Ok(accepted)
+    }
+
+    /// Tells the service that a session has ended; nobody waits for it.
+    fn tell_end(self: &Arc<Self>, id: SessionId, visit: &Visit, end: &SessionEnd) {
+        if !self.hooks.close {
+            return;
+        }
+        let kind = BackendRequest::Close;
+        let question = self.question(id, kind, "", Duration::ZERO, |name, deadline| {
+            let subject = SubjectText::Close(CloseText {
+                code: end.code,
+                text: &end.text,
+            });
+            let session = visit.text(id);
+            RequestText::new(kind, name, deadline, session, subject).encode()
+        });
+        let inner = Arc::clone(self);
+        // What becomes of it is counted and logged; there is nobody else to tell.
+        self.tasks
+            .spawn(async move { drop(inner.ask(&question).await) });
+    }
+}
+
+fn refusal(failure: &Failure) -> Refused {
+    let text = failure.call_error().to_string();
+    match failure {
+        Failure::Forbidden(_) => Refused::Nobody,
+        _ if failure.is_answer() && failure.is_unclear() => Refused::Failed(text),
+        _ => Refused::Unavailable(text),
+    }
+}

@@ -10,6 +10,7 @@ use hyper::{
     header::{CONTENT_TYPE, EXPECT},
 };
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use crate::api::error::{ApiError, Code};
@@ -84,7 +85,16 @@ pub(crate) async fn read(
     })
 }
 
-/// Reads a body as what a verb takes.
-pub(crate) fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|error| ApiError::of_json(&error))
+/// Reads JSON as what a verb takes.
+pub(crate) fn decode<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(text).map_err(|error| {
+        // serde_json also calls malformed what is JSON of another kind than it looked for, or too deep to look into.
+        let is_json = error.is_data() || serde_json::from_slice::<&RawValue>(text).is_ok();
+        let code = if is_json {
+            Code::InvalidRequest
+        } else {
+            Code::MalformedJson
+        };
+        ApiError::new(code, error.to_string())
+    })
 }

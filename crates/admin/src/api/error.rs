@@ -198,16 +198,6 @@ impl ApiError {
         Self::new(Code::Forbidden, message)
     }
 
-    /// What serde says of a body: that it is no JSON, or not the JSON that is wanted here.
-    pub(crate) fn of_json(error: &serde_json::Error) -> Self {
-        let code = if error.is_data() {
-            Code::InvalidRequest
-        } else {
-            Code::MalformedJson
-        };
-        Self::new(code, error.to_string())
-    }
-
     /// How it is written, alone or inside a list of outcomes.
     pub(crate) fn body(&self) -> ErrorBody {
         ErrorBody {

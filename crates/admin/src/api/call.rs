@@ -16,8 +16,8 @@ use crate::api::{
 };
 
 /// How long a client has for its answer, in milliseconds, if the caller does not say, and at most.
-const DEFAULT_TIMEOUT: u64 = 5_000;
-const MAX_TIMEOUT: u64 = 20_000;
+const DEFAULT_TIMEOUT: f64 = 5_000.0;
+const MAX_TIMEOUT: f64 = 20_000.0;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,8 +29,8 @@ struct Call {
     data: Option<Json>,
     #[serde(default, deserialize_with = "present")]
     action: Option<Json>,
-    /// Milliseconds.
-    timeout: Option<u64>,
+    /// Milliseconds; `5e3` is a whole number too.
+    timeout: Option<f64>,
 }
 
 /// What the client answered. Binary is an object, as in every protocol of JSON.
@@ -44,11 +44,12 @@ impl Api {
         let call: Call = body::decode(body)?;
         let invalid = |message: String| ApiError::new(Code::InvalidRequest, message);
         let limit = call.timeout.unwrap_or(DEFAULT_TIMEOUT);
-        if !(1..=MAX_TIMEOUT).contains(&limit) {
+        if limit.fract() != 0.0 || !(1.0..=MAX_TIMEOUT).contains(&limit) {
             return Err(invalid(format!(
-                "`timeout` takes 1 to {MAX_TIMEOUT} milliseconds"
+                "`timeout` takes 1 to {MAX_TIMEOUT} whole milliseconds"
             )));
         }
+        let limit = Duration::from_secs_f64(limit / 1000.0);
         let said = Said::new(call.event, call.args, call.data, call.action).map_err(invalid)?;
         key.check_target(&call.to)?;
         let Recipients::Session(id) = call.to.to else {
@@ -62,7 +63,7 @@ impl Api {
             .map_err(|error| ApiError::new(Code::NoAcks, error.to_string()))?;
         // The session may end meanwhile: nothing here keeps it.
         drop(session);
-        match timeout(Duration::from_millis(limit), asked).await {
+        match timeout(limit, asked).await {
             Ok(Some(args)) => {
                 let one = |arg: &Arg| single_argument(std::slice::from_ref(arg));
                 let args = args.iter().map(one).collect();
@@ -74,7 +75,7 @@ impl Api {
             )),
             Err(_) => Err(ApiError::new(
                 Code::NoAnswer,
-                format!("the client did not answer within {limit} ms"),
+                format!("the client did not answer within {} ms", limit.as_millis()),
             )),
         }
     }

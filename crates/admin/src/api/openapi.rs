@@ -66,7 +66,9 @@ mod tests {
         for verb in Verb::ALL {
             let method = if verb.takes_body() { "post" } else { "get" };
             let responses = &document["paths"][verb.path()][method]["responses"];
-            let statuses: BTreeSet<String> = verb.statuses().iter().map(u16::to_string).collect();
+            // A head that is too large is refused before anybody knows what it asks for.
+            let statuses = verb.statuses().iter().chain([&431]);
+            let statuses: BTreeSet<String> = statuses.map(u16::to_string).collect();
             let documented: BTreeSet<String> =
                 keys(responses).into_iter().map(str::to_owned).collect();
             assert_eq!(documented, statuses, "{}", verb.path());

@@ -57,7 +57,7 @@ async fn a_client_that_does_not_answer_in_time() {
     let world = world().await;
     let session = world.answering(Acks::Silent);
     let answer = world
-        .post("/api/call", &call(&session, r#","timeout":20"#))
+        .post("/api/call", &call(&session, r#","timeout":2e1"#))
         .await;
     assert_eq!(
         answer.refused(504, "no_answer"),
@@ -88,6 +88,8 @@ async fn what_is_no_call() {
         r#","timeout":0"#,
         r#","timeout":20001"#,
         r#","timeout":-1"#,
+        r#","timeout":1.5"#,
+        r#","timeout":1e999"#,
         r#","timeout":"5s""#,
         r#","data":1,"args":[]"#,
         r#","x":1"#,

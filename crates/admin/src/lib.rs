@@ -1,13 +1,17 @@
-//! The operator's own listener: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever restarts or routes.
+//! The operator's own listener: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever restarts or routes, and the
+//! server API under `/api/` for the operator's own services.
 //!
-//! Start reading at [`serve`]; `routes` says what each path answers, [`AdminState`] and [`Readiness`] what it answers from.
+//! Start reading at [`serve`]; `routes` says what each path answers, [`AdminState`] and [`Readiness`] what it answers from,
+//! `api` how the server API treats a request.
 //!
 //! **This crate must not know** protocols, listeners or configuration: the binary tells [`Readiness`] how things stand,
 //! and metrics come out of the hub's registry as they are.
 
+mod api;
 mod routes;
 mod server;
 mod state;
 
+pub use api::{ApiKeys, ApiOptions, KeyError, KeyOptions, NewKey};
 pub use server::serve;
 pub use state::{AdminState, Readiness};

@@ -4,12 +4,16 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
+    body::Incoming,
+    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue},
 };
 use matchit::Router;
 use prometheus::TextEncoder;
 
-use crate::AdminState;
+use crate::{
+    AdminState,
+    api::{Api, Verb},
+};
 
 const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
@@ -23,6 +27,7 @@ pub(crate) enum Route {
     Metrics,
     Healthz,
     Readyz,
+    Api(Verb),
 }
 
 pub(crate) fn router() -> Router<Route> {
@@ -36,16 +41,47 @@ pub(crate) fn router() -> Router<Route> {
             .insert(path, route)
             .expect("the paths are constant and distinct");
     }
+    for verb in Verb::ALL {
+        router
+            .insert(verb.path(), Route::Api(verb))
+            .expect("the paths are constant and distinct");
+    }
     router
 }
 
-/// Answers a request by its first line alone; a body is never read. For HEAD the server leaves the answer's body out.
-pub(crate) async fn answer<B>(
+/// Answers a request. Outside of the API a body is never read, and the connection is closed. For HEAD the server leaves
+/// the answer's body out.
+pub(crate) async fn answer(
     router: &Router<Route>,
     state: &AdminState,
-    request: &Request<B>,
+    request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    let Ok(found) = router.at(request.uri().path()) else {
+    let path = request.uri().path().to_owned();
+    let found = router.at(&path);
+    if let Some(api) = state.api() {
+        match &found {
+            Ok(found) => {
+                if let Route::Api(verb) = *found.value {
+                    let id = found.params.get("id").unwrap_or_default();
+                    return api.answer(verb, id, state.readiness(), request).await;
+                }
+            }
+            Err(_) if path == "/api" || path.starts_with("/api/") => return Api::not_found(),
+            Err(_) => {}
+        }
+    }
+    let mut response = answer_operator(found.ok().map(|found| *found.value), state, &request).await;
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
+    response
+}
+
+async fn answer_operator(
+    route: Option<Route>,
+    state: &AdminState,
+    request: &Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let Some(route @ (Route::Metrics | Route::Healthz | Route::Readyz)) = route else {
         return text(
             StatusCode::NOT_FOUND,
             "not found: there is /metrics, /healthz and /readyz\n",
@@ -60,10 +96,10 @@ pub(crate) async fn answer<B>(
         response.headers_mut().insert(ALLOW, methods);
         return response;
     }
-    match found.value {
+    match route {
         Route::Metrics => metrics(state).await,
         Route::Healthz => text(StatusCode::OK, "ok\n"),
-        Route::Readyz => readyz(state),
+        _ => readyz(state),
     }
 }
 

@@ -1,14 +1,27 @@
-//! Accepting and serving admin connections: one request each, everything bounded.
+//! Accepting and serving admin connections, everything bounded: one request each, and many for the server API.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::{
+    header::{CONNECTION, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use matchit::Router;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::{sleep, timeout},
+    sync::{Semaphore, watch},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -24,11 +37,19 @@ const MAX_CONNECTIONS: usize = 64;
 const MAX_HEAD: usize = 16 << 10;
 const MAX_HEADERS: usize = 64;
 
-/// Time for a request's head to arrive.
+/// Time for a request's head to arrive, and so for a connection to stay between two requests.
 const HEAD_TIME: Duration = Duration::from_secs(5);
 
-/// Time for a connection from its first byte to its last. A peer that does not read must not keep its place for ever.
-const CONNECTION_TIME: Duration = Duration::from_secs(30);
+/// Time for a request from its head to the last byte of its answer. A peer that does not read must not keep its place for
+/// ever.
+const REQUEST_TIME: Duration = Duration::from_secs(30);
+
+/// Requests of one connection.
+const MAX_REQUESTS: usize = 10_000;
+
+/// A connection is kept for another request only while so many others could come in: `/healthz` must not wait because
+/// services keep connections for later.
+const FREE_PLACES: usize = MAX_CONNECTIONS / 4;
 
 /// Time for answers that are on their way when the listener is told to stop.
 const STOP_TIME: Duration = Duration::from_secs(1);
@@ -48,9 +69,10 @@ pub async fn serve(listener: TcpListener, state: AdminState, shutdown: Cancellat
             .try_acquire_owned()
             .expect("accepting waits for a place and only this loop takes one");
         let shared = Arc::clone(&shared);
+        let places = Arc::clone(&places);
         let shutdown = shutdown.clone();
         connections.spawn(async move {
-            connection(stream, peer, shared, shutdown).await;
+            connection(stream, peer, shared, places, shutdown).await;
             drop(place);
         });
     }
@@ -84,34 +106,48 @@ async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     shared: Arc<(Router<Route>, AdminState)>,
+    places: Arc<Semaphore>,
     shutdown: CancellationToken,
 ) {
+    let (began, mut begins) = watch::channel(Instant::now());
+    let requests = AtomicUsize::new(0);
     let service = service_fn(move |request| {
+        began.send_replace(Instant::now());
+        let is_last = requests.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_REQUESTS;
         let shared = Arc::clone(&shared);
+        let places = Arc::clone(&places);
         async move {
             let (router, state) = &*shared;
-            Ok::<_, Infallible>(routes::answer(router, state, &request).await)
+            let mut response = routes::answer(router, state, request).await;
+            if is_last || places.available_permits() < FREE_PLACES {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response)
         }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(MAX_HEAD)
-        .max_headers(MAX_HEADERS)
-        .keep_alive(false);
-    let served = timeout(CONNECTION_TIME, async {
-        let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service));
+        .max_headers(MAX_HEADERS);
+    let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let served = loop {
+        let deadline = *begins.borrow_and_update() + REQUEST_TIME;
         tokio::select! {
-            served = &mut serving => served,
+            served = &mut serving => break served,
+            _ = begins.changed() => {}
+            () = sleep_until(deadline) => {
+                tracing::debug!(%peer, "admin connection took too long");
+                return;
+            }
             () = shutdown.cancelled() => {
                 serving.as_mut().graceful_shutdown();
-                timeout(STOP_TIME, serving).await.unwrap_or(Ok(()))
+                break timeout(STOP_TIME, serving).await.unwrap_or(Ok(()));
             }
         }
-    });
-    match served.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%peer, %error, "admin connection failed"),
-        Err(_) => tracing::debug!(%peer, "admin connection took too long"),
+    };
+    if let Err(error) = served {
+        tracing::debug!(%peer, %error, "admin connection failed");
     }
 }

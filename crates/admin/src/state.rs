@@ -8,11 +8,15 @@ use std::sync::{
 use polyport_core::Hub;
 use prometheus::{IntGauge, Opts, Registry, core::Collector};
 
+use crate::api::{Api, ApiKeys, ApiOptions};
+
 /// What all admin connections share.
 #[derive(Debug, Clone)]
 pub struct AdminState {
     hub: Arc<Hub>,
     readiness: Arc<Readiness>,
+    version: Arc<str>,
+    api: Option<Arc<Api>>,
 }
 
 impl AdminState {
@@ -30,7 +34,31 @@ impl AdminState {
                 "polyport",
             ),
         );
-        Self { hub, readiness }
+        Self {
+            hub,
+            readiness,
+            version: version.into(),
+            api: None,
+        }
+    }
+
+    /// The same, with the server API under `/api/`.
+    #[must_use]
+    pub fn with_api(mut self, options: ApiOptions) -> Self {
+        let api = Api::new(Arc::clone(&self.hub), options, &self.version);
+        self.api = Some(Arc::new(api));
+        self
+    }
+
+    /// Puts other API keys in force, for clones of this state too. Nothing happens without [`AdminState::with_api`].
+    pub fn set_api_keys(&self, keys: ApiKeys) {
+        if let Some(api) = &self.api {
+            api.set_keys(keys);
+        }
+    }
+
+    pub(crate) fn api(&self) -> Option<&Api> {
+        self.api.as_deref()
     }
 
     pub(crate) fn registry(&self) -> &Registry {

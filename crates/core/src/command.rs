@@ -421,6 +421,16 @@ impl<'de> Deserialize<'de> for IdText {
             fn visit_i64<E>(self, id: i64) -> Result<IdText, E> {
                 Ok(IdText(id.to_string()))
             }
+
+            /// `7.0` is the integer 7, as JavaScript and JSON Schema see it.
+            fn visit_f64<E: de::Error>(self, id: f64) -> Result<IdText, E> {
+                let range = -9_223_372_036_854_775_808.0..18_446_744_073_709_551_616.0;
+                if id.fract() != 0.0 || !range.contains(&id) {
+                    return Err(E::invalid_type(de::Unexpected::Float(id), &self));
+                }
+                // There is no `-0`.
+                Ok(IdText(format!("{:.0}", id + 0.0)))
+            }
         }
         deserializer.deserialize_any(Visitor)
     }

@@ -206,6 +206,12 @@ impl Hub {
             .collect()
     }
 
+    /// How many of the sessions open now `wanted` picks.
+    pub fn count(&self, wanted: impl Fn(&SessionRef) -> bool) -> usize {
+        let count = |shard: &Mutex<SessionMap>| shard.lock().values().filter(|s| wanted(s)).count();
+        self.sessions.iter().map(count).sum()
+    }
+
     /// Every session of a realm.
     pub(crate) fn sessions_of(&self, realm: &Realm) -> Vec<SessionRef> {
         self.sessions(|session| std::ptr::eq(&raw const **session.listener().realm(), realm))

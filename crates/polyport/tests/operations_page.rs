@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use polyport_admin::{AdminState, Readiness};
+use polyport_admin::{AdminState, ApiOptions, Readiness};
 use polyport_core::{
     Dialect, Event, Frame, Hub, Limits, ListenerConfig, Permissions, RealmName, RoomName,
 };
@@ -86,7 +86,8 @@ fn exposition() -> Exposition {
     });
     let _backend = hub.metrics().backend("app");
     hub.metrics().script_counter("app", "claps").inc();
-    let _state = AdminState::new(Arc::clone(&hub), Arc::new(Readiness::default()), "0");
+    let state = AdminState::new(Arc::clone(&hub), Arc::new(Readiness::default()), "0");
+    let _state = state.with_api(ApiOptions::default());
     let mut exposition = Exposition::default();
     for family in hub.metrics().registry().gather() {
         let labels = exposition

@@ -74,6 +74,8 @@ fn targets_reach_whom_they_name() {
     check(r#"{"rooms":["a"],"except":["a"]}"#, [false, false, false]);
     check(r#"{"user":7}"#, [false, true, false]);
     check(r#"{"user":"7"}"#, [false, true, false]);
+    check(r#"{"user":70e-1}"#, [false, true, false]);
+    check(r#"{"user":-0.0}"#, [false, false, false]);
     check(r#"{"user":"8"}"#, [false, false, false]);
     check(r#"{"site":"example.com"}"#, [false, true, false]);
     check(r#"{"everyone":true}"#, [true, true, false]);

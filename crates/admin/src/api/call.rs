@@ -1,0 +1,82 @@
+//! Asking a session's client, and waiting for what it answers.
+
+use std::time::Duration;
+
+use polyport_core::{Arg, EventName, Json, Recipients, Said, TargetSpec, single_argument};
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use crate::api::{
+    Api,
+    answer::Answer,
+    body,
+    commands::present,
+    error::{ApiError, Code},
+    keys::ApiKey,
+};
+
+/// How long a client has for its answer, in milliseconds, if the caller does not say, and at most.
+const DEFAULT_TIMEOUT: f64 = 5_000.0;
+const MAX_TIMEOUT: f64 = 20_000.0;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Call {
+    to: TargetSpec,
+    event: Option<EventName>,
+    args: Option<Vec<Json>>,
+    #[serde(default, deserialize_with = "present")]
+    data: Option<Json>,
+    #[serde(default, deserialize_with = "present")]
+    action: Option<Json>,
+    /// Milliseconds; `5e3` is a whole number too.
+    timeout: Option<f64>,
+}
+
+/// What the client answered. Binary is an object, as in every protocol of JSON.
+#[derive(Debug, Serialize)]
+struct Answered {
+    args: Vec<Json>,
+}
+
+impl Api {
+    pub(crate) async fn call(&self, key: &ApiKey, body: &[u8]) -> Result<Answer, ApiError> {
+        let call: Call = body::decode(body)?;
+        let invalid = |message: String| ApiError::new(Code::InvalidRequest, message);
+        let limit = call.timeout.unwrap_or(DEFAULT_TIMEOUT);
+        if limit.fract() != 0.0 || !(1.0..=MAX_TIMEOUT).contains(&limit) {
+            return Err(invalid(format!(
+                "`timeout` takes 1 to {MAX_TIMEOUT} whole milliseconds"
+            )));
+        }
+        let limit = Duration::from_secs_f64(limit / 1000.0);
+        let said = Said::new(call.event, call.args, call.data, call.action).map_err(invalid)?;
+        key.check_target(&call.to)?;
+        let Recipients::Session(id) = call.to.to else {
+            return Err(invalid(
+                "a call goes to one session: {\"session\":ID}".to_owned(),
+            ));
+        };
+        let session = self.hub().session_in(call.to.realm.as_ref(), id)?;
+        let asked = session
+            .ask(&said.into_event(None))
+            .map_err(|error| ApiError::new(Code::NoAcks, error.to_string()))?;
+        // The session may end meanwhile: nothing here keeps it.
+        drop(session);
+        match timeout(limit, asked).await {
+            Ok(Some(args)) => {
+                let one = |arg: &Arg| single_argument(std::slice::from_ref(arg));
+                let args = args.iter().map(one).collect();
+                Ok(Answer::ok(&Answered { args }))
+            }
+            Ok(None) => Err(ApiError::new(
+                Code::SessionEnded,
+                "the session ended without an answer",
+            )),
+            Err(_) => Err(ApiError::new(
+                Code::NoAnswer,
+                format!("the client did not answer within {} ms", limit.as_millis()),
+            )),
+        }
+    }
+}

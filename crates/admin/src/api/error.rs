@@ -1,0 +1,240 @@
+//! Every way in which the server API says no.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    Response, StatusCode,
+    header::{ALLOW, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use polyport_core::CommandError;
+use serde::Serialize;
+
+use crate::api::answer::Answer;
+
+/// A message is cut here: it may quote what the client wrote.
+const MAX_MESSAGE: usize = 400;
+
+/// What is wrong, as a word that programs can compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    MalformedRequest,
+    MalformedJson,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    UnknownRealm,
+    UnknownSession,
+    MethodNotAllowed,
+    BodyTimeout,
+    NoAcks,
+    SessionEnded,
+    IdempotencyInFlight,
+    IdempotencyMismatch,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    InvalidRequest,
+    IdentityRoom,
+    TooManySessions,
+    TooManyRooms,
+    RateLimited,
+    NoAnswer,
+}
+
+impl Code {
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 21] = [
+        Self::MalformedRequest,
+        Self::MalformedJson,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::UnknownRealm,
+        Self::UnknownSession,
+        Self::MethodNotAllowed,
+        Self::BodyTimeout,
+        Self::NoAcks,
+        Self::SessionEnded,
+        Self::IdempotencyInFlight,
+        Self::IdempotencyMismatch,
+        Self::BodyTooLarge,
+        Self::UnsupportedMediaType,
+        Self::InvalidRequest,
+        Self::IdentityRoom,
+        Self::TooManySessions,
+        Self::TooManyRooms,
+        Self::RateLimited,
+        Self::NoAnswer,
+    ];
+
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::MalformedRequest => "malformed_request",
+            Self::MalformedJson => "malformed_json",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::UnknownRealm => "unknown_realm",
+            Self::UnknownSession => "unknown_session",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::BodyTimeout => "body_timeout",
+            Self::NoAcks => "no_acks",
+            Self::SessionEnded => "session_ended",
+            Self::IdempotencyInFlight => "idempotency_in_flight",
+            Self::IdempotencyMismatch => "idempotency_mismatch",
+            Self::BodyTooLarge => "body_too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::InvalidRequest => "invalid_request",
+            Self::IdentityRoom => "identity_room",
+            Self::TooManySessions => "too_many_sessions",
+            Self::TooManyRooms => "too_many_rooms",
+            Self::RateLimited => "rate_limited",
+            Self::NoAnswer => "no_answer",
+        }
+    }
+
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::MalformedRequest | Self::MalformedJson => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound | Self::UnknownRealm | Self::UnknownSession => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::NoAcks
+            | Self::SessionEnded
+            | Self::IdempotencyInFlight
+            | Self::IdempotencyMismatch => StatusCode::CONFLICT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::InvalidRequest
+            | Self::IdentityRoom
+            | Self::TooManySessions
+            | Self::TooManyRooms => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::NoAnswer => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+}
+
+/// The metric label of every status that the API answers with.
+pub(crate) const OUTCOMES: [(StatusCode, &str); 13] = [
+    (StatusCode::OK, "ok"),
+    (StatusCode::BAD_REQUEST, "malformed"),
+    (StatusCode::UNAUTHORIZED, "unauthorized"),
+    (StatusCode::FORBIDDEN, "forbidden"),
+    (StatusCode::NOT_FOUND, "not_found"),
+    (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+    (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
+    (StatusCode::CONFLICT, "conflict"),
+    (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+    (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+    (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+    (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
+    (StatusCode::GATEWAY_TIMEOUT, "no_answer"),
+];
+
+/// A refusal.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiError {
+    code: Code,
+    message: String,
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+/// How it is written.
+#[derive(Debug, Serialize)]
+pub(crate) struct ErrorBody {
+    error: ErrorText,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorText {
+    code: &'static str,
+    message: String,
+}
+
+impl ApiError {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        if message.len() > MAX_MESSAGE {
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+            message.push('…');
+        }
+        Self {
+            code,
+            message,
+            header: None,
+        }
+    }
+
+    /// No key, or one that is not known. Both are answered alike.
+    pub(crate) fn unauthorized() -> Self {
+        let header = HeaderValue::from_static("Bearer realm=\"polyport\"");
+        Self {
+            header: Some((WWW_AUTHENTICATE, header)),
+            ..Self::new(
+                Code::Unauthorized,
+                "an API key is needed: Authorization: Bearer KEY, or X-Api-Key: KEY",
+            )
+        }
+    }
+
+    pub(crate) fn method_not_allowed(allowed: &'static str) -> Self {
+        Self {
+            header: Some((ALLOW, HeaderValue::from_static(allowed))),
+            ..Self::new(Code::MethodNotAllowed, format!("use {allowed}"))
+        }
+    }
+
+    /// To be asked again after so many seconds.
+    pub(crate) fn retry_after(code: Code, message: impl Into<String>, seconds: u64) -> Self {
+        Self {
+            header: Some((RETRY_AFTER, HeaderValue::from(seconds))),
+            ..Self::new(code, message)
+        }
+    }
+
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(Code::Forbidden, message)
+    }
+
+    /// How it is written, alone or inside a list of outcomes.
+    pub(crate) fn body(&self) -> ErrorBody {
+        ErrorBody {
+            error: ErrorText {
+                code: self.code.label(),
+                message: self.message.clone(),
+            },
+        }
+    }
+
+    pub(crate) fn answer(&self) -> Answer {
+        Answer::new(self.code.status(), &self.body())
+    }
+
+    pub(crate) fn response(&self) -> Response<Full<Bytes>> {
+        let mut response = self.answer().response();
+        let headers = response.headers_mut();
+        if let Some((name, value)) = &self.header {
+            headers.insert(name, value.clone());
+        }
+        // What is left of the body is not read, so nothing can follow it.
+        if matches!(self.code, Code::BodyTooLarge | Code::BodyTimeout) {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+impl From<CommandError> for ApiError {
+    fn from(error: CommandError) -> Self {
+        let code = match error {
+            CommandError::UnknownRealm(_) => Code::UnknownRealm,
+            CommandError::UnknownSession(_) => Code::UnknownSession,
+            CommandError::IdentityRoom(_) => Code::IdentityRoom,
+            CommandError::TooManySessions(_) => Code::TooManySessions,
+            CommandError::TooManyRooms => Code::TooManyRooms,
+        };
+        Self::new(code, error.to_string())
+    }
+}

@@ -1,0 +1,244 @@
+//! The server API: JSON over HTTP under `/api/`, for whoever has a key.
+//!
+//! [`Api::answer`] is the way of a request: method, key, rate, body, idempotency, verb. What the verbs are stands in `verb`,
+//! what each does in a file of its own, how all of them say no in `error`, and how they look from outside in
+//! `openapi.json`.
+
+mod answer;
+mod body;
+mod call;
+mod commands;
+mod error;
+mod idempotency;
+mod info;
+mod keys;
+mod openapi;
+mod query;
+mod rooms;
+mod sessions;
+mod verb;
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    HeaderMap, Request, Response,
+    body::Incoming,
+    header::{AUTHORIZATION, HeaderName, HeaderValue},
+};
+use polyport_core::{ApiMetrics, CommandError, Hub, Realm, RealmName};
+use tokio::time::Instant;
+
+pub use keys::{ApiKeys, KeyError, KeyOptions, NewKey};
+pub(crate) use verb::Verb;
+
+use crate::Readiness;
+use answer::Answer;
+use error::{ApiError, Code};
+use idempotency::{Answers, Begun, Name};
+use keys::ApiKey;
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// What the server API is started with.
+#[derive(Debug)]
+pub struct ApiOptions {
+    /// Who may use it.
+    pub keys: ApiKeys,
+    /// The realm that is meant where a request names none.
+    pub realm: RealmName,
+    /// Bytes of a body.
+    pub max_body: usize,
+}
+
+/// Without keys nobody gets in; the realm `default`; 1 MiB.
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self {
+            keys: ApiKeys::default(),
+            realm: RealmName::new("default").expect("it is short and not empty"),
+            max_body: 1 << 20,
+        }
+    }
+}
+
+/// What all requests share.
+#[derive(Debug)]
+pub(crate) struct Api {
+    hub: Arc<Hub>,
+    keys: ArcSwap<ApiKeys>,
+    realm: RealmName,
+    max_body: usize,
+    answers: Arc<Answers>,
+    metrics: [ApiMetrics; Verb::ALL.len()],
+    version: String,
+    started: Instant,
+}
+
+impl Api {
+    pub(crate) fn new(hub: Arc<Hub>, options: ApiOptions, version: &str) -> Self {
+        let outcomes = error::OUTCOMES.map(|(_, label)| label);
+        let metrics = Verb::ALL.map(|verb| hub.metrics().api(verb.label(), &outcomes));
+        Self {
+            keys: ArcSwap::from_pointee(options.keys),
+            realm: options.realm,
+            max_body: options.max_body,
+            answers: Arc::default(),
+            metrics,
+            version: version.to_owned(),
+            started: Instant::now(),
+            hub,
+        }
+    }
+
+    /// Puts other keys in force, for the next request of every connection.
+    pub(crate) fn set_keys(&self, keys: ApiKeys) {
+        self.keys.store(Arc::new(keys));
+    }
+
+    /// Answers a request for `verb`; `id` is the part of the path that stands for a session.
+    pub(crate) async fn answer(
+        &self,
+        verb: Verb,
+        id: &str,
+        readiness: &Readiness,
+        request: Request<Incoming>,
+    ) -> Response<Full<Bytes>> {
+        let started = Instant::now();
+        let answered = self.serve(verb, id, readiness, request).await;
+        let response = answered.unwrap_or_else(|error| error.response());
+        debug_assert!(
+            verb.statuses().contains(&response.status().as_u16()),
+            "{verb:?} answers with a status that is not documented"
+        );
+        let mut outcomes = error::OUTCOMES.iter();
+        let (_, outcome) = outcomes
+            .find(|(status, _)| *status == response.status())
+            .expect("every status of an error, and OK, has an outcome");
+        self.metrics[verb as usize].answered(outcome, started.elapsed());
+        response
+    }
+
+    /// The answer to a path that is none of the API's.
+    pub(crate) fn not_found() -> Response<Full<Bytes>> {
+        let message = "there is no such path; /api/openapi.json lists them";
+        ApiError::new(Code::NotFound, message).response()
+    }
+
+    async fn serve(
+        &self,
+        verb: Verb,
+        id: &str,
+        readiness: &Readiness,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, ApiError> {
+        let (head, body) = request.into_parts();
+        if !verb.allows(&head.method) {
+            return Err(ApiError::method_not_allowed(verb.allowed()));
+        }
+        if verb == Verb::OpenApi {
+            return Ok(openapi::response());
+        }
+        let key = self.key(&head.headers)?;
+        verb.right()
+            .map_or(Ok(()), |right| key.check_right(right))?;
+        key.spend()?;
+        if verb.takes_body() {
+            query::Query::parse(head.uri.query(), &[])?;
+            body::check_type(&head.headers)?;
+            let name = head.headers.get(IDEMPOTENCY_KEY);
+            let name = name.map(|name| Name::new(key.name(), name.as_bytes()));
+            let name = name.transpose()?;
+            let body = body::read(&head.headers, body, self.max_body).await?;
+            return self.act_once(verb, &key, name, &body).await;
+        }
+        let query = head.uri.query();
+        let answer = match verb {
+            Verb::Sessions => self.sessions(&key, query),
+            Verb::Session => self.session(&key, id, query),
+            Verb::Rooms => self.rooms(&key, query),
+            Verb::Presence => self.presence(&key, query),
+            _ => self.info(readiness, query),
+        };
+        Ok(answer?.response())
+    }
+
+    /// Does what a body asks for, unless a request of that name was answered already.
+    async fn act_once(
+        &self,
+        verb: Verb,
+        key: &ApiKey,
+        name: Option<Name>,
+        body: &[u8],
+    ) -> Result<Response<Full<Bytes>>, ApiError> {
+        let Some(name) = name else {
+            return Ok(self.act(verb, key, body).await?.response());
+        };
+        let fingerprint = keys::sha256(&[verb.path().as_bytes(), b"\0", body].concat());
+        let ticket = match self.answers.begin(name, fingerprint)? {
+            Begun::New(ticket) => ticket,
+            Begun::Again(answer) => {
+                let mut response = answer.response();
+                let headers = response.headers_mut();
+                headers.insert(REPLAYED, HeaderValue::from_static("true"));
+                return Ok(response);
+            }
+        };
+        let answer = match self.act(verb, key, body).await {
+            Ok(answer) => answer,
+            Err(error) => error.answer(),
+        };
+        ticket.finish(&answer);
+        Ok(answer.response())
+    }
+
+    async fn act(&self, verb: Verb, key: &ApiKey, body: &[u8]) -> Result<Answer, ApiError> {
+        match verb {
+            Verb::Publish => self.publish(key, body),
+            Verb::Broadcast => self.broadcast(key, body),
+            Verb::Call => self.call(key, body).await,
+            Verb::Join => self.join(key, body),
+            Verb::Leave => self.leave(key, body),
+            Verb::Disconnect => self.disconnect(key, body),
+            _ => self.batch(key, body),
+        }
+    }
+
+    /// The key that a request shows.
+    fn key(&self, headers: &HeaderMap) -> Result<Arc<ApiKey>, ApiError> {
+        let bearer = headers.get(AUTHORIZATION).and_then(|value| {
+            let (scheme, key) = value.as_bytes().split_at_checked("Bearer ".len())?;
+            scheme
+                .eq_ignore_ascii_case(b"Bearer ")
+                .then(|| key.trim_ascii())
+        });
+        let shown = bearer.or_else(|| headers.get(API_KEY).map(HeaderValue::as_bytes));
+        let found = shown.and_then(|shown| self.keys.load().find(shown));
+        found.ok_or_else(ApiError::unauthorized)
+    }
+
+    fn find_realm(&self, name: &RealmName) -> Result<Arc<Realm>, ApiError> {
+        let found = self.hub.find_realm(name.as_str());
+        found.ok_or_else(|| CommandError::UnknownRealm(name.clone()).into())
+    }
+
+    fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    fn realm(&self) -> &RealmName {
+        &self.realm
+    }
+
+    fn version(&self) -> &str {
+        &self.version
+    }
+
+    fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+}

@@ -1,0 +1,200 @@
+//! The verbs of the server API: path, method, and what a key needs.
+
+use hyper::Method;
+
+/// One operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Publish,
+    Broadcast,
+    Call,
+    Join,
+    Leave,
+    Disconnect,
+    Batch,
+    Sessions,
+    Session,
+    Rooms,
+    Presence,
+    Info,
+    OpenApi,
+}
+
+/// What a key can be allowed to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Right {
+    Publish,
+    Call,
+    Join,
+    Leave,
+    Disconnect,
+    Sessions,
+    Rooms,
+    Presence,
+    Info,
+}
+
+impl Verb {
+    pub(crate) const ALL: [Self; 13] = [
+        Self::Publish,
+        Self::Broadcast,
+        Self::Call,
+        Self::Join,
+        Self::Leave,
+        Self::Disconnect,
+        Self::Batch,
+        Self::Sessions,
+        Self::Session,
+        Self::Rooms,
+        Self::Presence,
+        Self::Info,
+        Self::OpenApi,
+    ];
+
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Publish => "/api/publish",
+            Self::Broadcast => "/api/broadcast",
+            Self::Call => "/api/call",
+            Self::Join => "/api/join",
+            Self::Leave => "/api/leave",
+            Self::Disconnect => "/api/disconnect",
+            Self::Batch => "/api/batch",
+            Self::Sessions => "/api/sessions",
+            Self::Session => "/api/sessions/{id}",
+            Self::Rooms => "/api/rooms",
+            Self::Presence => "/api/presence",
+            Self::Info => "/api/info",
+            Self::OpenApi => "/api/openapi.json",
+        }
+    }
+
+    /// The metric label.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Broadcast => "broadcast",
+            Self::Call => "call",
+            Self::Join => "join",
+            Self::Leave => "leave",
+            Self::Disconnect => "disconnect",
+            Self::Batch => "batch",
+            Self::Sessions => "sessions",
+            Self::Session => "session",
+            Self::Rooms => "rooms",
+            Self::Presence => "presence",
+            Self::Info => "info",
+            Self::OpenApi => "openapi",
+        }
+    }
+
+    /// Whether it is asked with POST and a JSON body.
+    pub(crate) fn takes_body(self) -> bool {
+        matches!(
+            self,
+            Self::Publish
+                | Self::Broadcast
+                | Self::Call
+                | Self::Join
+                | Self::Leave
+                | Self::Disconnect
+                | Self::Batch
+        )
+    }
+
+    /// The methods it answers, as `Allow` lists them.
+    pub(crate) fn allowed(self) -> &'static str {
+        if self.takes_body() {
+            "POST"
+        } else {
+            "GET, HEAD"
+        }
+    }
+
+    pub(crate) fn allows(self, method: &Method) -> bool {
+        if self.takes_body() {
+            *method == Method::POST
+        } else {
+            matches!(*method, Method::GET | Method::HEAD)
+        }
+    }
+
+    /// The statuses that it may answer with, as `openapi.json` has them.
+    pub(crate) fn statuses(self) -> &'static [u16] {
+        match self {
+            Self::Call => &[
+                200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 504,
+            ],
+            Self::Publish | Self::Broadcast | Self::Join | Self::Leave | Self::Disconnect => {
+                &[200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429]
+            }
+            Self::Batch => &[200, 400, 401, 405, 408, 409, 413, 415, 422, 429],
+            Self::Sessions | Self::Session | Self::Rooms | Self::Presence => {
+                &[200, 400, 401, 403, 404, 405, 429]
+            }
+            Self::Info => &[200, 400, 401, 403, 405, 429],
+            Self::OpenApi => &[200, 405],
+        }
+    }
+
+    /// What a key needs for it; a batch needs what its commands need.
+    pub(crate) fn right(self) -> Option<Right> {
+        match self {
+            Self::Publish | Self::Broadcast => Some(Right::Publish),
+            Self::Call => Some(Right::Call),
+            Self::Join => Some(Right::Join),
+            Self::Leave => Some(Right::Leave),
+            Self::Disconnect => Some(Right::Disconnect),
+            Self::Sessions | Self::Session => Some(Right::Sessions),
+            Self::Rooms => Some(Right::Rooms),
+            Self::Presence => Some(Right::Presence),
+            Self::Info => Some(Right::Info),
+            Self::Batch | Self::OpenApi => None,
+        }
+    }
+}
+
+impl Right {
+    /// In the order of [`crate::ApiKeys::VERBS`].
+    const ALL: [Self; 9] = [
+        Self::Publish,
+        Self::Call,
+        Self::Join,
+        Self::Leave,
+        Self::Disconnect,
+        Self::Sessions,
+        Self::Rooms,
+        Self::Presence,
+        Self::Info,
+    ];
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|right| right.name() == name)
+    }
+
+    /// Its name in the configuration.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Call => "call",
+            Self::Join => "join",
+            Self::Leave => "leave",
+            Self::Disconnect => "disconnect",
+            Self::Sessions => "sessions",
+            Self::Rooms => "rooms",
+            Self::Presence => "presence",
+            Self::Info => "info",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_public_list_of_verbs_is_the_list_of_rights() {
+        assert_eq!(Right::ALL.map(Right::name), crate::ApiKeys::VERBS);
+    }
+}

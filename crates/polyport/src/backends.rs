@@ -1,4 +1,4 @@
-//! The scripts that run, and how a new configuration changes them.
+//! The scripts and services that run, and how a new configuration changes them.
 
 use std::sync::Arc;
 
@@ -6,13 +6,14 @@ use anyhow::Context;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use polyport_backends::{
-    Fetch, FetchDone, FetchRequest, FetchResponse, Node, Provider, ScriptBackend, ScriptOptions,
+    BreakerOptions, Fetch, FetchDone, FetchRequest, FetchResponse, HttpBackend, HttpOptions,
+    HttpRoute, Node, Provider, ScriptBackend, ScriptOptions, Secret,
 };
-use polyport_core::Hub;
+use polyport_core::{Hooks, Hub};
 use polyport_net::{ClientRequest, HttpClient, Tasks};
 
 use crate::{
-    config::{BackendConfig, BackendKindConfig},
+    config::{BackendConfig, BackendKindConfig, HookName, HttpConfig, ScriptConfig},
     secrets::Secrets,
 };
 
@@ -33,12 +34,22 @@ pub(crate) struct Backends(Vec<Running>);
 #[derive(Clone)]
 struct Running {
     config: BackendConfig,
-    script: Arc<ScriptBackend>,
+    backend: Backend,
+}
+
+#[derive(Clone)]
+enum Backend {
+    Script(Arc<ScriptBackend>),
+    Http {
+        backend: Arc<HttpBackend>,
+        /// What it is to work with once the configuration is put in force.
+        next: Option<HttpOptions>,
+    },
 }
 
 impl Backends {
     /// The backends of a new configuration. Those that run already and are configured as before go on; nothing of what runs
-    /// is touched.
+    /// is touched before [`Backends::put_in_force`].
     ///
     /// # Errors
     /// The first backend that cannot be started, with its name.
@@ -49,39 +60,97 @@ impl Backends {
     ) -> anyhow::Result<Self> {
         let mut all = Vec::new();
         for config in configs {
-            let running = self.0.iter().find(|running| running.config == *config);
-            let script = match running {
-                Some(running) => Arc::clone(&running.script),
-                None => start(config, surroundings)
-                    .with_context(|| format!("backend `{}`", config.name))?,
-            };
+            let known = self.0.iter().find(|known| known.config.name == config.name);
+            let backend = prepare(known, config, surroundings)
+                .with_context(|| format!("backend `{}`", config.name))?;
             all.push(Running {
                 config: config.clone(),
-                script,
+                backend,
             });
         }
         Ok(Self(all))
     }
 
+    /// From now on services are asked as the new configuration says.
+    ///
+    /// # Errors
+    /// None in fact: the options were tried when they were prepared.
+    pub(crate) fn put_in_force(&mut self) -> anyhow::Result<()> {
+        for running in &mut self.0 {
+            if let Backend::Http { backend, next } = &mut running.backend
+                && let Some(options) = next.take()
+            {
+                backend
+                    .reconfigure(options)
+                    .with_context(|| format!("backend `{}`", running.config.name))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Loads every script anew that was running before.
     pub(crate) fn reload_scripts(&self) {
         for running in &self.0 {
-            running.script.reload();
+            if let Backend::Script(script) = &running.backend {
+                script.reload();
+            }
         }
     }
 
     /// The backend of that name.
     pub(crate) fn provider(&self, name: &str) -> Option<Arc<dyn Provider>> {
         let running = self.0.iter().find(|running| running.config.name == name)?;
-        Some(Arc::clone(&running.script) as Arc<dyn Provider>)
+        Some(match &running.backend {
+            Backend::Script(script) => Arc::clone(script) as Arc<dyn Provider>,
+            Backend::Http { backend, .. } => Arc::clone(backend) as Arc<dyn Provider>,
+        })
     }
 }
 
-fn start(
+/// What stands behind a name now, where it can go on; else something new.
+fn prepare(
+    known: Option<&Running>,
     config: &BackendConfig,
     surroundings: &Surroundings,
+) -> anyhow::Result<Backend> {
+    match &config.kind {
+        BackendKindConfig::Script(script) => match known {
+            Some(Running {
+                config: before,
+                backend: backend @ Backend::Script(_),
+            }) if before == config => Ok(backend.clone()),
+            _ => start_script(config, script, surroundings).map(Backend::Script),
+        },
+        BackendKindConfig::Http(http) => {
+            let options = http_options(config, http, surroundings)?;
+            let hooks = options.hooks;
+            let fresh = HttpBackend::new(
+                &config.name,
+                options.clone(),
+                Arc::clone(&surroundings.hub),
+                surroundings.tasks.clone(),
+                surroundings.client.clone(),
+            )?;
+            Ok(match known.map(|known| &known.backend) {
+                // The one that runs knows its sessions; the fresh one has shown that the options are good.
+                Some(Backend::Http { backend, .. }) if backend.hooks() == hooks => Backend::Http {
+                    backend: Arc::clone(backend),
+                    next: Some(options),
+                },
+                _ => Backend::Http {
+                    backend: fresh,
+                    next: None,
+                },
+            })
+        }
+    }
+}
+
+fn start_script(
+    config: &BackendConfig,
+    script: &ScriptConfig,
+    surroundings: &Surroundings,
 ) -> anyhow::Result<Arc<ScriptBackend>> {
-    let BackendKindConfig::Script(script) = &config.kind;
     let options = ScriptOptions {
         file: script.file.clone(),
         instances: script.instances,
@@ -103,6 +172,45 @@ fn start(
         Arc::clone(&surroundings.node),
         Some(Arc::new(fetch)),
     )?)
+}
+
+fn http_options(
+    config: &BackendConfig,
+    http: &HttpConfig,
+    surroundings: &Surroundings,
+) -> anyhow::Result<HttpOptions> {
+    let mut secrets = Vec::new();
+    for secret in &http.secrets {
+        secrets.push(Secret::new(surroundings.secrets.load(secret)?));
+    }
+    let routes = http.routes.iter().map(|route| HttpRoute {
+        pattern: route.pattern.clone(),
+        timeout: route.timeout,
+        idempotent: route.idempotent,
+    });
+    let wants = |hook| http.hooks.contains(&hook);
+    Ok(HttpOptions {
+        url: http.url.clone(),
+        actions: http.actions.clone(),
+        hooks: Hooks {
+            open: wants(HookName::Open),
+            close: wants(HookName::Close),
+            join: wants(HookName::Join),
+            publish: wants(HookName::Publish),
+        },
+        timeout: config.timeout,
+        routes: routes.collect(),
+        concurrency: http.concurrency,
+        queue: config.queue,
+        max_answer: http.answer,
+        http2: http.http2,
+        secrets,
+        breaker: BreakerOptions {
+            failures: http.breaker_failures,
+            pause: http.breaker_pause,
+        },
+        ..HttpOptions::default()
+    })
 }
 
 /// What `fetch` in scripts reaches the network through.

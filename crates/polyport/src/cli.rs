@@ -48,6 +48,8 @@ enum Subcommands {
     Config(Options),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
+    /// Make a key of the server API: prints it, and the hash that stands in the configuration
+    ApiKey,
 }
 
 /// What to do.
@@ -61,6 +63,8 @@ pub enum Command {
     Config,
     /// Print the JSON Schema of the configuration.
     Schema,
+    /// Make a key of the server API.
+    ApiKey,
 }
 
 impl Cli {
@@ -72,6 +76,7 @@ impl Cli {
             Some(Subcommands::Check(_)) => Command::Check,
             Some(Subcommands::Config(_)) => Command::Config,
             Some(Subcommands::Schema) => Command::Schema,
+            Some(Subcommands::ApiKey) => Command::ApiKey,
         }
     }
 
@@ -85,7 +90,7 @@ impl Cli {
                 | Subcommands::Check(options)
                 | Subcommands::Config(options),
             ) => Some(options),
-            Some(Subcommands::Schema) | None => None,
+            Some(Subcommands::Schema | Subcommands::ApiKey) | None => None,
         };
         let mut inputs = Inputs {
             variables: variables.collect(),

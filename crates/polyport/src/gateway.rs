@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
+use polyport_admin::{ApiKeys, KeyOptions};
 use polyport_backends::{Actions, Node, Provider, Registry, builtin};
 use polyport_core::{
     Authentication, Backend, CloseReason, Hub, Listener, Millis, Reception, SessionId,
@@ -44,6 +45,13 @@ pub struct Gateway {
     /// Listeners that were bound anew: they accept nothing any more, but their sessions go on under their name.
     earlier: Vec<Arc<Listener>>,
     config: Config,
+}
+
+/// Who may use the server API.
+pub(crate) struct ApiAccess {
+    pub(crate) keys: ApiKeys,
+    /// The key that was made up for this run, if there is no other.
+    pub(crate) made_up: Option<String>,
 }
 
 /// A listener that runs, and the configuration it was started with.
@@ -95,6 +103,35 @@ impl Gateway {
             gateway.listeners.push(running);
         }
         Ok(gateway)
+    }
+
+    /// The keys of the server API of a configuration that serves it, and the one that was made up for this run if there is
+    /// no other.
+    ///
+    /// # Errors
+    /// When a key cannot be used.
+    pub(crate) fn api_keys(&self, config: &Config) -> anyhow::Result<Option<ApiAccess>> {
+        let Some(api) = &config.api else {
+            return Ok(None);
+        };
+        let made_up = &self.surroundings.secrets.api_key;
+        let is_made_up = api.keys.is_empty() && api.master_key.is_none();
+        let master = api
+            .master_key
+            .as_ref()
+            .or_else(|| is_made_up.then_some(made_up));
+        let mut keys: Vec<KeyOptions> = api.keys.iter().map(protocols::key_options).collect();
+        if let Some(master) = master {
+            keys.push(KeyOptions {
+                name: "POLYPORT_API_KEY".to_owned(),
+                hash: ApiKeys::hash(master).context("POLYPORT_API_KEY")?,
+                ..KeyOptions::default()
+            });
+        }
+        Ok(Some(ApiAccess {
+            keys: ApiKeys::new(&keys)?,
+            made_up: is_made_up.then(|| made_up.clone()),
+        }))
     }
 
     /// A token that is good for this run, if the secret of tokens was made up for it.
@@ -162,6 +199,7 @@ impl Gateway {
             }
         }
         self.tokens.put_in_force();
+        self.backends.put_in_force()?;
         backends_before.reload_scripts();
         let mut before = std::mem::take(&mut self.listeners);
         let mut failed = None;

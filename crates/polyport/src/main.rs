@@ -54,6 +54,10 @@ fn act(command: Command, inputs: &Inputs) -> anyhow::Result<()> {
             ))
         }
         Command::Config => say(&inputs.load()?.effective()),
+        Command::ApiKey => {
+            let made = polyport_admin::ApiKeys::generate();
+            say(&format!("key   {}\nhash  {}\n", made.key, made.hash))
+        }
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&config::json_schema())?;
             say(&format!("{schema}\n"))

@@ -1,13 +1,14 @@
-//! From a listener's configuration to what its front end takes.
+//! From the configuration to the options that crates take.
 
 use std::time::Duration;
 
+use polyport_admin::KeyOptions;
 use polyport_backends::builtin::BuiltinOptions;
 use polyport_tcp_verbs::{Profile, PublicFolders, VerbsOptions};
 use polyport_ws_channels::{self as channels, ChannelsOptions};
 use polyport_ws_rpc::RpcOptions;
 
-use crate::config::{ChannelsConfig, Protocol, Relay, RpcConfig, VerbsConfig};
+use crate::config::{ApiKeyConfig, ChannelsConfig, Protocol, Relay, RpcConfig, VerbsConfig};
 
 /// How a listener of Actionhero's verbs speaks.
 pub(crate) fn verbs_options(config: &VerbsConfig) -> VerbsOptions {
@@ -41,6 +42,21 @@ pub(crate) fn rpc_options(config: &RpcConfig) -> RpcOptions {
         validators: config.validators,
         allow_origins: config.allow_origins.clone(),
         origins: config.origins.clone(),
+    }
+}
+
+/// A key of the server API.
+pub(crate) fn key_options(config: &ApiKeyConfig) -> KeyOptions {
+    KeyOptions {
+        name: config.name.clone(),
+        hash: config.hash.clone(),
+        verbs: config
+            .verbs
+            .iter()
+            .map(|verb| verb.name().to_owned())
+            .collect(),
+        rooms: config.rooms.clone(),
+        rate: config.rate,
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
-use polyport_admin::{AdminState, Readiness};
+use polyport_admin::{AdminState, ApiOptions, Readiness};
 use polyport_net::raise_open_file_limit;
 use tokio::{
     net::TcpListener,
@@ -59,11 +59,21 @@ async fn serve(inputs: &Inputs, config: Config, log: &LogHandle) -> anyhow::Resu
     let mut signals = Signals::new()?;
     let readiness = Arc::new(Readiness::default());
     let mut gateway = Gateway::start(config)?;
-    let admin = serve_admin(&gateway, &readiness).await?;
+    let access = gateway.api_keys(gateway.config())?;
+    let made_up = access.as_ref().and_then(|access| access.made_up.clone());
+    let hub = Arc::clone(gateway.hub());
+    let mut state = AdminState::new(hub, Arc::clone(&readiness), env!("CARGO_PKG_VERSION"));
+    if let Some(access) = access {
+        state = state.with_api(ApiOptions {
+            keys: access.keys,
+            ..ApiOptions::default()
+        });
+    }
+    let admin = serve_admin(&gateway, state.clone()).await?;
     readiness.set_ready(true);
-    announce(&gateway, admin)?;
+    announce(&gateway, admin, made_up.as_deref())?;
     while let Told::Reload = signals.next().await {
-        reload(&mut gateway, inputs, log).await;
+        reload(&mut gateway, inputs, log, &state).await;
     }
     readiness.set_draining();
     tokio::select! {
@@ -74,10 +84,7 @@ async fn serve(inputs: &Inputs, config: Config, log: &LogHandle) -> anyhow::Resu
 }
 
 /// Binds the admin listener, if one is configured, and serves it until the process ends.
-async fn serve_admin(
-    gateway: &Gateway,
-    readiness: &Arc<Readiness>,
-) -> anyhow::Result<Option<SocketAddr>> {
+async fn serve_admin(gateway: &Gateway, state: AdminState) -> anyhow::Result<Option<SocketAddr>> {
     let Some(address) = gateway.config().admin else {
         return Ok(None);
     };
@@ -85,8 +92,6 @@ async fn serve_admin(
         .await
         .with_context(|| format!("admin: cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
-    let hub = Arc::clone(gateway.hub());
-    let state = AdminState::new(hub, Arc::clone(readiness), env!("CARGO_PKG_VERSION"));
     let stopping = gateway.tasks().stopping();
     gateway
         .tasks()
@@ -95,10 +100,20 @@ async fn serve_admin(
 }
 
 /// Prints where everything is and how to try it.
-fn announce(gateway: &Gateway, admin: Option<SocketAddr>) -> io::Result<()> {
+fn announce(
+    gateway: &Gateway,
+    admin: Option<SocketAddr>,
+    made_up_key: Option<&str>,
+) -> io::Result<()> {
     let config = gateway.config();
     let bound = gateway.bound();
     let mut text = summary::summary(config, &bound, admin);
+    if let Some(key) = made_up_key {
+        let _ = writeln!(
+            text,
+            "  POLYPORT_API_KEY is not set, so this key of the server API is good for this run only: {key}"
+        );
+    }
     if let Some(token) = gateway.sample_token() {
         let _ = writeln!(
             text,
@@ -115,7 +130,7 @@ fn announce(gateway: &Gateway, admin: Option<SocketAddr>) -> io::Result<()> {
 }
 
 /// Puts the configuration as it stands now in force, or says why not and changes nothing.
-async fn reload(gateway: &mut Gateway, inputs: &Inputs, log: &LogHandle) {
+async fn reload(gateway: &mut Gateway, inputs: &Inputs, log: &LogHandle, admin: &AdminState) {
     let loaded = inputs.load().and_then(|loaded| {
         loaded.check_paths()?;
         Ok(loaded)
@@ -133,10 +148,26 @@ async fn reload(gateway: &mut Gateway, inputs: &Inputs, log: &LogHandle) {
     if config.log.format != gateway.config().log.format {
         warn!("log.format takes effect at the next start");
     }
+    if config.api.is_some() != gateway.config().api.is_some() {
+        warn!("adding or removing [api] takes effect at the next start");
+    }
+    let access = match gateway.api_keys(&config) {
+        Ok(access) => access,
+        Err(error) => {
+            error!(
+                error = format!("{error:#}"),
+                "configuration not reloaded, nothing has changed"
+            );
+            return;
+        }
+    };
     let filter = config.log.filter.clone();
     match gateway.reload(config).await {
         Ok(()) => {
             log.set_filter(filter);
+            if let Some(access) = access {
+                admin.set_api_keys(access.keys);
+            }
             info!("configuration reloaded");
         }
         Err(error) => error!(error = format!("{error:#}"), "configuration not reloaded"),

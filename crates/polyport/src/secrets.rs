@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::Context;
+use polyport_admin::ApiKeys;
 
 use crate::config::SecretConfig;
 
@@ -12,12 +13,15 @@ const SECRET_BYTES: usize = 32;
 /// What was made up when the process started. The same for its whole life, so that a reload does not lock anybody out.
 pub(crate) struct Secrets {
     for_tokens: [u8; SECRET_BYTES],
+    /// A key of the server API.
+    pub(crate) api_key: String,
 }
 
 impl Secrets {
     pub(crate) fn new() -> Self {
         Self {
             for_tokens: rand::random(),
+            api_key: ApiKeys::generate().key,
         }
     }
 

@@ -66,7 +66,7 @@ fn unknown_keys() {
     );
     check_more(
         "[lgo]\nlevel = \"info\"",
-        "gateway.toml:4:2: lgo: unknown key; did you mean `log`? (valid: log, shutdown, limits, admin, tokens, backends, listeners)",
+        "gateway.toml:4:2: lgo: unknown key; did you mean `log`? (valid: log, shutdown, limits, admin, api, tokens, backends, listeners)",
     );
     check_more(
         "[admin]\nbind = \"127.0.0.1:9900\"\ntoken = \"x\"",
@@ -400,11 +400,11 @@ fn options_are_named() {
 fn backends() {
     check_more(
         "[backends.app]\nkind = \"scirpt\"\nfile = \"a.js\"\n",
-        "gateway.toml:5:8: backends.app.kind: unknown value `scirpt`; did you mean `script`? (valid: script)",
+        "gateway.toml:5:8: backends.app.kind: unknown value `scirpt`; did you mean `script`? (valid: script, http)",
     );
     check_more(
         "[backends.app]\nfile = \"a.js\"\n",
-        "gateway.toml:4:11: backends.app.kind: missing (valid: script)",
+        "gateway.toml:4:11: backends.app.kind: missing (valid: script, http)",
     );
     check_more(
         "[backends.app]\nkind = \"script\"\n",
@@ -468,5 +468,76 @@ fn tokens() {
         "rpc.validators = true\n",
         "gateway.toml:4:1: listeners.tcp.rpc: this table belongs to listeners with protocol = \"ws-rpc\", and `tcp` has \
          protocol = \"tcp-verbs\"",
+    );
+}
+
+#[test]
+fn services() {
+    check_more(
+        "[backends.app]\nkind = \"http\"\n",
+        "gateway.toml:4:11: backends.app.url: missing; expected an address such as \"http://127.0.0.1:7000/polyport\" or \
+         \"unix:/run/app.sock\"",
+    );
+    check_more(
+        "[backends.app]\nkind = \"htpp\"\n",
+        "gateway.toml:5:8: backends.app.kind: unknown value `htpp`; did you mean `http`? (valid: script, http)",
+    );
+    check_more(
+        "[backends.app]\nurl = \"http://a/\"\n",
+        "gateway.toml:4:11: backends.app.kind: missing (valid: script, http)",
+    );
+    check_more(
+        "[backends.app]\nkind = \"http\"\nurl = \"ftp://a/\"\n",
+        "gateway.toml:6:7: backends.app.url: expected an address such as \"http://127.0.0.1:7000/polyport\" or \
+         \"unix:/run/app.sock\"",
+    );
+    check_more(
+        "[backends.app]\nkind = \"script\"\nfile = \"a.js\"\nhooks = [\"open\"]\n",
+        "gateway.toml:7:1: backends.app.hooks: not a setting of backends with kind = \"script\"",
+    );
+    check_more(
+        "[backends.app]\nkind = \"script\"\nfile = \"a.js\"\nmemory = \"1MiB\"\n",
+        "gateway.toml:7:10: backends.app.memory: an engine needs 4MiB at least",
+    );
+    check_more(
+        "[backends.app]\nkind = \"http\"\nurl = \"http://a/\"\nhooks = [\"opne\"]\n",
+        "gateway.toml:7:10: backends.app.hooks.0: unknown value `opne`; did you mean `open`? (valid: open, close, join, publish)",
+    );
+    check_more(
+        "[backends.app]\nkind = \"http\"\nurl = \"http://a/\"\nsecrets = [\"hunter2\"]\n",
+        "gateway.toml:7:12: backends.app.secrets.0: expected where the secret is, \"env:NAME\" or \"file:PATH\", found string \"hunter2\"",
+    );
+    check_more(
+        "[backends.app]\nkind = \"http\"\nurl = \"http://a/\"\nsecrets = [\"env:APP_SECRET\"]\n",
+        "gateway.toml:7:12: backends.app.secrets.0: the environment variable APP_SECRET is not set",
+    );
+    check_more(
+        "backends = [\"ap\"]\n[backends.app]\nkind = \"http\"\nurl = \"http://a/\"\n",
+        "gateway.toml:4:13: listeners.tcp.backends.0: unknown backend `ap`; did you mean `app`? (valid: builtin, app)",
+    );
+    check_more(
+        "[backends.builtin]\nkind = \"http\"\nurl = \"http://a/\"\n",
+        "gateway.toml:4:11: backends.builtin: `builtin` is the name of the actions that are built in",
+    );
+}
+
+#[test]
+fn keys_of_the_server_api() {
+    check_more(
+        "[api]\n",
+        "gateway.toml:4:1: api: the server API is on the admin listener: add [admin]",
+    );
+    check_more(
+        "[admin]\n[api.keys.app]\nhash = \"secret\"\n",
+        "gateway.toml:6:8: api.keys.app.hash: expected a hash such as \"sha256:9f86…\", which `polyport api-key` makes, found string \"secret\"",
+    );
+    let short = problems(
+        &good_and("[admin]\n[api]\n"),
+        &[("POLYPORT_API_KEY", "short")],
+        &[],
+    );
+    assert_eq!(
+        short,
+        ["gateway.toml:5:1: api: POLYPORT_API_KEY is shorter than 22 characters"]
     );
 }

@@ -40,7 +40,7 @@ fn replaced(page: &str, name: &str, text: &str) -> String {
 fn settings_tables() -> String {
     let schema = json_schema().to_value();
     let mut text = String::new();
-    for table in ["log", "shutdown", "limits", "admin"] {
+    for table in ["log", "shutdown", "limits", "admin", "api"] {
         describe_table(table, &schema["properties"][table], &mut text);
     }
     for tables in ["tokens", "backends", "listeners"] {

@@ -27,19 +27,21 @@ use locate::{Document, KeyPath, Part};
 use polyport_net::TlsAcceptance;
 use resolve::{NamedPath, PathKind, Resolved, collisions};
 
-pub use places::{Secret, TokenPlace};
+pub use places::{ApiKeyHash, Secret, TokenPlace};
 pub use report::{Place, Problem, Problems};
 pub use resolved::{
-    AuthConfig, BackendConfig, BackendKindConfig, Bind, CertificateFiles, ChannelsConfig, Config,
-    JwksConfig, JwksPlace, KeyMaterial, ListenerConfig, LogConfig, PermissionRules, Protocol,
-    RpcConfig, ScriptConfig, SecretConfig, TokenKeyConfig, TokensConfig, VerbsConfig,
+    ApiConfig, ApiKeyConfig, AuthConfig, BackendConfig, BackendKindConfig, Bind, CertificateFiles,
+    ChannelsConfig, Config, HttpConfig, JwksConfig, JwksPlace, KeyMaterial, ListenerConfig,
+    LogConfig, PermissionRules, Protocol, RouteConfig, RpcConfig, ScriptConfig, SecretConfig,
+    TokenKeyConfig, TokensConfig, VerbsConfig,
 };
 pub use schema::json_schema;
 pub use settings::{
-    AdminSettings, AuthSettings, BackendKind, BackendSettings, ChannelsSettings, JwksSettings,
-    LimitSettings, ListenerSettings, LogFormat, LogSettings, OnExpiry, PermissionSettings,
-    ProcessLimitSettings, ProtocolName, Relay, RpcSettings, Settings, ShutdownSettings,
-    TlsSettings, TokenAlgorithm, TokenKeySettings, TokenSettings, VerbsSettings,
+    AdminSettings, ApiKeySettings, ApiSettings, ApiVerb, AuthSettings, BackendKind,
+    BackendSettings, BreakerSettings, ChannelsSettings, HookName, JwksSettings, LimitSettings,
+    ListenerSettings, LogFormat, LogSettings, OnExpiry, PermissionSettings, ProcessLimitSettings,
+    ProtocolName, Relay, RouteSettings, RpcSettings, Settings, ShutdownSettings, TlsSettings,
+    TokenAlgorithm, TokenKeySettings, TokenSettings, VerbsSettings,
 };
 pub use strict::OneOrMany;
 pub use units::{Address, ByteSize, Malformed, Network, Period};

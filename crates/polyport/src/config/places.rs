@@ -1,4 +1,4 @@
-//! The small types of the settings about access: where secrets and tokens are.
+//! The small types of the settings about access: where secrets and tokens are, and hashes of keys.
 
 use std::{borrow::Cow, fmt, path::PathBuf, str::FromStr};
 
@@ -84,6 +84,32 @@ impl fmt::Display for TokenPlace {
     }
 }
 
+/// The hash of a key of the server API: `sha256:` and 64 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKeyHash(pub String);
+
+impl ApiKeyHash {
+    const EXPECTED: &str = r#"a hash such as "sha256:9f86…", which `polyport api-key` makes"#;
+}
+
+impl FromStr for ApiKeyHash {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let digits = text.strip_prefix("sha256:").ok_or(Malformed)?;
+        if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(Malformed);
+        }
+        Ok(Self(text.to_lowercase()))
+    }
+}
+
+impl fmt::Display for ApiKeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Each is written as a text and read from one, with its own words for what was expected.
 macro_rules! written_as_text {
     ($($kind:ident: $title:literal, $pattern:literal;)*) => {$(
@@ -114,6 +140,7 @@ macro_rules! written_as_text {
 written_as_text! {
     Secret: "secret place", "^(env|file):.+$";
     TokenPlace: "token place", "^(bearer|(header|query|cookie):.+)$";
+    ApiKeyHash: "hash", "^sha256:[0-9a-fA-F]{64}$";
 }
 
 #[cfg(test)]
@@ -137,6 +164,20 @@ mod tests {
         }
         for bad in ["", "bearer:x", "query:", "body:token"] {
             assert_eq!(bad.parse::<TokenPlace>(), Err(Malformed), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn hashes_are_of_one_form() {
+        let digits = "9F".repeat(32);
+        let hash: ApiKeyHash = format!("sha256:{digits}").parse().unwrap();
+        assert_eq!(hash.0, format!("sha256:{}", digits.to_lowercase()));
+        for bad in [
+            digits.clone(),
+            format!("sha256:{}", &digits[1..]),
+            format!("md5:{digits}"),
+        ] {
+            assert_eq!(bad.parse::<ApiKeyHash>(), Err(Malformed), "{bad}");
         }
     }
 }

@@ -130,6 +130,7 @@ impl Resolver<'_> {
         let backends = backends
             .filter_map(|(name, backend)| self.backend(name, backend))
             .collect();
+        let api = settings.api.as_ref();
         Config {
             log: LogConfig {
                 filter,
@@ -138,6 +139,7 @@ impl Resolver<'_> {
             shutdown_deadline: settings.shutdown.deadline.0,
             sessions: settings.limits.sessions,
             admin,
+            api: api.map(|api| self.api(api, settings.admin.is_some())),
             tokens,
             backends,
             listeners,

@@ -10,8 +10,13 @@ use ipnet::IpNet;
 use polyport_core::{Limits, Permissions, RealmName, RoomName};
 pub use polyport_net::{Bind, CertificateFiles};
 
-pub use access::{AuthConfig, JwksConfig, JwksPlace, KeyMaterial, TokenKeyConfig, TokensConfig};
-pub use backends::{BackendConfig, BackendKindConfig, ScriptConfig, SecretConfig};
+pub use access::{
+    ApiConfig, ApiKeyConfig, AuthConfig, JwksConfig, JwksPlace, KeyMaterial, TokenKeyConfig,
+    TokensConfig,
+};
+pub use backends::{
+    BackendConfig, BackendKindConfig, HttpConfig, RouteConfig, ScriptConfig, SecretConfig,
+};
 
 use super::{
     settings::{LogFormat, ProtocolName, Relay},
@@ -30,9 +35,11 @@ pub struct Config {
     pub sessions: usize,
     /// Where metrics and health checks are served, if anywhere.
     pub admin: Option<SocketAddr>,
+    /// The server API, if it is served.
+    pub api: Option<ApiConfig>,
     /// Ways of checking tokens, by name.
     pub tokens: Vec<TokensConfig>,
-    /// Scripts, by name.
+    /// Scripts and services, by name.
     pub backends: Vec<BackendConfig>,
     /// The listeners, by name.
     pub listeners: Vec<ListenerConfig>,

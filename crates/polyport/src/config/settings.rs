@@ -13,9 +13,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use access::{
-    AuthSettings, JwksSettings, OnExpiry, TokenAlgorithm, TokenKeySettings, TokenSettings,
+    ApiKeySettings, ApiSettings, ApiVerb, AuthSettings, JwksSettings, OnExpiry, TokenAlgorithm,
+    TokenKeySettings, TokenSettings,
 };
-pub use backends::{BackendKind, BackendSettings};
+pub use backends::{BackendKind, BackendSettings, BreakerSettings, HookName, RouteSettings};
 pub use protocols::{ChannelsSettings, Relay, RpcSettings, VerbsSettings};
 
 use super::{
@@ -39,10 +40,13 @@ pub struct Settings {
     /// The listener for metrics and health checks. Without this table there is none.
     #[serde(deserialize_with = "optional_table")]
     pub admin: Option<AdminSettings>,
+    /// The server API, on the admin listener. Without this table there is none.
+    #[serde(deserialize_with = "optional_table")]
+    pub api: Option<ApiSettings>,
     /// How tokens are checked, each way under a name that listeners use.
     #[serde(deserialize_with = "tables")]
     pub tokens: BTreeMap<String, TokenSettings>,
-    /// Scripts, each under a name that listeners use in `backends`.
+    /// Scripts and services, each under a name that listeners use in `backends`.
     #[serde(deserialize_with = "tables")]
     pub backends: BTreeMap<String, BackendSettings>,
     /// The listeners, each under a name of your choice (letters, digits, `-`, `_`) that logs and metrics show.

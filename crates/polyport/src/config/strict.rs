@@ -36,6 +36,15 @@ where
     Ok(words.into_iter().map(|word| word.0).collect())
 }
 
+/// The same for a list that may be left out.
+pub(crate) fn optional_words<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    words(deserializer).map(Some)
+}
+
 struct Word<T>(T);
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Word<T> {

@@ -1,4 +1,4 @@
-//! Resolving tokens, and what listeners ask of them.
+//! Resolving tokens, what listeners ask of them, and keys of the server API.
 
 use polyport_core::{self as core, TokenSource};
 
@@ -6,9 +6,21 @@ use super::Resolver;
 use crate::config::{
     places::TokenPlace,
     report::suggestion,
-    resolved::{AuthConfig, JwksConfig, JwksPlace, KeyMaterial, TokenKeyConfig, TokensConfig},
-    settings::{AuthSettings, JwksSettings, OnExpiry, Settings, TokenKeySettings, TokenSettings},
+    resolved::{
+        ApiConfig, ApiKeyConfig, AuthConfig, JwksConfig, JwksPlace, KeyMaterial, TokenKeyConfig,
+        TokensConfig,
+    },
+    settings::{
+        ApiSettings, AuthSettings, JwksSettings, OnExpiry, Settings, TokenKeySettings,
+        TokenSettings,
+    },
 };
+
+/// The variable that holds the key with all rights.
+const API_KEY_VARIABLE: &str = "POLYPORT_API_KEY";
+
+/// Shorter keys have no 128 bits and can be guessed.
+const MIN_API_KEY: usize = 22;
 
 impl Resolver<'_> {
     pub(super) fn tokens(&mut self, name: &str, settings: &TokenSettings) -> TokensConfig {
@@ -137,6 +149,41 @@ impl Resolver<'_> {
                 OnExpiry::Downgrade => core::OnExpiry::Downgrade,
             },
         })
+    }
+
+    pub(super) fn api(&mut self, settings: &ApiSettings, has_admin: bool) -> ApiConfig {
+        if !has_admin {
+            self.fault(
+                &["api"],
+                "the server API is on the admin listener: add [admin]",
+            );
+        }
+        let master_key = self.variable(API_KEY_VARIABLE).map(str::to_owned);
+        if master_key
+            .as_ref()
+            .is_some_and(|key| key.len() < MIN_API_KEY)
+        {
+            let message = format!("{API_KEY_VARIABLE} is shorter than {MIN_API_KEY} characters");
+            self.fault(&["api"], message);
+        }
+        let mut keys = Vec::new();
+        for (name, key) in &settings.keys {
+            self.name("key", &["api", "keys", name]);
+            self.patterns(&key.rooms, &["api", "keys", name, "rooms"]);
+            let Some(hash) = &key.hash else {
+                let message = "missing; `polyport api-key` makes a key and its hash";
+                self.fault(&["api", "keys", name, "hash"], message);
+                continue;
+            };
+            keys.push(ApiKeyConfig {
+                name: name.clone(),
+                hash: hash.0.clone(),
+                verbs: key.verbs.clone(),
+                rooms: key.rooms.clone(),
+                rate: key.rate,
+            });
+        }
+        ApiConfig { keys, master_key }
     }
 }
 

@@ -1,12 +1,16 @@
-//! Resolving scripts, and secrets.
+//! Resolving scripts and services.
 
 use std::path::Path;
+
+use polyport_core::Permissions;
 
 use super::{PathKind, Resolver};
 use crate::config::{
     locate::Part,
     places::Secret,
-    resolved::{BackendConfig, BackendKindConfig, ScriptConfig, SecretConfig},
+    resolved::{
+        BackendConfig, BackendKindConfig, HttpConfig, RouteConfig, ScriptConfig, SecretConfig,
+    },
     settings::{BackendKind, BackendSettings},
 };
 
@@ -29,15 +33,20 @@ impl Resolver<'_> {
         }
         self.name("backend", &["backends", name]);
         let Some(kind) = settings.kind else {
-            self.fault(&at("kind"), "missing (valid: script)");
+            self.fault(&at("kind"), "missing (valid: script, http)");
             return None;
         };
+        for key in settings.strangers(kind) {
+            let message = format!("not a setting of backends with kind = \"{}\"", kind.name());
+            self.fault_at(&["backends", name, key], Part::Key, message);
+        }
         let timeout = settings.timeout.unwrap_or_default().0;
         if timeout.is_zero() {
             self.fault(&at("timeout"), "every call needs an end");
         }
         let kind = match kind {
             BackendKind::Script => BackendKindConfig::Script(self.script(name, settings)?),
+            BackendKind::Http => BackendKindConfig::Http(self.service(name, settings)?),
         };
         Some(BackendConfig {
             name: name.to_owned(),
@@ -76,6 +85,77 @@ impl Resolver<'_> {
             fetch: settings.fetch.clone().unwrap_or_default(),
             watch: settings.watch.unwrap_or_default(),
         })
+    }
+
+    fn service(&mut self, name: &str, settings: &BackendSettings) -> Option<HttpConfig> {
+        let at = |key: &'static str| ["backends", name, key];
+        let url = self.service_url(name, settings)?;
+        let actions = settings.actions.clone().unwrap_or_default();
+        self.patterns(&actions, &at("actions"));
+        let mut routes = Vec::new();
+        for (pattern, route) in &settings.routes {
+            if let Err(error) = Permissions::new(std::slice::from_ref(pattern), &[], &[]) {
+                let setting = ["backends", name, "routes", pattern];
+                self.fault_at(&setting, Part::Key, error.to_string());
+            }
+            routes.push(RouteConfig {
+                pattern: pattern.clone(),
+                timeout: route.timeout.map(|timeout| timeout.0),
+                idempotent: route.idempotent,
+            });
+        }
+        let concurrency = settings.concurrency.unwrap_or_default();
+        if concurrency == 0 {
+            self.fault(&at("concurrency"), "expected 1 or more");
+        }
+        let mut secrets = Vec::new();
+        for (index, secret) in settings.secrets.iter().flatten().enumerate() {
+            let index = index.to_string();
+            secrets.extend(self.secret(secret, &["backends", name, "secrets", &index]));
+        }
+        let breaker = settings.breaker.clone().unwrap_or_default();
+        Some(HttpConfig {
+            url,
+            actions,
+            hooks: settings.hooks.clone().unwrap_or_default(),
+            routes,
+            concurrency,
+            answer: settings.answer.unwrap_or_default().0,
+            http2: settings.http2.unwrap_or_default(),
+            secrets,
+            breaker_failures: breaker.failures,
+            breaker_pause: breaker.pause.0,
+        })
+    }
+
+    fn service_url(&mut self, name: &str, settings: &BackendSettings) -> Option<String> {
+        let at = |key: &'static str| ["backends", name, key];
+        let expected = r#"expected an address such as "http://127.0.0.1:7000/polyport" or "unix:/run/app.sock""#;
+        let Some(url) = &settings.url else {
+            self.fault(&at("url"), format!("missing; {expected}"));
+            return None;
+        };
+        if let Some(socket) = url.strip_prefix("unix:") {
+            let path = settings.path.as_deref().unwrap_or("/");
+            if socket.is_empty() {
+                self.fault(&at("url"), expected);
+            }
+            if !path.starts_with('/') {
+                self.fault(&at("path"), "a path begins with `/`");
+            }
+            return Some(format!(
+                "unix:{}:{path}",
+                self.folder.join(socket).display()
+            ));
+        }
+        let host = url
+            .strip_prefix("http://")
+            .or_else(|| url.strip_prefix("https://"));
+        if host.is_none_or(|host| host.is_empty() || host.starts_with('/')) {
+            self.fault(&at("url"), expected);
+            return None;
+        }
+        Some(url.clone())
     }
 
     /// A secret's value, or the file that holds it.

@@ -1,11 +1,11 @@
-//! Tokens, known to be complete.
+//! Tokens and keys, known to be complete.
 
 use std::{path::PathBuf, time::Duration};
 
 use polyport_core::{OnExpiry, TokenSource};
 
 use super::backends::SecretConfig;
-use crate::config::TokenAlgorithm;
+use crate::config::{ApiVerb, TokenAlgorithm};
 
 /// How tokens are checked, under its name.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,6 +83,40 @@ pub struct AuthConfig {
     pub sources: Vec<TokenSource>,
     /// What becomes of a session whose token expires.
     pub on_expiry: OnExpiry,
+}
+
+/// The server API.
+#[derive(Clone, PartialEq, Default)]
+pub struct ApiConfig {
+    /// The keys in the file.
+    pub keys: Vec<ApiKeyConfig>,
+    /// The key with all rights, from the environment.
+    pub master_key: Option<String>,
+}
+
+/// Keys are never shown.
+impl std::fmt::Debug for ApiConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiConfig")
+            .field("keys", &self.keys)
+            .field("master_key", &self.master_key.as_ref().map(|_| "hidden"))
+            .finish()
+    }
+}
+
+/// A key of the server API.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApiKeyConfig {
+    /// The operator's name for it.
+    pub name: String,
+    /// `sha256:` and the hash.
+    pub hash: String,
+    /// What it may be used for; empty: everything.
+    pub verbs: Vec<ApiVerb>,
+    /// Patterns of rooms, known to compile; empty: all.
+    pub rooms: Vec<String>,
+    /// Requests per second; 0 is no bound.
+    pub rate: u32,
 }
 
 impl TokensConfig {

@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::config::HookName;
+
 /// A backend under its name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BackendConfig {
@@ -20,6 +22,8 @@ pub struct BackendConfig {
 pub enum BackendKindConfig {
     /// A script.
     Script(ScriptConfig),
+    /// A service.
+    Http(HttpConfig),
 }
 
 /// A script that is run inside.
@@ -37,6 +41,42 @@ pub struct ScriptConfig {
     pub fetch: Vec<String>,
     /// Whether it is loaded anew when a file has changed.
     pub watch: bool,
+}
+
+/// A service that requests are posted to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpConfig {
+    /// Where: `http://…`, `https://…` or `unix:/path.sock:/request/path`, as the client takes it.
+    pub url: String,
+    /// Patterns of the calls it answers, known to compile.
+    pub actions: Vec<String>,
+    /// What it wants to be asked about or told of.
+    pub hooks: Vec<HookName>,
+    /// What is different for some calls.
+    pub routes: Vec<RouteConfig>,
+    /// Requests under way at once.
+    pub concurrency: usize,
+    /// Bytes of the largest answer.
+    pub answer: usize,
+    /// HTTP/2 by prior knowledge.
+    pub http2: bool,
+    /// Keys that requests are signed with, the first first.
+    pub secrets: Vec<SecretConfig>,
+    /// Failures in a row that open the circuit breaker; 0 is never.
+    pub breaker_failures: u32,
+    /// How long it stays open.
+    pub breaker_pause: Duration,
+}
+
+/// What is different for calls that match a pattern.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouteConfig {
+    /// The pattern, known to compile.
+    pub pattern: String,
+    /// Their time, if it is another.
+    pub timeout: Option<Duration>,
+    /// Whether they may be repeated.
+    pub idempotent: bool,
 }
 
 /// A secret, or where it is. Never shown.

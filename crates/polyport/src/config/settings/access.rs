@@ -1,13 +1,13 @@
-//! Settings of who may come in: tokens, and what a listener asks of them.
+//! Settings of who may come in: tokens, what a listener asks of them, and the keys of the server API.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{
-    places::{Secret, TokenPlace},
-    strict::{optional_table, word, words},
+    places::{ApiKeyHash, Secret, TokenPlace},
+    strict::{optional_table, tables, word, words},
     units::Period,
 };
 
@@ -180,4 +180,72 @@ pub enum OnExpiry {
     Close,
     /// It goes on as nobody's.
     Downgrade,
+}
+
+/// The server API, on the admin listener under `/api/`. Without this table there is none. `POLYPORT_API_KEY` in the environment is a
+/// key with all rights; if there is no key at all, one is made for this run and printed at the start.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ApiSettings {
+    /// The keys, each under a name that logs show.
+    #[serde(deserialize_with = "tables")]
+    pub keys: BTreeMap<String, ApiKeySettings>,
+}
+
+/// A key of the server API and what it may do.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ApiKeySettings {
+    /// `sha256:` and the key's hash, as `polyport api-key` prints it. Required.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hash: Option<ApiKeyHash>,
+    /// What it may be used for; empty: everything.
+    #[serde(deserialize_with = "words")]
+    pub verbs: Vec<ApiVerb>,
+    /// Patterns of the rooms it may be used on; empty: all.
+    pub rooms: Vec<String>,
+    /// Requests per second; 0 is no bound.
+    pub rate: u32,
+}
+
+/// What a key of the server API may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ApiVerb {
+    /// Publishing, also to many targets at once.
+    Publish,
+    /// Asking a session's client.
+    Call,
+    /// Putting sessions into rooms.
+    Join,
+    /// Taking sessions out of rooms.
+    Leave,
+    /// Ending sessions.
+    Disconnect,
+    /// Looking at sessions.
+    Sessions,
+    /// Looking at rooms.
+    Rooms,
+    /// Looking at who is in a room.
+    Presence,
+    /// Looking at the node.
+    Info,
+}
+
+impl ApiVerb {
+    /// The word in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Call => "call",
+            Self::Join => "join",
+            Self::Leave => "leave",
+            Self::Disconnect => "disconnect",
+            Self::Sessions => "sessions",
+            Self::Rooms => "rooms",
+            Self::Presence => "presence",
+            Self::Info => "info",
+        }
+    }
 }

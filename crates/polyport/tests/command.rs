@@ -53,8 +53,8 @@ fn without_a_file_the_shipped_one_is_built_in() {
     assert_eq!(outcome.stdout, "built-in gateway.toml: ok, 3 listeners\n");
     // It names its script only where that is.
     let examples = folder.path().join("docs/examples");
-    std::fs::create_dir_all(&examples).unwrap();
-    std::fs::write(examples.join("tour.js"), "").unwrap();
+    fs::create_dir_all(&examples).unwrap();
+    fs::write(examples.join("tour.js"), "").unwrap();
     let shipped = polyport(repository(), &["config"], &[]);
     let built_in = polyport(folder.path(), &["config"], &[]);
     assert_eq!(

@@ -368,9 +368,9 @@ pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
         },
         Case {
             name: "rpc-idle",
-            about: "10,000 idle sessions of socket.red: server memory per connection",
+            about: "10,000 idle sessions of socket.red, each with a session of the script: server memory per connection",
             entries: vec![
-                entry(GATEWAY, rpc, &idle),
+                entry(GATEWAY, script, &idle),
                 entry(SOCKET_RED, Server::SocketRed, &idle),
             ],
             budgets: vec![at_most(figure::IDLE, Unit::Bytes, 2_000.0)],

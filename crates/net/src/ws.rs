@@ -1,6 +1,6 @@
 //! WebSocket frames (RFC 6455), without I/O: client frames are taken apart in place, server frames are built whole.
 
-use std::{io::Cursor, str};
+use std::{cell::RefCell, io::Cursor, str};
 
 use polyport_core::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::{
@@ -10,6 +10,13 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
 
 /// Control frames carry at most so much (RFC 6455, 5.5).
 const MAX_CONTROL: u64 = 125;
+
+/// A text being written keeps at most so much memory for the next one.
+const KEPT_TEXT: usize = 4 << 10;
+
+thread_local! {
+    static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
+}
 
 /// Something complete that a client sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -174,6 +181,20 @@ pub fn text(payload: &str) -> Frame {
     frame(OpCode::Data(Data::Text), payload.as_bytes())
 }
 
+/// A text frame of what `write` writes, in one allocation: the text is put together in memory of the thread. `write` must
+/// not make such a frame itself.
+#[must_use]
+pub fn written_text(write: impl FnOnce(&mut String)) -> Frame {
+    TEXT.with_borrow_mut(|written| {
+        written.clear();
+        write(written);
+        let frame = text(written);
+        written.clear();
+        written.shrink_to(KEPT_TEXT);
+        frame
+    })
+}
+
 /// A binary frame.
 #[must_use]
 pub fn binary(payload: &[u8]) -> Frame {
@@ -288,6 +309,13 @@ mod tests {
     #[track_caller]
     fn check(mut input: Vec<u8>, expected: Result<Option<(usize, Item<'_>)>, WsError>) {
         assert_eq!(WsReader::default().next(&mut input, 1000), expected);
+    }
+
+    #[test]
+    fn memory_of_a_large_text_is_given_back() {
+        let large = written_text(|text| text.push_str(&"x".repeat(1 << 20)));
+        assert_eq!(large.len(), (1 << 20) + 10);
+        TEXT.with_borrow(|text| assert!(text.capacity() <= KEPT_TEXT));
     }
 
     #[test]

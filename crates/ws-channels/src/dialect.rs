@@ -1,9 +1,6 @@
 //! How events of the core look to Pocketsocket clients.
 
-use std::{
-    cell::RefCell,
-    sync::{Arc, LazyLock},
-};
+use std::sync::{Arc, LazyLock};
 
 use polyport_core::{Dialect, Event, Frame, single_argument};
 use polyport_net::ws;
@@ -12,13 +9,6 @@ use crate::codec;
 
 /// The protocol's name in the configuration and in metrics.
 pub(crate) const PROTOCOL: &str = "ws-channels";
-
-/// A text being written keeps at most so much memory for the next one.
-const KEPT_CAPACITY: usize = 4 << 10;
-
-thread_local! {
-    static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
-}
 
 /// The form of the client library's own messages, so that an event in room R named N reaches the page's listeners of
 /// channel R.
@@ -39,20 +29,8 @@ impl Dialect for PocketDialect {
     fn encode(&self, event: &Event) -> Frame {
         let room = event.room.as_ref().map(|room| room.as_str());
         let data = single_argument(&event.args);
-        text_frame(|text| codec::write_event(text, room, event.name.as_str(), data.as_str()))
+        ws::written_text(|text| codec::write_event(text, room, event.name.as_str(), data.as_str()))
     }
-}
-
-/// A text frame of what `write` writes, in one allocation: the text is put together in memory of the thread.
-pub(crate) fn text_frame(write: impl FnOnce(&mut String)) -> Frame {
-    TEXT.with_borrow_mut(|text| {
-        text.clear();
-        write(text);
-        let frame = ws::text(text);
-        text.clear();
-        text.shrink_to(KEPT_CAPACITY);
-        frame
-    })
 }
 
 #[cfg(test)]
@@ -102,12 +80,5 @@ mod tests {
     #[test]
     fn all_listeners_share_one_dialect() {
         assert!(Arc::ptr_eq(&dialect(), &dialect()));
-    }
-
-    #[test]
-    fn memory_of_a_large_text_is_given_back() {
-        let large = text_frame(|text| text.push_str(&"x".repeat(1 << 20)));
-        assert_eq!(large.len(), (1 << 20) + 10);
-        TEXT.with_borrow(|text| assert!(text.capacity() <= KEPT_CAPACITY));
     }
 }

@@ -12,7 +12,6 @@ use crate::{
     ChannelsOptions, Relay,
     clock::LocalTime,
     codec::{self, Message, Presence, Receipt},
-    dialect::text_frame,
     events,
 };
 
@@ -81,7 +80,7 @@ impl PocketSession {
             return;
         }
         let peer = self.session.peer();
-        let frame = text_frame(|text| {
+        let frame = ws::written_text(|text| {
             codec::write_presence(text, presence, peer.port(), &peer.address());
         });
         self.tell_others(&frame);
@@ -106,7 +105,7 @@ impl PocketSession {
 
     fn answer(&self, receipt: Receipt<'_>) {
         let verbose = self.hub.options.verbose;
-        let frame = text_frame(|text| {
+        let frame = ws::written_text(|text| {
             codec::write_receipt(text, LocalTime::now(), receipt);
             if verbose {
                 events::sent(&self.session, text.as_bytes());

@@ -1,9 +1,6 @@
 //! How events of the core look to socket.red clients.
 
-use std::{
-    cell::RefCell,
-    sync::{Arc, LazyLock},
-};
+use std::sync::{Arc, LazyLock};
 
 use polyport_core::{Dialect, Event, Frame, single_argument};
 use polyport_net::ws;
@@ -15,13 +12,6 @@ pub(crate) const PROTOCOL: &str = "ws-rpc";
 
 /// The name of the events that are redux actions.
 const ACTION: &str = "action";
-
-/// A text being written keeps at most so much memory for the next one.
-const KEPT_CAPACITY: usize = 4 << 10;
-
-thread_local! {
-    static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
-}
 
 #[derive(Debug)]
 struct RpcDialect;
@@ -39,21 +29,9 @@ impl Dialect for RpcDialect {
 
     fn encode(&self, event: &Event) -> Frame {
         let data = single_argument(&event.args);
-        text_frame(|text| match event.name.as_str() {
+        ws::written_text(|text| match event.name.as_str() {
             ACTION => codec::write_action(text, data.as_str()),
             name => codec::write_event(text, name, data.as_str()),
         })
     }
-}
-
-/// A text frame of what `write` writes, in one allocation: the text is put together in memory of the thread.
-pub(crate) fn text_frame(write: impl FnOnce(&mut String)) -> Frame {
-    TEXT.with_borrow_mut(|text| {
-        text.clear();
-        write(text);
-        let frame = ws::text(text);
-        text.clear();
-        text.shrink_to(KEPT_CAPACITY);
-        frame
-    })
 }

@@ -10,7 +10,6 @@ use polyport_net::{Heartbeat, WsClose, WsHandler, respond, ws};
 
 use crate::{
     codec::{self, Request},
-    dialect::text_frame,
     listener::Shared,
 };
 
@@ -97,14 +96,14 @@ impl RpcSession {
 
     fn fail(&self, request: &Request<'_>, message: &str) {
         if let Some(id) = request.id {
-            let frame = text_frame(|text| codec::write_failure(text, id, message));
+            let frame = ws::written_text(|text| codec::write_failure(text, id, message));
             self.session.send(frame);
         }
     }
 }
 
 fn answer_frame(id: &str, name: &str, answer: &Result<Reply, CallError>) -> Frame {
-    text_frame(|text| match answer {
+    ws::written_text(|text| match answer {
         Ok(Reply::Value(value)) => codec::write_result(text, id, value.as_str()),
         Ok(Reply::Nothing) => codec::write_result(text, id, "null"),
         Err(CallError::UnknownAction) => codec::write_unknown(text, id, name),

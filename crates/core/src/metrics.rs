@@ -252,9 +252,9 @@ impl Metrics {
         let with = |family: &IntCounterVec, value: &str| {
             family.with_label_values(&[name, protocol, value])
         };
-        self.delivered(protocol);
-        self.encodes(protocol);
         ListenerMetrics {
+            delivered: self.delivered(protocol),
+            encodes: self.encodes(protocol),
             sessions: self.sessions.with_label_values(&labels),
             opened: self.opened.with_label_values(&labels),
             closed: CloseReason::ALL.map(|reason| with(&self.closed, reason.label())),
@@ -491,6 +491,9 @@ impl BackendMetrics {
 /// One listener's counters.
 #[derive(Debug)]
 pub struct ListenerMetrics {
+    /// Of the protocol, over all listeners that speak it: for what goes to one session.
+    pub(crate) delivered: IntCounter,
+    pub(crate) encodes: IntCounter,
     pub(crate) sessions: IntGauge,
     pub(crate) opened: IntCounter,
     closed: [IntCounter; CloseReason::ALL.len()],

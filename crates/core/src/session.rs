@@ -280,13 +280,10 @@ impl SessionRef {
 
     /// Writes an event in this session's dialect and queues it to this session alone; whether it was queued.
     pub fn tell(&self, event: &Event) -> bool {
-        let dialect = self.dialect();
-        let metrics = self.listener().hub().metrics();
-        metrics.encodes(dialect.protocol()).inc();
-        let queued = self.try_send(dialect.encode(event));
-        metrics
-            .delivered(dialect.protocol())
-            .inc_by(u64::from(queued));
+        let metrics = self.listener().metrics();
+        metrics.encodes.inc();
+        let queued = self.try_send(self.dialect().encode(event));
+        metrics.delivered.inc_by(u64::from(queued));
         queued
     }
 

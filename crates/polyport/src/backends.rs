@@ -88,10 +88,17 @@ impl Backends {
         Ok(())
     }
 
-    /// Loads every script anew that was running before.
-    pub(crate) fn reload_scripts(&self) {
+    /// Loads every script anew that went on from `before`.
+    pub(crate) fn reload_scripts(&self, before: &Self) {
+        let was_running = |script: &Arc<ScriptBackend>| {
+            before.0.iter().any(|running| {
+                matches!(&running.backend, Backend::Script(other) if Arc::ptr_eq(other, script))
+            })
+        };
         for running in &self.0 {
-            if let Backend::Script(script) = &running.backend {
+            if let Backend::Script(script) = &running.backend
+                && was_running(script)
+            {
                 script.reload();
             }
         }

@@ -200,7 +200,7 @@ impl Gateway {
         }
         self.tokens.put_in_force();
         self.backends.put_in_force()?;
-        backends_before.reload_scripts();
+        self.backends.reload_scripts(&backends_before);
         let mut before = std::mem::take(&mut self.listeners);
         let mut failed = None;
         for (listener, settings) in new.listeners.iter().zip(settings) {

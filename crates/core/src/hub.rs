@@ -227,7 +227,12 @@ impl Hub {
     /// Runs one turn of work: everything it queues, to whichever session, leaves when it is over, several frames for one
     /// session in one write. `work` must not wait.
     pub fn turn<R>(&self, work: impl FnOnce() -> R) -> R {
-        turn::turn(self.pool.as_deref(), work)
+        turn::turn(self.pool.as_deref(), turn::INLINE_FLUSHES, work)
+    }
+
+    /// A turn of a thread that has other work than writing to sockets: the pool, if there is one, writes whatever it queues.
+    pub fn engine_turn<R>(&self, work: impl FnOnce() -> R) -> R {
+        turn::turn(self.pool.as_deref(), 0, work)
     }
 
     /// Queues an event to its target, encoded once per dialect. All members of a room see all its events in one order.

@@ -12,7 +12,7 @@ use crate::SessionRef;
 
 /// Up to so many peers are written to by the thread that published; more are handed to the pool, so that the publisher's
 /// own connection is not held up by a large room.
-const INLINE_FLUSHES: usize = 64;
+pub(crate) const INLINE_FLUSHES: usize = 64;
 
 /// A turn that has queued so many frames should end: until then they are memory. A room of a thousand still gets sixteen
 /// events of one read in one write per member.
@@ -30,21 +30,22 @@ thread_local! {
     static READY: RefCell<Vec<SessionRef>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs `work`; when the outermost turn of this thread ends, also by a panic, what it queued is flushed.
-pub(crate) fn turn<R>(pool: Option<&dyn FlushPool>, work: impl FnOnce() -> R) -> R {
-    struct EndOfTurn<'a>(Option<&'a dyn FlushPool>);
+/// Runs `work`; when the outermost turn of this thread ends, also by a panic, what it queued is flushed: to up to `inline`
+/// peers by this thread, to more of them by the pool.
+pub(crate) fn turn<R>(pool: Option<&dyn FlushPool>, inline: usize, work: impl FnOnce() -> R) -> R {
+    struct EndOfTurn<'a>(Option<&'a dyn FlushPool>, usize);
     impl Drop for EndOfTurn<'_> {
         fn drop(&mut self) {
             let depth = DEPTH.get() - 1;
             DEPTH.set(depth);
             if depth == 0 {
                 QUEUED.set(0);
-                flush_ready(self.0);
+                flush_ready(self.0, self.1);
             }
         }
     }
     DEPTH.set(DEPTH.get() + 1);
-    let _end = EndOfTurn(pool);
+    let _end = EndOfTurn(pool, inline);
     work()
 }
 
@@ -64,10 +65,10 @@ pub(crate) fn is_exhausted() -> bool {
     QUEUED.get() >= FRAMES_PER_TURN
 }
 
-fn flush_ready(pool: Option<&dyn FlushPool>) {
+fn flush_ready(pool: Option<&dyn FlushPool>, inline: usize) {
     let mut ready = READY.with_borrow_mut(mem::take);
     match pool {
-        Some(pool) if ready.len() > INLINE_FLUSHES => pool.flush(ready),
+        Some(pool) if ready.len() > inline => pool.flush(ready),
         _ => {
             for session in ready.drain(..) {
                 session.flush();

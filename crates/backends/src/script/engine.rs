@@ -24,6 +24,24 @@ use super::{
 /// Stack of the JavaScript that runs; the thread has more.
 pub(crate) const STACK: usize = 1 << 20;
 
+/// A session's key as JavaScript has it. The engine's `Map` hashes a whole number by the upper half of its bits as a double,
+/// so that a thousand small ones share a bucket; above 2^52 they differ in the lower half.
+const FIRST_KEY: f64 = 4_503_599_627_370_496.0;
+
+fn js_key(key: u32) -> f64 {
+    FIRST_KEY + f64::from(key)
+}
+
+/// The key that a number of JavaScript's stands for; 0, which is nobody's, if none.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what is no key is turned into some other number, or nobody's"
+)]
+pub(crate) fn key_of(key: f64) -> u32 {
+    (key - FIRST_KEY) as u32
+}
+
 /// A limit that JavaScript ran into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {
@@ -149,7 +167,7 @@ impl Engine {
         self.enter(id, |ctx, entries| match what {
             What::Method { key, name, args } => {
                 let entry = entries.call.clone().restore(ctx)?;
-                entry.call((id, *key, name.as_str(), args.as_str()))
+                entry.call((id, js_key(*key), name.as_str(), args.as_str()))
             }
             What::Action {
                 key,
@@ -160,11 +178,12 @@ impl Engine {
             } => {
                 let entry = entries.act.clone().restore(ctx)?;
                 let (version, args) = (version.as_str(), args.as_str());
-                entry.call((id, *key, name.as_str(), version, args, session.as_str()))
+                let key = js_key(*key);
+                entry.call((id, key, name.as_str(), version, args, session.as_str()))
             }
             What::Open { link, text } => {
                 let entry = entries.open.clone().restore(ctx)?;
-                entry.call((id, link.key, text.as_str()))
+                entry.call((id, js_key(link.key), text.as_str()))
             }
             What::May {
                 key,
@@ -175,7 +194,7 @@ impl Engine {
             } => {
                 let entry = entries.may.clone().restore(ctx)?;
                 let (room, event, args) = (room.as_str(), event.as_str(), args.as_str());
-                entry.call((id, *key, *hook, room, event, args))
+                entry.call((id, js_key(*key), *hook, room, event, args))
             }
         })
     }
@@ -184,7 +203,7 @@ impl Engine {
     pub(crate) fn close(&self, key: u32, code: u16, text: &str) -> Result<(), Limit> {
         self.enter(0, |ctx, entries| {
             let entry = entries.close.clone().restore(ctx)?;
-            entry.call::<_, ()>((key, code, text))?;
+            entry.call::<_, ()>((js_key(key), code, text))?;
             Ok(None)
         })
         .map(drop)

@@ -20,6 +20,7 @@ use rquickjs::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    engine::key_of,
     fetch::{self, Fetch, FetchRequest, RequestText},
     links::Link,
     modules::{Folder, is_module},
@@ -321,14 +322,14 @@ impl Host {
         });
         function!("emit", |host,
                            ctx,
-                           key: u32,
+                           key: f64,
                            name: String,
                            data: String|
          -> () {
-            host.emit(&ctx, key, &name, &data)
+            host.emit(&ctx, key_of(key), &name, &data)
         });
-        function!("close", |host, ctx, key: u32| -> () {
-            let link = host.links.borrow().get(&key).cloned();
+        function!("close", |host, ctx, key: f64| -> () {
+            let link = host.links.borrow().get(&key_of(key)).cloned();
             host.closing.borrow_mut().extend(link);
             Ok(())
         });

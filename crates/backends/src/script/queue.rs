@@ -1,8 +1,8 @@
 //! What waits for an engine's thread.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{collections::VecDeque, sync::Arc, thread, time::Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use polyport_core::{Accepted, BackendRequest, RealmName, Refused, Respond};
 use tokio::sync::oneshot;
 
@@ -121,6 +121,11 @@ impl Queue {
     /// Takes up to `count` jobs, waiting for the first of them until `until`.
     pub(crate) fn take(&self, count: usize, until: Option<Instant>, into: &mut Vec<Job>) {
         let mut state = self.state.lock();
+        if state.jobs.is_empty() {
+            // Whoever asks may share this core. A sleeper would take the core away from them with their first question; so
+            // they come to ask all they have to.
+            MutexGuard::unlocked(&mut state, thread::yield_now);
+        }
         while state.jobs.is_empty() {
             state.is_waiting = true;
             match until {

@@ -95,7 +95,7 @@ impl Worker {
             let timers = self.engines.iter().filter_map(|(_, it)| it.next_timer());
             let until = timers.chain(deadline).chain(self.next_look).min();
             self.queue.take(PER_TURN, until, &mut jobs);
-            let is_going_on = hub.turn(|| {
+            let is_going_on = hub.engine_turn(|| {
                 let is_going_on = jobs.drain(..).all(|job| self.job(job));
                 self.timers();
                 self.deadlines();
@@ -108,7 +108,7 @@ impl Worker {
             }
         }
         let metrics = &self.shared.metrics;
-        hub.turn(|| {
+        hub.engine_turn(|| {
             for (_, pending) in self.pending.drain() {
                 metrics.in_flight.dec();
                 answer(metrics, pending, Verdict::Error(CallError::ShuttingDown));
@@ -147,10 +147,8 @@ impl Worker {
             asked_at: asking.asked_at,
             deadline: asking.deadline,
         };
-        self.by_deadline.insert((pending.deadline, id), ());
-        self.pending.insert(id, pending);
         if Instant::now() >= asking.deadline {
-            return self.complete(id, Verdict::Error(CallError::Deadline));
+            return self.give(pending, Verdict::Error(CallError::Deadline));
         }
         let host = &self.engine().host;
         if let What::Open { link, .. } = &asking.what {
@@ -158,6 +156,15 @@ impl Worker {
         }
         host.realm.replace(asking.realm);
         let result = self.engine().ask(id, &asking.what);
+        let is_answered = matches!(&result, Ok(Some(text)) if text != "M");
+        if is_answered {
+            // Most are: nobody needs to find it by its number or its deadline.
+            let text = result.ok().flatten().unwrap_or_default();
+            self.give(pending, verdict(&text));
+            return self.after(self.number(), id, Ok(None));
+        }
+        self.by_deadline.insert((pending.deadline, id), ());
+        self.pending.insert(id, pending);
         self.after(self.number(), id, result);
     }
 
@@ -171,7 +178,7 @@ impl Worker {
         match result {
             Ok(Some(text)) => {
                 is_out_of_memory |= text == "M";
-                self.answer_text(id, &text);
+                self.complete(id, verdict(&text));
             }
             Ok(None) => {}
             Err(limit) => {
@@ -183,7 +190,7 @@ impl Worker {
         let settled = std::mem::take(&mut *host.settled.borrow_mut());
         for (id, text) in settled {
             is_out_of_memory |= text == "M";
-            self.answer_text(id, &text);
+            self.complete(id, verdict(&text));
         }
         let closing = std::mem::take(&mut *host.closing.borrow_mut());
         for link in closing {
@@ -309,26 +316,15 @@ impl Worker {
         }
     }
 
-    fn answer_text(&mut self, id: u32, text: &str) {
-        let (letter, rest) = text.split_at(usize::from(!text.is_empty()));
-        let verdict = match letter {
-            "+" => Verdict::Value(rest),
-            "-" => Verdict::Rejected(rest),
-            "F" => Verdict::Failed(rest),
-            "M" => Verdict::Limit(Limit::Memory),
-            "P" => Verdict::Error(CallError::MissingParam(rest.to_owned())),
-            "N" => Verdict::Nothing,
-            "0" => Verdict::Nobody,
-            _ => Verdict::Error(CallError::UnknownAction),
-        };
-        self.complete(id, verdict);
-    }
-
     fn complete(&mut self, id: u32, verdict: Verdict<'_>) {
         let Some(pending) = self.pending.remove(&id) else {
             return;
         };
         self.by_deadline.remove(&(pending.deadline, id));
+        self.give(pending, verdict);
+    }
+
+    fn give(&self, pending: Pending, verdict: Verdict<'_>) {
         let shared = Arc::clone(&self.shared);
         shared.metrics.in_flight.dec();
         let verdict = match verdict {
@@ -433,6 +429,21 @@ enum Verdict<'a> {
     Over(BackendOutcome, String),
     Accepted(Accepted),
     Error(CallError),
+}
+
+/// What a text of the script's half says: its first letter tells which kind of answer it is.
+fn verdict(text: &str) -> Verdict<'_> {
+    let (letter, rest) = text.split_at(usize::from(!text.is_empty()));
+    match letter {
+        "+" => Verdict::Value(rest),
+        "-" => Verdict::Rejected(rest),
+        "F" => Verdict::Failed(rest),
+        "M" => Verdict::Limit(Limit::Memory),
+        "P" => Verdict::Error(CallError::MissingParam(rest.to_owned())),
+        "N" => Verdict::Nothing,
+        "0" => Verdict::Nobody,
+        _ => Verdict::Error(CallError::UnknownAction),
+    }
 }
 
 /// Answers whoever waits, and counts it.

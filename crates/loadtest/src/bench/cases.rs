@@ -149,6 +149,7 @@ const WS: &str = "ws";
 const ACTIONHERO: &str = "actionhero";
 const KERNEL: &str = "kernel";
 const SCRIPT: &str = "gateway, script";
+const HUB: &str = "gateway, hub";
 const SOCKET_RED: &str = "socket.red";
 
 /// All comparisons, in the order in which they are run.
@@ -208,10 +209,10 @@ pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
         bound: Bound::AtLeast(value),
         measure: Measure::ShareOf(peer),
     };
-    let rpc_calls = |connections, action: &str| {
+    let rpc_calls = |connections, in_flight, action: &str| {
         Load::Calls(CallsOptions {
             connections,
-            in_flight: 1,
+            in_flight,
             rate: None,
             action: action.to_owned(),
             bytes: 0,
@@ -222,6 +223,14 @@ pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
     let script = Server::Gateway(Listener::Script);
     let looping = Server::Gateway(Listener::Loop);
     let rpc = Server::Gateway(Listener::Rpc);
+    let rpc_servers = |in_flight| {
+        let load = rpc_calls(50, in_flight, "randomNumber");
+        vec![
+            entry(GATEWAY, rpc, &load),
+            entry(SCRIPT, script, &load),
+            entry(SOCKET_RED, Server::SocketRed, &load),
+        ]
+    };
     let websockets = |load: &Load| {
         vec![
             entry(GATEWAY, hub, load),
@@ -335,15 +344,13 @@ pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
             name: "rpc-calls-50",
             about: "randomNumber over socket.red, 50 connections with one call in flight each, answered by a builtin action, and by \
                     the peer's own function as a script",
-            entries: vec![
-                entry(GATEWAY, rpc, &rpc_calls(50, "randomNumber")),
-                entry(SCRIPT, script, &rpc_calls(50, "randomNumber")),
-                entry(
-                    SOCKET_RED,
-                    Server::SocketRed,
-                    &rpc_calls(50, "randomNumber"),
-                ),
-            ],
+            entries: rpc_servers(1),
+            budgets: vec![times(SCRIPT, 1.0, figure::PER_SECOND, SOCKET_RED)],
+        },
+        Case {
+            name: "rpc-calls-500",
+            about: "the same with ten calls in flight on each of the 50 connections, so that the servers have no pauses",
+            entries: rpc_servers(10),
             budgets: vec![
                 times(GATEWAY, 5.0, figure::PER_SECOND, SOCKET_RED),
                 times(SCRIPT, 1.0, figure::PER_SECOND, SOCKET_RED),
@@ -352,19 +359,23 @@ pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
         Case {
             name: "rpc-calls-100",
             about: "the same builtin, 100 connections: server CPU per call",
-            entries: vec![entry(GATEWAY, rpc, &rpc_calls(100, "randomNumber"))],
+            entries: vec![entry(GATEWAY, rpc, &rpc_calls(100, 1, "randomNumber"))],
             budgets: vec![at_most(figure::CPU, Unit::Micros, 6.5)],
         },
         Case {
             name: "rpc-dispatch",
             about: "1,000 sessions of socket.red, 100 calls a second that each dispatch an action to all: server CPU per delivery; by the gateway's own way to reach everybody, \
-                    and by a loop in the script, which is what the peer does",
+                    and by a loop in the script, which is what the peer does; a hub's room of the same size beside it",
             entries: vec![
                 entry(GATEWAY, script, &fanout(1_000, 100.0, 1)),
+                entry(HUB, hub, &fanout(1_000, 100.0, 1)),
                 entry("gateway, loop", looping, &fanout(1_000, 100.0, 1)),
                 entry(SOCKET_RED, Server::SocketRed, &fanout(1_000, 100.0, 1)),
             ],
-            budgets: vec![at_most(figure::CPU, Unit::Micros, 4.5)],
+            budgets: vec![
+                at_most(figure::CPU, Unit::Micros, 4.5),
+                share(1.1, figure::CPU, HUB),
+            ],
         },
         Case {
             name: "rpc-idle",

@@ -49,7 +49,8 @@
 
   // The call that runs now: what it starts is its own, for the blame if that runs too long.
   let current = 0;
-  let nextTimer = 1;
+  // From 2^52 on, for the hash of `Map`: see `FIRST_KEY` in engine.rs.
+  let nextTimer = 2 ** 52;
   const timers = new Map();
 
   function addTimer(work, ms, args, repeats) {

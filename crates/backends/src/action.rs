@@ -137,7 +137,7 @@ fn given<'a>(args: CallArgs<'a>, position: usize, name: &str) -> Option<Cow<'a, 
         CallArgs::Named(params) => params.get(name).map(Cow::Borrowed),
         CallArgs::List(list) => list.get(position).map(|arg| match arg {
             Arg::Json(json) => Cow::Borrowed(json),
-            Arg::Binary(_) => Cow::Owned(single_argument(slice::from_ref(arg))),
+            Arg::Binary(_) | Arg::Mixed(_) => Cow::Owned(single_argument(slice::from_ref(arg))),
         }),
     }
 }

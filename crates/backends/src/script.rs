@@ -275,7 +275,9 @@ fn list_text(args: &[Arg]) -> String {
         }
         match arg {
             Arg::Json(json) => text.push_str(json.as_str()),
-            Arg::Binary(_) => text.push_str(single_argument(std::slice::from_ref(arg)).as_str()),
+            Arg::Binary(_) | Arg::Mixed(_) => {
+                text.push_str(single_argument(std::slice::from_ref(arg)).as_str());
+            }
         }
     }
     text.push(']');

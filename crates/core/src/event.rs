@@ -1,6 +1,9 @@
 //! What is pushed to sessions.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -29,10 +32,52 @@ pub enum Arg {
     Json(Json),
     /// Binary, for protocols that carry it.
     Binary(Bytes),
+    /// A JSON value that has binary somewhere inside it.
+    Mixed(Arc<Mixed>),
 }
 
 /// Arguments in order; nearly always one.
 pub type Args = SmallVec<[Arg; 1]>;
+
+/// The text of a JSON value with gaps, and what binary belongs into each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mixed {
+    /// One more than there are parts.
+    texts: Vec<Box<str>>,
+    parts: Vec<Bytes>,
+}
+
+/// Texts and parts that are no value with gaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a JSON value with binary inside")]
+pub struct NotMixed;
+
+impl Mixed {
+    /// The first text, the first part, the second text and so on to the last text.
+    ///
+    /// # Errors
+    /// [`NotMixed`] when there is not one text more than parts, or the texts with `null` in each gap are no JSON value.
+    pub fn new(texts: Vec<Box<str>>, parts: Vec<Bytes>) -> Result<Self, NotMixed> {
+        let is_good = texts.len() == parts.len() + 1 && Json::parse(&texts.join("null")).is_ok();
+        is_good.then_some(Self { texts, parts }).ok_or(NotMixed)
+    }
+
+    /// What belongs into the gaps, in order.
+    #[must_use]
+    pub fn parts(&self) -> &[Bytes] {
+        &self.parts
+    }
+
+    /// Appends the text, with what `part` appends in each gap.
+    pub fn write(&self, into: &mut String, mut part: impl FnMut(&mut String, &Bytes)) {
+        let mut texts = self.texts.iter();
+        into.extend(texts.next().map(|text| &**text));
+        for (bytes, text) in self.parts.iter().zip(texts) {
+            part(into, bytes);
+            into.push_str(text);
+        }
+    }
+}
 
 /// Who published an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +111,13 @@ pub fn single_argument(args: &[Arg]) -> Json {
         [] => Json::NULL,
         [Arg::Json(only)] => only.clone(),
         [Arg::Binary(bytes)] => binary_as_json(bytes),
+        [Arg::Mixed(mixed)] => {
+            let mut text = String::new();
+            mixed.write(&mut text, |text, bytes| {
+                text.push_str(binary_as_json(bytes).as_str());
+            });
+            Json::parse(&text).expect("its constructor has checked the texts")
+        }
         several => {
             let list: Vec<Json> = several
                 .iter()
@@ -116,5 +168,19 @@ mod tests {
             single_argument(&[json("{}"), binary]).as_str(),
             r#"[{},{"base64":true,"data":"AP8="}]"#
         );
+    }
+
+    #[test]
+    fn binary_inside_a_value_keeps_its_place() {
+        let part = |byte: &'static [u8]| Bytes::from_static(byte);
+        let texts = ["{\"a\":[", ",1,", "]}"].map(Box::from).to_vec();
+        let mixed = Mixed::new(texts.clone(), vec![part(b"\x00\xff"), part(b"")]).unwrap();
+        assert_eq!(
+            single_argument(&[Arg::Mixed(Arc::new(mixed))]).as_str(),
+            r#"{"a":[{"base64":true,"data":"AP8="},1,{"base64":true,"data":""}]}"#
+        );
+        assert_eq!(Mixed::new(texts, vec![part(b"")]), Err(NotMixed));
+        let no_value = vec![Box::from("["), Box::from("")];
+        assert_eq!(Mixed::new(no_value, vec![part(b"")]), Err(NotMixed));
     }
 }

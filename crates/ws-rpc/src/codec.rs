@@ -203,7 +203,7 @@ mod tests {
                 |args| {
                     let shown = args.iter().map(|arg| match arg {
                         Arg::Json(json) => json.as_str().to_owned(),
-                        Arg::Binary(_) => unreachable!("texts hold no binary"),
+                        Arg::Binary(_) | Arg::Mixed(_) => unreachable!("texts hold no binary"),
                     });
                     shown.collect::<Vec<_>>().join(" ")
                 },

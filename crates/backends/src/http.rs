@@ -152,12 +152,7 @@ impl Provider for HttpBackend {
         let inner = Arc::clone(&self.0);
         let request = Arc::clone(request);
         let (tell, told) = oneshot::channel();
-        inner.visits.asks(
-            request.id,
-            &request.listener,
-            request.peer,
-            request.identity.clone(),
-        );
+        inner.visits.asks(request.id, &request);
         // In a task: a client that goes meanwhile takes its opening with it, but the service is to hear of its end if it has
         // let it in.
         let tasks = inner.tasks.clone();
@@ -337,7 +332,7 @@ impl Inner {
                     id: request.id.to_string(),
                     listener: listener.name(),
                     protocol: listener.protocol(),
-                    realm: listener.realm().name().as_str(),
+                    realm: request.realm().name().as_str(),
                     peer: peer_text(request.peer),
                     identity: request.identity.as_deref().map(IdentityText::of),
                     rooms: Vec::new(),

@@ -358,7 +358,7 @@ impl Provider for ScriptBackend {
                 session: session.id().to_string(),
             }
         };
-        let realm = session.listener().realm().name().clone();
+        let realm = session.realm().name().clone();
         let deadline = self.deadline(session.listener().limits().call);
         let asked_at = Instant::now();
         let shared = Arc::clone(&self.shared);
@@ -398,7 +398,7 @@ impl Provider for ScriptBackend {
                 text: request_text(request, false),
             },
             to: To::Open(link, tell),
-            realm: request.listener.realm().name().clone(),
+            realm: request.realm().name().clone(),
             asked_at: Instant::now(),
             deadline: self.deadline(Duration::ZERO),
         };
@@ -458,7 +458,7 @@ impl Provider for ScriptBackend {
                 args,
             },
             to: To::May(request, tell),
-            realm: session.listener().realm().name().clone(),
+            realm: session.realm().name().clone(),
             asked_at: Instant::now(),
             deadline: self.deadline(Duration::ZERO),
         };

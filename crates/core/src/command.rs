@@ -272,7 +272,7 @@ impl Hub {
         id: SessionId,
     ) -> Result<SessionRef, CommandError> {
         self.session(id)
-            .filter(|session| realm.is_none_or(|realm| session.listener().realm().name() == realm))
+            .filter(|session| realm.is_none_or(|realm| session.realm().name() == realm))
             .ok_or(CommandError::UnknownSession(id))
     }
 
@@ -307,7 +307,7 @@ impl Hub {
     ) -> Result<Arc<Realm>, CommandError> {
         if let Recipients::Session(id) = target.to {
             let session = self.session_in(target.realm.as_ref(), id)?;
-            return Ok(Arc::clone(session.listener().realm()));
+            return Ok(Arc::clone(session.realm()));
         }
         let name = target.realm.as_ref().unwrap_or(default_realm);
         self.find_realm(name.as_str())

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use tracing::debug;
 
-use crate::{CloseReason, LimitKind, Listener, RefuseReason, SessionRef};
+use crate::{CloseReason, LimitKind, Listener, RefuseReason, SessionRef, Wire};
 
 pub(crate) fn session_opened(session: &SessionRef) {
     let metrics = session.listener().metrics();
@@ -37,6 +37,12 @@ pub(crate) fn limit_hit(session: &SessionRef, kind: LimitKind) {
     debug!(session = %session.id(), listener = session.listener().name(), limit = kind.label(), "limit reached");
 }
 
-pub(crate) fn outbox_overflowed(session: &SessionRef) {
-    limit_hit(session, LimitKind::Outbox);
+pub(crate) fn outbox_overflowed(wire: &Wire) {
+    wire_limit_hit(wire, LimitKind::Outbox);
+}
+
+pub(crate) fn wire_limit_hit(wire: &Wire, kind: LimitKind) {
+    let listener = wire.listener();
+    listener.metrics().limit_hit(kind).inc();
+    debug!(peer = %wire.peer(), listener = listener.name(), limit = kind.label(), "limit reached");
 }

@@ -59,7 +59,7 @@ impl Hub {
                     Some(Expiry { at, then }) if at <= now => {
                         match then {
                             OnExpiry::Close => session.close(CloseReason::IdentityExpired),
-                            OnExpiry::Downgrade => session.identify(None),
+                            OnExpiry::Downgrade => session.identity_expired(),
                         }
                         true
                     }

@@ -214,7 +214,7 @@ impl Hub {
 
     /// Every session of a realm.
     pub(crate) fn sessions_of(&self, realm: &Realm) -> Vec<SessionRef> {
-        self.sessions(|session| std::ptr::eq(&raw const **session.listener().realm(), realm))
+        self.sessions(|session| std::ptr::eq(&raw const **session.realm(), realm))
     }
 
     /// Ends every session of a listener.

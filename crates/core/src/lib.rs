@@ -32,6 +32,7 @@ mod room;
 mod session;
 mod several;
 mod turn;
+mod wire;
 
 pub use call::{
     ActionInfo, Answer, Ask, Backend, Call, CallArgs, CallError, Hooks, InputInfo, Reply, Respond,
@@ -49,7 +50,7 @@ pub use identity::{
 };
 pub use json::{Json, JsonError};
 pub use limits::{LimitKind, Limits};
-pub use listener::{Admission, Listener, ListenerConfig};
+pub use listener::{Admission, Branch, Listener, ListenerConfig};
 pub use metrics::{
     ApiMetrics, BackendMetrics, BackendOutcome, BackendRequest, ListenerMetrics, Metrics,
     RestartCause,
@@ -59,13 +60,14 @@ pub use opening::{
     Accepted, Authentication, Guest, Later, OpenRequest, Received, Reception, Refused, SessionEnd,
     Visit,
 };
-pub use outbox::{Asked, Flushed, FrameQueue, FrameSource, Outbox, Transport, Wrote};
+pub use outbox::{Flushed, FrameQueue, FrameSource, Outbox, Transport, Wrote};
 pub use params::{Params, ParamsFull};
 pub use permissions::{Permissions, PermissionsError};
 pub use realm::Realm;
 pub use room::{MemberInfo, RoomInfo};
 pub use session::{
-    CallTicket, JoinError, LeaveError, NoAcks, Opening, Peer, PublishError, Session, SessionRef,
-    Unsent, WeakSession,
+    Answered, Asks, CallTicket, JoinError, LeaveError, NoAcks, Opening, OpeningOn, Peer,
+    PublishError, Session, SessionRef, Unsent, WeakSession,
 };
 pub use turn::FlushPool;
+pub use wire::Wire;

@@ -1,7 +1,7 @@
 //! A listener as the core knows it: realm, dialect, limits, permissions, and the counts that admission needs.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::IpAddr,
     sync::{
         Arc,
@@ -37,16 +37,86 @@ pub struct ListenerConfig {
     pub permissions: Permissions,
 }
 
+/// A realm, a dialect, and the rooms that go with them: what sessions of a listener share that are of one kind. A listener
+/// has one; protocols with namespaces or several wire forms make more.
+pub struct Branch {
+    namespace: Box<str>,
+    realm: Arc<Realm>,
+    dialect: Arc<dyn Dialect>,
+    join: Vec<RoomName>,
+    /// Rooms that exist as long as this does, beside those in `join`.
+    rooms: Vec<RoomName>,
+}
+
+impl Branch {
+    /// `namespace` is its name in the protocol. Sessions of it are put into the rooms of `join`, which exist as long as it does, as those of `rooms` do.
+    #[must_use]
+    pub fn new(
+        namespace: &str,
+        realm: Arc<Realm>,
+        dialect: Arc<dyn Dialect>,
+        mut join: Vec<RoomName>,
+        rooms: Vec<RoomName>,
+    ) -> Self {
+        let mut seen = HashSet::new();
+        join.retain(|room| seen.insert(room.clone()));
+        for room in join.iter().chain(&rooms) {
+            realm.hold(room);
+        }
+        Self {
+            namespace: namespace.into(),
+            realm,
+            dialect,
+            join,
+            rooms,
+        }
+    }
+
+    /// Its name, in protocols that have namespaces; empty for a listener's own.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Where its sessions live.
+    #[must_use]
+    pub fn realm(&self) -> &Arc<Realm> {
+        &self.realm
+    }
+
+    /// How its sessions want events written.
+    #[must_use]
+    pub fn dialect(&self) -> &Arc<dyn Dialect> {
+        &self.dialect
+    }
+
+    /// Rooms that its sessions are put into when they open.
+    #[must_use]
+    pub fn join(&self) -> &[RoomName] {
+        &self.join
+    }
+}
+
+impl std::fmt::Debug for Branch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Branch").field(self.realm.name()).finish()
+    }
+}
+
+impl Drop for Branch {
+    fn drop(&mut self) {
+        for room in self.join.iter().chain(&self.rooms) {
+            self.realm.release(room);
+        }
+    }
+}
+
 /// A bound address with a protocol, limits and a realm. Shared by its sessions.
 pub struct Listener {
     name: String,
     protocol: &'static str,
     hub: Arc<Hub>,
-    realm: Arc<Realm>,
-    dialect: Arc<dyn Dialect>,
-    join: Vec<RoomName>,
-    /// Rooms that exist as long as the listener does, beside those in `join`.
-    rooms: Vec<RoomName>,
+    branch: Arc<Branch>,
     limits: ArcSwap<Limits>,
     /// The one limit that is asked for on every delivery.
     outbox_limit: AtomicUsize,
@@ -69,25 +139,13 @@ impl Listener {
     pub(crate) fn new(hub: Arc<Hub>, config: ListenerConfig) -> Self {
         let metrics = hub.metrics().listener(&config.name, config.protocol);
         let realm = hub.realm(&config.realm);
-        let mut join: Vec<RoomName> = Vec::with_capacity(config.join.len());
-        for room in config.join {
-            if !join.contains(&room) {
-                realm.hold(&room);
-                join.push(room);
-            }
-        }
-        for room in &config.rooms {
-            realm.hold(room);
-        }
+        let branch = Branch::new("", realm, config.dialect, config.join, config.rooms);
         Self {
             outbox_limit: AtomicUsize::new(config.limits.outbox),
             name: config.name,
             protocol: config.protocol,
             hub,
-            realm,
-            dialect: config.dialect,
-            join,
-            rooms: config.rooms,
+            branch: Arc::new(branch),
             limits: ArcSwap::from_pointee(config.limits),
             permissions: ArcSwap::from_pointee(config.permissions),
             metrics,
@@ -118,19 +176,25 @@ impl Listener {
     /// The realm its sessions live in.
     #[must_use]
     pub fn realm(&self) -> &Arc<Realm> {
-        &self.realm
+        self.branch.realm()
     }
 
     /// How its sessions want events written.
     #[must_use]
     pub fn dialect(&self) -> &Arc<dyn Dialect> {
-        &self.dialect
+        self.branch.dialect()
     }
 
     /// Rooms that every session is put into when it opens.
     #[must_use]
     pub fn join(&self) -> &[RoomName] {
-        &self.join
+        self.branch.join()
+    }
+
+    /// Realm, dialect and rooms together.
+    #[must_use]
+    pub fn branch(&self) -> &Arc<Branch> {
+        &self.branch
     }
 
     /// The bounds in force now.
@@ -198,14 +262,6 @@ impl Listener {
 
     pub(crate) fn outbox_limit(&self) -> usize {
         self.outbox_limit.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        for room in self.join.iter().chain(&self.rooms) {
-            self.realm.release(room);
-        }
     }
 }
 

@@ -3,8 +3,9 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use crate::{
-    ActionInfo, Answer, Backend, Call, CallError, Identity, Json, Listener, Peer, RefuseReason,
-    RoomName, SessionId, SessionRef, TokenError, TokenSource, TokenVerifier, Verified,
+    ActionInfo, Answer, Backend, Branch, Call, CallError, Identity, Json, Listener, Peer, Realm,
+    RefuseReason, RoomName, SessionId, SessionRef, TokenError, TokenSource, TokenVerifier,
+    Verified,
 };
 
 /// A future that a backend works on.
@@ -27,9 +28,27 @@ pub struct OpenRequest {
     pub headers: Vec<(String, String)>,
     /// Who a token says it is.
     pub identity: Option<Arc<Identity>>,
+    /// Its part of the listener, where it is not the listener's own.
+    pub branch: Option<Arc<Branch>>,
+    /// What the client says beside target and headers, in protocols whose openings carry something.
+    pub payload: Option<Json>,
 }
 
 impl OpenRequest {
+    /// Its part of the listener.
+    #[must_use]
+    pub fn branch(&self) -> &Arc<Branch> {
+        self.branch
+            .as_ref()
+            .unwrap_or_else(|| self.listener.branch())
+    }
+
+    /// The realm that its session would live in.
+    #[must_use]
+    pub fn realm(&self) -> &Arc<Realm> {
+        self.branch().realm()
+    }
+
     /// The first header of that name, which is in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {

@@ -4,11 +4,11 @@
 //! only append, so frames that pile up meanwhile leave in one system call. Whoever flushes writes straight to the
 //! [`Transport`]; only when the peer takes no more does the connection's own task have to wake and finish the work.
 
-use std::{collections::VecDeque, io::IoSlice, mem, pin::Pin};
+use std::{collections::VecDeque, io::IoSlice, mem};
 
 use parking_lot::Mutex;
 
-use crate::{Args, CloseReason, Event, Frame};
+use crate::{CloseReason, Frame};
 
 /// Frames per `writev`. More gain nothing measurable; the slices live on the stack.
 const MAX_SLICES: usize = 64;
@@ -33,16 +33,7 @@ pub trait Transport: Send + Sync {
 
     /// Tells the connection's own task that its outbox is blocked, has been closed, or has been drained while closing.
     fn wake(&self);
-
-    /// Asks the client something, in a protocol in which clients answer what they are told; `None` in any other.
-    fn ask(&self, event: &Event) -> Option<Asked> {
-        let _ = event;
-        None
-    }
 }
-
-/// The way to a client's answer: its arguments, or `None` when the session has ended without one.
-pub type Asked = Pin<Box<dyn Future<Output = Option<Args>> + Send>>;
 
 /// Frames that are made when their turn to be written comes, so that a file of any size costs the memory of one piece.
 /// Everything queued behind it waits until it has ended.

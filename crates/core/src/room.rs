@@ -8,7 +8,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use crate::{
-    Dialect, Except, Frame, Metrics, Millis, RoomName, SessionId, SessionRef, events,
+    Dialect, Except, Frame, Metrics, Millis, RoomName, SessionId, SessionRef, Wire, events,
     outbox::Pushed, turn,
 };
 
@@ -143,21 +143,22 @@ impl Frames {
 /// Sessions that somebody has to see to when all of an event is queued.
 #[derive(Default)]
 pub(crate) struct Aftermath {
-    ready: Vec<SessionRef>,
-    overflowed: Vec<SessionRef>,
+    ready: Vec<Arc<Wire>>,
+    overflowed: Vec<Arc<Wire>>,
 }
 
 impl Aftermath {
     /// Queues one frame; whether it was.
     pub(crate) fn push(&mut self, session: &SessionRef, frame: &Frame) -> bool {
-        match session.push_frame(frame.clone()) {
+        let wire = session.wire();
+        match wire.push(frame.clone()) {
             Pushed::Queued => true,
             Pushed::MustFlush => {
-                self.ready.push(session.clone());
+                self.ready.push(Arc::clone(wire));
                 true
             }
             Pushed::Overflowed => {
-                self.overflowed.push(session.clone());
+                self.overflowed.push(Arc::clone(wire));
                 false
             }
             Pushed::Refused => false,
@@ -168,9 +169,9 @@ impl Aftermath {
     pub(crate) fn settle(self, delivered: usize) {
         turn::count_queued(delivered);
         turn::flush_later(self.ready);
-        for session in self.overflowed {
-            events::outbox_overflowed(&session);
-            session.wake();
+        for wire in self.overflowed {
+            events::outbox_overflowed(&wire);
+            wire.wake();
         }
     }
 }

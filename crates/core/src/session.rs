@@ -14,16 +14,11 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use crate::{
-    Admission, Args, Asked, CallError, CloseReason, Delivered, Dialect, Event, EventName, Except,
-    Flushed, Frame, Identity, LimitKind, Listener, Millis, Outbox, Params, ParamsFull, RoomName,
-    Sender, SessionId, Target, Transport, events,
-    outbox::Pushed,
+    Admission, Args, Branch, CallError, CloseReason, Delivered, Dialect, Event, EventName, Except,
+    Flushed, Frame, Identity, LimitKind, Listener, Millis, Outbox, Params, ParamsFull, Realm,
+    RoomName, Sender, SessionId, Target, Transport, Wire, events,
     room::{Room, Seat},
-    turn,
 };
-
-/// A session's own answers end a turn when so many bytes of them wait.
-const WAITING_PER_TURN: usize = 64 << 10;
 
 /// The other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +76,35 @@ pub struct Opening {
     pub transport: Arc<dyn Transport>,
 }
 
+/// What one of several sessions on a connection is opened with.
+pub struct OpeningOn<'a> {
+    /// The id it will have, which backends may know already.
+    pub id: SessionId,
+    /// Its connection, which it does not end when it ends.
+    pub wire: &'a Arc<Wire>,
+    /// Its part of the listener.
+    pub branch: Arc<Branch>,
+    /// How its client is asked, in a protocol in which clients answer.
+    pub asks: Option<Arc<dyn Asks>>,
+    /// A frame that precedes everything else the client hears.
+    pub greeting: Option<Frame>,
+}
+
+/// Asks the clients of a protocol in which clients answer what they are told.
+pub trait Asks: Send + Sync {
+    /// Tells `event` to the session alone. `respond` gets the arguments of the answer, or nothing when the session ends
+    /// without one or as many answers as may be are outstanding already.
+    fn ask(&self, session: &SessionRef, event: &Event, respond: Answered);
+
+    /// The session's identity has ended and it goes on as nobody's.
+    fn identity_expired(&self, session: &SessionRef) {
+        let _ = session;
+    }
+}
+
+/// Gets a client's answer: its arguments, or nothing when there will be none.
+pub type Answered = Box<dyn FnOnce(Option<Args>) + Send>;
+
 /// The owner's handle of an open session: the connection holds it. Dropping it closes the session and leaves its rooms.
 #[derive(Debug)]
 pub struct Session(SessionRef);
@@ -91,11 +115,12 @@ pub struct SessionRef(Arc<Inner>);
 
 struct Inner {
     id: SessionId,
-    peer: Peer,
     opened_at: Millis,
-    admission: Admission,
-    transport: Arc<dyn Transport>,
-    outbox: Outbox,
+    wire: Arc<Wire>,
+    /// The connection goes on when this session ends.
+    is_guest_of_wire: bool,
+    branch: Arc<Branch>,
+    asks: Option<Arc<dyn Asks>>,
     calls_in_flight: AtomicUsize,
     /// Calls in flight, and answers that are not queued yet.
     unsettled: AtomicUsize,
@@ -167,24 +192,44 @@ impl Session {
     /// The same, with a frame that precedes everything else the client hears.
     #[must_use]
     pub fn open_greeting(opening: Opening, greeting: Option<Frame>) -> Self {
+        let wire = Wire::new(opening.admission, opening.peer, opening.transport);
+        let branch = Arc::clone(wire.listener().branch());
+        Self::start(
+            OpeningOn {
+                id: opening.id,
+                wire: &wire,
+                branch,
+                asks: None,
+                greeting,
+            },
+            false,
+        )
+    }
+
+    /// Opens one of several sessions on a connection.
+    #[must_use]
+    pub fn open_on(opening: OpeningOn<'_>) -> Self {
+        Self::start(opening, true)
+    }
+
+    fn start(opening: OpeningOn<'_>, is_guest_of_wire: bool) -> Self {
         let session = SessionRef(Arc::new(Inner {
             id: opening.id,
-            peer: opening.peer,
             opened_at: Millis::now(),
-            admission: opening.admission,
-            transport: opening.transport,
-            outbox: Outbox::new(),
+            wire: Arc::clone(opening.wire),
+            is_guest_of_wire,
+            branch: opening.branch,
+            asks: opening.asks,
             calls_in_flight: AtomicUsize::new(0),
             unsettled: AtomicUsize::new(0),
             state: Mutex::default(),
         }));
-        let listener = Arc::clone(session.listener());
-        listener.hub().register(&session);
+        session.listener().hub().register(&session);
         events::session_opened(&session);
-        if let Some(greeting) = greeting {
+        if let Some(greeting) = opening.greeting {
             session.send(greeting);
         }
-        for room in listener.join() {
+        for room in session.0.branch.join() {
             session
                 .put_into(room)
                 .expect("a new session is in no room and under every bound");
@@ -203,13 +248,16 @@ impl std::ops::Deref for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.0.close(CloseReason::PeerGone);
+        if !self.0.0.is_guest_of_wire {
+            self.0.close(CloseReason::PeerGone);
+        }
         self.0.leave_all();
         let hub = self.0.listener().hub();
         hub.expiries()
             .replace(self.0.id(), self.0.identity().as_deref(), None);
         hub.forget(self.0.id());
-        let reason = self.0.0.outbox.closing().unwrap_or(CloseReason::PeerGone);
+        let reason = self.0.outbox().closing();
+        let reason = reason.unwrap_or(CloseReason::ClientLeft);
         events::session_closed(&self.0, reason);
     }
 }
@@ -224,7 +272,7 @@ impl SessionRef {
     /// The other end.
     #[must_use]
     pub fn peer(&self) -> Peer {
-        self.0.peer
+        self.0.wire.peer()
     }
 
     /// When it opened.
@@ -236,11 +284,23 @@ impl SessionRef {
     /// The listener it came through.
     #[must_use]
     pub fn listener(&self) -> &Arc<Listener> {
-        self.0.admission.listener()
+        self.0.wire.listener()
+    }
+
+    /// Its connection.
+    #[must_use]
+    pub fn wire(&self) -> &Arc<Wire> {
+        &self.0.wire
+    }
+
+    /// The realm it lives in.
+    #[must_use]
+    pub fn realm(&self) -> &Arc<Realm> {
+        self.0.branch.realm()
     }
 
     pub(crate) fn dialect(&self) -> &Arc<dyn Dialect> {
-        self.listener().dialect()
+        self.0.branch.dialect()
     }
 
     // --- what it sends and gets -------------------------------------------------------------------------------------
@@ -253,29 +313,12 @@ impl SessionRef {
 
     /// The same; whether it was queued.
     pub(crate) fn try_send(&self, frame: Frame) -> bool {
-        self.sent(|| self.push_frame(frame))
+        self.0.wire.send(frame)
     }
 
     /// Queues a source of frames behind what waits already; what comes later waits until it has ended.
     pub fn send_source(&self, source: Box<dyn crate::FrameSource>) {
-        let limit = self.listener().outbox_limit();
-        self.sent(|| self.0.outbox.push_source(source, limit));
-    }
-
-    fn sent(&self, push: impl FnOnce() -> Pushed) -> bool {
-        self.listener().hub().turn(|| match push() {
-            Pushed::Queued => true,
-            Pushed::MustFlush => {
-                turn::flush_later([self.clone()]);
-                true
-            }
-            Pushed::Overflowed => {
-                events::outbox_overflowed(self);
-                self.wake();
-                false
-            }
-            Pushed::Refused => false,
-        })
+        self.0.wire.send_source(source);
     }
 
     /// Writes an event in this session's dialect and queues it to this session alone; whether it was queued.
@@ -287,12 +330,14 @@ impl SessionRef {
         queued
     }
 
-    /// Tells an event to this session alone and gives the way to its client's answer.
+    /// Tells an event to this session alone and has `respond` hear of its client's answer.
     ///
     /// # Errors
     /// [`NoAcks`] when clients of its protocol answer nothing; nothing was told.
-    pub fn ask(&self, event: &Event) -> Result<Asked, NoAcks> {
-        self.0.transport.ask(event).ok_or(NoAcks)
+    pub fn ask(&self, event: &Event, respond: Answered) -> Result<(), NoAcks> {
+        let asks = self.0.asks.as_ref().ok_or(NoAcks)?;
+        asks.ask(self, event, respond);
+        Ok(())
     }
 
     /// Whether this session may publish to a room now.
@@ -351,7 +396,7 @@ impl SessionRef {
             sent_at: Millis::now(),
         };
         self.listener().metrics().published.inc();
-        let realm = self.listener().realm();
+        let realm = self.realm();
         let target = Target::Room {
             realm,
             room,
@@ -367,39 +412,40 @@ impl SessionRef {
         listener.metrics().published.inc();
         listener
             .hub()
-            .relay(listener.realm(), room, except, listener.dialect(), frame)
-    }
-
-    pub(crate) fn push_frame(&self, frame: Frame) -> Pushed {
-        self.0.outbox.push(frame, self.listener().outbox_limit())
+            .relay(self.realm(), room, except, self.dialect(), frame)
     }
 
     /// Writes what waits, as far as the peer takes it now.
     pub fn flush(&self) -> Flushed {
-        self.0.outbox.flush(&*self.0.transport)
+        self.0.wire.flush()
     }
 
     /// The queue of frames, for the connection's task.
     #[must_use]
     pub fn outbox(&self) -> &Outbox {
-        &self.0.outbox
+        self.0.wire.outbox()
     }
 
     /// Queues the protocol's last words; past the bound, and also when the outbox is closing. For the connection's task.
     pub fn send_last(&self, frame: Frame) {
-        self.0.outbox.push_last(frame);
+        self.0.wire.send_last(frame);
     }
 
     /// Ends the session: nothing more is queued, the connection's task says goodbye and closes.
     pub fn close(&self, reason: CloseReason) {
-        if self.0.outbox.close(reason) {
-            self.wake();
-        }
+        self.0.wire.close(reason);
     }
 
     /// Lets the connection's task look at its session again: whether it is closing, or its listener drains.
     pub fn wake(&self) {
-        self.0.transport.wake();
+        self.0.wire.wake();
+    }
+
+    pub(crate) fn identity_expired(&self) {
+        self.identify(None);
+        if let Some(asks) = &self.0.asks {
+            asks.identity_expired(self);
+        }
     }
 
     // --- rooms ------------------------------------------------------------------------------------------------------
@@ -447,11 +493,11 @@ impl SessionRef {
             return Err(JoinError::AlreadyIn);
         }
         let limits = self.listener().limits();
-        if state.rooms.len() >= limits.rooms_per_session.max(self.listener().join().len()) {
+        if state.rooms.len() >= limits.rooms_per_session.max(self.0.branch.join().len()) {
             events::limit_hit(self, LimitKind::Rooms);
             return Err(JoinError::TooManyRooms);
         }
-        let (room, seat) = self.listener().realm().add(room, self);
+        let (room, seat) = self.realm().add(room, self);
         state.rooms.push(Membership { room, seat });
         Ok(())
     }
@@ -470,9 +516,7 @@ impl SessionRef {
                 .ok_or(LeaveError)?;
             state.rooms.remove(index)
         };
-        self.listener()
-            .realm()
-            .remove(&membership.room, self, membership.seat);
+        self.realm().remove(&membership.room, self, membership.seat);
         Ok(())
     }
 
@@ -484,9 +528,7 @@ impl SessionRef {
             std::mem::take(&mut state.rooms)
         };
         for membership in rooms {
-            self.listener()
-                .realm()
-                .remove(&membership.room, self, membership.seat);
+            self.realm().remove(&membership.room, self, membership.seat);
         }
     }
 
@@ -636,7 +678,7 @@ impl SessionRef {
     /// has queued very many frames, or this session has much waiting.
     #[must_use]
     pub fn is_turn_over(&self) -> bool {
-        turn::is_exhausted() || self.0.outbox.waiting() >= WAITING_PER_TURN
+        self.0.wire.is_turn_over()
     }
 
     /// A handle that does not keep the session alive.

@@ -6,9 +6,10 @@
 use std::{
     cell::{Cell, RefCell},
     mem,
+    sync::Arc,
 };
 
-use crate::SessionRef;
+use crate::Wire;
 
 /// Up to so many peers are written to by the thread that published; more are handed to the pool, so that the publisher's
 /// own connection is not held up by a large room.
@@ -20,14 +21,14 @@ const FRAMES_PER_TURN: usize = 16_384;
 
 /// Threads (or tasks) that write to many peers on behalf of publishers.
 pub trait FlushPool: Send + Sync {
-    /// Calls [`SessionRef::flush`] on each of `sessions` soon. Must not wait for any of them.
-    fn flush(&self, sessions: Vec<SessionRef>);
+    /// Calls [`Wire::flush`] on each of `wires` soon. Must not wait for any of them.
+    fn flush(&self, wires: Vec<Arc<Wire>>);
 }
 
 thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
     static QUEUED: Cell<usize> = const { Cell::new(0) };
-    static READY: RefCell<Vec<SessionRef>> = const { RefCell::new(Vec::new()) };
+    static READY: RefCell<Vec<Arc<Wire>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Runs `work`; when the outermost turn of this thread ends, also by a panic, what it queued is flushed: to up to `inline`
@@ -49,10 +50,10 @@ pub(crate) fn turn<R>(pool: Option<&dyn FlushPool>, inline: usize, work: impl Fn
     work()
 }
 
-/// Remembers sessions that must be flushed at the end of this turn. Only inside [`turn`].
-pub(crate) fn flush_later(sessions: impl IntoIterator<Item = SessionRef>) {
+/// Remembers connections that must be flushed at the end of this turn. Only inside [`turn`].
+pub(crate) fn flush_later(wires: impl IntoIterator<Item = Arc<Wire>>) {
     debug_assert!(DEPTH.get() > 0, "outside a turn nobody would flush");
-    READY.with_borrow_mut(|ready| ready.extend(sessions));
+    READY.with_borrow_mut(|ready| ready.extend(wires));
 }
 
 /// Counts frames that this turn has queued. Only inside [`turn`].
@@ -70,8 +71,8 @@ fn flush_ready(pool: Option<&dyn FlushPool>, inline: usize) {
     match pool {
         Some(pool) if ready.len() > inline => pool.flush(ready),
         _ => {
-            for session in ready.drain(..) {
-                session.flush();
+            for wire in ready.drain(..) {
+                wire.flush();
             }
             // Flushing publishes nothing, so the list is still empty: keep its memory for the next turn.
             READY.with_borrow_mut(|kept| *kept = ready);

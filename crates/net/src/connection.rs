@@ -16,7 +16,7 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
-use polyport_core::{CloseReason, Flushed, FrameQueue, Listener, SessionRef, Transport, Wrote};
+use polyport_core::{CloseReason, Flushed, FrameQueue, Listener, Transport, Wire, Wrote};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
@@ -50,21 +50,24 @@ thread_local! {
 /// What a protocol makes of the bytes of one connection. Called by the connection's task, inside a turn of the hub; it
 /// must not wait. Everything it says goes through its session.
 pub trait Handler: Send + Unpin + 'static {
-    /// Its session.
-    fn session(&self) -> &SessionRef;
+    /// Its connection as the core knows it.
+    fn wire(&self) -> &Arc<Wire>;
+
+    /// Its sessions leave their rooms: the connection is closing.
+    fn leave(&mut self);
+
+    /// Whether a call is in flight, so that what the client sent is acknowledged before its answer is there.
+    fn is_calling(&self) -> bool;
 
     /// Handles the complete messages at the beginning of `input` and returns how many bytes they take. The rest comes
-    /// again with more behind it; also when it stopped because of [`SessionRef::is_turn_over`]. The bytes may be changed in place (WebSocket masks).
+    /// again with more behind it; also when it stopped because of [`Wire::is_turn_over`]. The bytes may be changed in place (WebSocket masks).
     fn on_bytes(&mut self, input: &mut [u8]) -> usize;
 
-    /// The session is closing for `reason`: the last chance to say something, by [`SessionRef::send_last`].
+    /// The session is closing for `reason`: the last chance to say something, by [`Wire::send_last`].
     fn on_close(&mut self, reason: CloseReason);
 
-    /// Whether the session may be ended now that its listener drains. By default: when no call is in flight and every
-    /// answer is queued.
-    fn may_end(&self) -> bool {
-        self.session().is_settled()
-    }
+    /// Whether the connection may be ended now that its listener drains: no call is in flight and every answer is queued.
+    fn may_end(&self) -> bool;
 
     /// Called when the moment that it returned the last time has passed, and once at the start; returns the next.
     fn on_timer(&mut self, now: Moment, deadlines: &Deadlines) -> Moment {
@@ -280,7 +283,7 @@ impl<H: Handler> Connection<H> {
                     *unfinished = Vec::new();
                 }
             }
-            handler.session().is_turn_over() && !unfinished.is_empty()
+            handler.wire().is_turn_over() && !unfinished.is_empty()
         });
         self.was_heard();
     }
@@ -335,7 +338,7 @@ impl<H: Handler> Connection<H> {
         let Some(handler) = &self.handler else {
             return Flushed::Drained;
         };
-        let outbox = handler.session().outbox();
+        let outbox = handler.wire().outbox();
         let mut progressed = false;
         let mut rounds = 0;
         let flushed = loop {
@@ -408,7 +411,7 @@ impl<H: Handler> Connection<H> {
 
     fn close(&self, reason: CloseReason) {
         if let Some(handler) = &self.handler {
-            handler.session().close(reason);
+            handler.wire().close(reason);
         }
     }
 
@@ -416,13 +419,13 @@ impl<H: Handler> Connection<H> {
     fn waiting(&self) -> usize {
         self.handler
             .as_ref()
-            .map_or(0, |handler| handler.session().outbox().waiting())
+            .map_or(0, |handler| handler.wire().outbox().waiting())
     }
 
     /// Only while the socket takes no more, so that its writability wakes the task.
     fn is_reading_paused(&self) -> bool {
         self.handler.as_ref().is_some_and(|handler| {
-            let outbox = handler.session().outbox();
+            let outbox = handler.wire().outbox();
             outbox.needs_resume() && outbox.waiting() > PAUSE_READING_AT
         })
     }
@@ -459,16 +462,16 @@ impl<H: Handler> Connection<H> {
             return false;
         };
         if self.stage == Stage::Open && self.link.listener.is_draining() && handler.may_end() {
-            handler.session().close(CloseReason::Shutdown);
+            handler.wire().close(CloseReason::Shutdown);
         }
-        let Some(reason) = handler.session().outbox().closing() else {
+        let Some(reason) = handler.wire().outbox().closing() else {
             return false;
         };
         if matches!(reason, CloseReason::PeerGone | CloseReason::IoError) {
             return !self.is_half_closed;
         }
         if self.stage == Stage::Open {
-            handler.session().leave_all();
+            handler.leave();
             handler.on_close(reason);
             self.stage = Stage::Closing;
             self.unfinished = Vec::new();
@@ -544,7 +547,7 @@ impl<H: Handler> Connection<H> {
     fn acknowledge(&self) {
         if self.link.options.quick_ack
             && let (Some(handler), Some(stream)) = (&self.handler, &self.link.plain)
-            && handler.session().calls_in_flight() > 0
+            && handler.is_calling()
         {
             stream.acknowledge_now();
         }

@@ -1,6 +1,8 @@
 //! Writing to the members of a large room, off the publisher's own task.
 
-use polyport_core::{FlushPool, SessionRef};
+use std::sync::Arc;
+
+use polyport_core::{FlushPool, Wire};
 use tokio::runtime::Handle;
 
 use crate::Tasks;
@@ -25,14 +27,14 @@ impl FlushTasks {
 }
 
 impl FlushPool for FlushTasks {
-    fn flush(&self, mut sessions: Vec<SessionRef>) {
+    fn flush(&self, mut wires: Vec<Arc<Wire>>) {
         let _inside = self.runtime.enter();
-        while !sessions.is_empty() {
-            let rest = sessions.len().saturating_sub(CHUNK);
-            let chunk = sessions.split_off(rest);
+        while !wires.is_empty() {
+            let rest = wires.len().saturating_sub(CHUNK);
+            let chunk = wires.split_off(rest);
             self.tasks.spawn(async move {
-                for session in chunk {
-                    session.flush();
+                for wire in chunk {
+                    wire.flush();
                 }
             });
         }

@@ -68,6 +68,8 @@ impl HttpRequest {
                 .unwrap_or_default(),
             headers: headers.collect(),
             identity: None,
+            branch: None,
+            payload: None,
         }
     }
 }

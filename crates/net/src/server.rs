@@ -148,6 +148,8 @@ async fn receive<F: RawFrontEnd>(
         target: String::new(),
         headers: Vec::new(),
         identity: None,
+        branch: None,
+        payload: None,
     };
     let received = match front_end.reception()?.receive(request) {
         Received::Now(received) => received,

@@ -1,8 +1,8 @@
 //! From bytes to WebSocket messages: pings, fragments and closing are handled here, once for every protocol.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use polyport_core::{CloseReason, Frame, LimitKind, SessionEnd, SessionRef};
+use polyport_core::{CloseReason, Frame, LimitKind, SessionEnd, Wire};
 
 use crate::{
     Deadlines, Handler, Moment,
@@ -11,8 +11,17 @@ use crate::{
 
 /// What a protocol makes of WebSocket messages.
 pub trait WsHandler: Send + Unpin + 'static {
-    /// Its session.
-    fn session(&self) -> &SessionRef;
+    /// Its connection as the core knows it.
+    fn wire(&self) -> &Arc<Wire>;
+
+    /// Its sessions leave their rooms: the connection is closing.
+    fn leave(&mut self);
+
+    /// Whether a call is in flight.
+    fn is_calling(&self) -> bool;
+
+    /// Whether the connection may be ended now that its listener drains.
+    fn may_end(&self) -> bool;
 
     /// A text message.
     fn on_text(&mut self, text: &str);
@@ -152,31 +161,43 @@ impl<H: WsHandler> WsMessages<H> {
     }
 
     fn fail(&mut self, error: WsError) {
-        let session = self.handler.session();
-        session.listener().metrics().invalid_messages.inc();
+        let wire = self.handler.wire();
+        wire.listener().metrics().invalid_messages.inc();
         self.close = Some(WsClose::ByError(error));
         if error == WsError::TooBig {
-            session.limit_hit(LimitKind::Message);
-            session.close(CloseReason::MessageTooBig);
+            wire.limit_hit(LimitKind::Message);
+            wire.close(CloseReason::MessageTooBig);
         } else {
-            session.close(CloseReason::ProtocolError);
+            wire.close(CloseReason::ProtocolError);
         }
     }
 }
 
 impl<H: WsHandler> Handler for WsMessages<H> {
-    fn session(&self) -> &SessionRef {
-        self.handler.session()
+    fn wire(&self) -> &Arc<Wire> {
+        self.handler.wire()
+    }
+
+    fn leave(&mut self) {
+        self.handler.leave();
+    }
+
+    fn is_calling(&self) -> bool {
+        self.handler.is_calling()
+    }
+
+    fn may_end(&self) -> bool {
+        self.handler.may_end()
     }
 
     fn on_bytes(&mut self, input: &mut [u8]) -> usize {
         if !self.handler.heartbeat().only_pongs {
             self.was_silent = false;
         }
-        let limit = self.handler.session().listener().limits().message;
+        let limit = self.handler.wire().listener().limits().message;
         let mut used = 0;
         while let Some(rest) = input.get_mut(used..) {
-            if self.handler.session().outbox().closing().is_some() {
+            if self.handler.wire().outbox().closing().is_some() {
                 return input.len();
             }
             let (length, item) = match self.reader.next(rest, limit) {
@@ -191,7 +212,7 @@ impl<H: WsHandler> Handler for WsMessages<H> {
             match item {
                 Item::Text(text) => {
                     self.handler
-                        .session()
+                        .wire()
                         .listener()
                         .metrics()
                         .received_messages
@@ -200,14 +221,16 @@ impl<H: WsHandler> Handler for WsMessages<H> {
                 }
                 Item::Binary(data) => {
                     self.handler
-                        .session()
+                        .wire()
                         .listener()
                         .metrics()
                         .received_messages
                         .inc();
                     self.handler.on_binary(data);
                 }
-                Item::Ping(payload) => self.handler.session().send(ws::pong(payload)),
+                Item::Ping(payload) => {
+                    self.handler.wire().send(ws::pong(payload));
+                }
                 Item::Pong => {
                     self.was_silent = false;
                     continue;
@@ -216,12 +239,12 @@ impl<H: WsHandler> Handler for WsMessages<H> {
                 Item::Close(reason) => {
                     let reason = reason.map(|(code, text)| (code, Box::from(text)));
                     self.close = Some(WsClose::ByClient(reason));
-                    self.handler.session().close(CloseReason::ClientLeft);
+                    self.handler.wire().close(CloseReason::ClientLeft);
                     return input.len();
                 }
             }
             self.reader.forget_message();
-            if self.handler.session().is_turn_over() {
+            if self.handler.wire().is_turn_over() {
                 break;
             }
         }
@@ -234,7 +257,7 @@ impl<H: WsHandler> Handler for WsMessages<H> {
             .handler
             .on_close(close.unwrap_or(WsClose::ByServer(reason)));
         if !self.is_cut {
-            self.handler.session().send_last(frame);
+            self.handler.wire().send_last(frame);
         }
     }
 
@@ -250,10 +273,10 @@ impl<H: WsHandler> Handler for WsMessages<H> {
         }
         if self.was_silent {
             self.is_cut = cuts;
-            self.handler.session().close(CloseReason::IdleTimeout);
+            self.handler.wire().close(CloseReason::IdleTimeout);
         } else if at_once || self.is_beating {
             self.was_silent = true;
-            self.handler.session().send(ws::ping());
+            self.handler.wire().send(ws::ping());
         }
         self.is_beating = true;
         now.after(interval)

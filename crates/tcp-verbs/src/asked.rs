@@ -86,7 +86,7 @@ impl Line {
         let profile = &self.shared.options.profile;
         let before = {
             let session = self.session.upgrade()?;
-            if !session.is_in(room) && !session.listener().realm().exists(room) {
+            if !session.is_in(room) && !session.realm().exists(room) {
                 return Some(no_such_room());
             }
             session.may_join(room)

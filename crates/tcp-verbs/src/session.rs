@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use polyport_core::{
     ActionInfo, Call, CallArgs, CallError, CloseReason, Frame, Guest, JoinError, Json, LimitKind,
-    Opening, Params, Reply, Session, SessionEnd, SessionRef, Visit,
+    Opening, Params, Reply, Session, SessionEnd, Visit, Wire,
 };
 use polyport_net::{
     Handler, InOrder,
@@ -355,8 +355,20 @@ impl VerbsSession {
 }
 
 impl Handler for VerbsSession {
-    fn session(&self) -> &SessionRef {
-        &self.session
+    fn wire(&self) -> &Arc<Wire> {
+        self.session.wire()
+    }
+
+    fn leave(&mut self) {
+        self.session.leave_all();
+    }
+
+    fn is_calling(&self) -> bool {
+        self.session.calls_in_flight() > 0
+    }
+
+    fn may_end(&self) -> bool {
+        self.session.is_settled()
     }
 
     fn on_bytes(&mut self, input: &mut [u8]) -> usize {

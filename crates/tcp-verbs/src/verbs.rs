@@ -112,7 +112,7 @@ impl VerbsSession {
             self.auto_joined = false;
             return Outcome::Value(Json::encode(&true));
         }
-        if !self.session.is_in(&room) && !self.session.listener().realm().exists(name) {
+        if !self.session.is_in(&room) && !self.session.realm().exists(name) {
             return Outcome::FailedWithFalse("room does not exist".to_owned());
         }
         joined(self.profile(), &room, self.session.join(&room))
@@ -125,7 +125,7 @@ impl VerbsSession {
         if !self.profile().bare_room_add || !has_words {
             return false;
         }
-        let realm = self.session.listener().realm();
+        let realm = self.session.realm();
         let exists = |name: &str| realm.exists(name);
         let joined = rest.replace(' ', "");
         if exists(codec::first_word(rest)) || !exists(&joined) {
@@ -169,7 +169,7 @@ impl VerbsSession {
                 RoomErrors::Named => self.about_room("connection not in this room", name),
             });
         };
-        let members = self.session.listener().realm().members(&room);
+        let members = self.session.realm().members(&room);
         let count = members.len() as u64;
         let list = Json::encode(&Presence(&members));
         let view = ObjectText::new()

@@ -4,7 +4,7 @@ use std::{mem, str, sync::Arc};
 
 use polyport_core::{
     Arg, Args, Ask, Backend, CloseReason, EventName, Except, Frame, Guest, Json, LimitKind,
-    Opening, RoomName, Session, SessionRef, Visit,
+    Opening, RoomName, Session, SessionRef, Visit, Wire,
 };
 use polyport_net::{Heartbeat, InOrder, Tasks, WsClose, WsHandler, ask, ws};
 
@@ -206,8 +206,20 @@ fn publish(session: &SessionRef, room: &RoomName, event: EventName, args: Args) 
 }
 
 impl WsHandler for PocketSession {
-    fn session(&self) -> &SessionRef {
-        &self.session
+    fn wire(&self) -> &Arc<Wire> {
+        self.session.wire()
+    }
+
+    fn leave(&mut self) {
+        self.session.leave_all();
+    }
+
+    fn is_calling(&self) -> bool {
+        self.session.calls_in_flight() > 0
+    }
+
+    fn may_end(&self) -> bool {
+        self.session.is_settled()
     }
 
     fn on_text(&mut self, text: &str) {

@@ -4,7 +4,7 @@ use std::{str, sync::Arc, time::Duration};
 
 use polyport_core::{
     Answer, Arg, Call, CallArgs, CallError, CloseReason, Frame, Guest, Opening, Reply, Session,
-    SessionRef, Visit,
+    Visit, Wire,
 };
 use polyport_net::{Heartbeat, WsClose, WsHandler, respond, ws};
 
@@ -112,8 +112,20 @@ fn answer_frame(id: &str, name: &str, answer: &Result<Reply, CallError>) -> Fram
 }
 
 impl WsHandler for RpcSession {
-    fn session(&self) -> &SessionRef {
-        &self.session
+    fn wire(&self) -> &Arc<Wire> {
+        self.session.wire()
+    }
+
+    fn leave(&mut self) {
+        self.session.leave_all();
+    }
+
+    fn is_calling(&self) -> bool {
+        self.session.calls_in_flight() > 0
+    }
+
+    fn may_end(&self) -> bool {
+        self.session.is_settled()
     }
 
     fn on_text(&mut self, text: &str) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use polyport_core::{Arg, EventName, Json, Recipients, Said, TargetSpec, single_argument};
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 
 use crate::api::{
     Api,
@@ -58,18 +58,23 @@ impl Api {
             ));
         };
         let session = self.hub().session_in(call.to.realm.as_ref(), id)?;
-        let asked = session
-            .ask(&said.into_event(None))
+        let (respond, answer) = oneshot::channel();
+        let respond = Box::new(move |args| {
+            // Who asked may have given up meanwhile.
+            let _ = respond.send(args);
+        });
+        session
+            .ask(&said.into_event(None), respond)
             .map_err(|error| ApiError::new(Code::NoAcks, error.to_string()))?;
         // The session may end meanwhile: nothing here keeps it.
         drop(session);
-        match timeout(limit, asked).await {
-            Ok(Some(args)) => {
+        match timeout(limit, answer).await {
+            Ok(Ok(Some(args))) => {
                 let one = |arg: &Arg| single_argument(std::slice::from_ref(arg));
                 let args = args.iter().map(one).collect();
                 Ok(Answer::ok(&Answered { args }))
             }
-            Ok(None) => Err(ApiError::new(
+            Ok(Ok(None) | Err(_)) => Err(ApiError::new(
                 Code::SessionEnded,
                 "the session ended without an answer",
             )),

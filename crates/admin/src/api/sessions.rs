@@ -46,7 +46,7 @@ impl SessionInfo {
         let Millis(opened_at) = session.opened_at();
         Self {
             id: session.id(),
-            realm: session.listener().realm().name().clone(),
+            realm: session.realm().name().clone(),
             listener: session.listener().name().to_owned(),
             protocol: session.listener().protocol(),
             peer: session.peer().to_string(),

@@ -8,9 +8,9 @@ use std::{
 
 use polyport_admin::{AdminState, ApiKeys, ApiOptions, KeyOptions, Readiness, serve};
 use polyport_core::{
-    Arg, Args, Asked, Dialect, Event, Frame, FrameQueue, Hub, Identity, Json, Limits, Listener,
-    ListenerConfig, Opening, Peer, Permissions, RealmName, RoomName, Session, SessionId, Transport,
-    Wrote,
+    Answered, Arg, Asks, Dialect, Event, Frame, FrameQueue, Hub, Identity, Json, Limits, Listener,
+    ListenerConfig, OpeningOn, Peer, Permissions, RealmName, RoomName, Session, SessionId,
+    SessionRef, Transport, Wrote,
 };
 use serde_json::Value;
 use tokio::{
@@ -39,6 +39,8 @@ pub(crate) enum Acks {
 pub(crate) struct Wire {
     written: Mutex<Vec<u8>>,
     acks: Acks,
+    /// Who waits for ever.
+    asked: Mutex<Vec<Answered>>,
 }
 
 impl Wire {
@@ -67,15 +69,17 @@ impl Transport for Wire {
     }
 
     fn wake(&self) {}
+}
 
-    fn ask(&self, event: &Event) -> Option<Asked> {
+impl Asks for Wire {
+    fn ask(&self, _: &SessionRef, event: &Event, respond: Answered) {
         let mut args = event.args.clone();
         args.push(Arg::Binary(b"\x01\x02".as_slice().into()));
         match self.acks {
-            Acks::None => None,
-            Acks::Echo => Some(Box::pin(async { Some(args) })),
-            Acks::Ends => Some(Box::pin(async { None::<Args> })),
-            Acks::Silent => Some(Box::pin(std::future::pending())),
+            Acks::None => unreachable!("it has no way to be asked"),
+            Acks::Echo => respond(Some(args)),
+            Acks::Ends => respond(None),
+            Acks::Silent => self.asked.lock().unwrap().push(respond),
         }
     }
 }
@@ -237,12 +241,20 @@ fn open(listener: &Arc<Listener>, rooms: &[&str], acks: Acks) -> (Session, Arc<W
     let wire = Arc::new(Wire {
         written: Mutex::default(),
         acks,
+        asked: Mutex::default(),
     });
-    let session = Session::open(Opening {
+    let connection = polyport_core::Wire::new(
+        listener.admit().unwrap(),
+        Peer::Ip(SocketAddr::from(([192, 0, 2, 1], 40_000))),
+        Arc::clone(&wire) as Arc<dyn Transport>,
+    );
+    let asks = (acks != Acks::None).then(|| Arc::clone(&wire) as Arc<dyn Asks>);
+    let session = Session::open_on(OpeningOn {
         id: SessionId::random(),
-        admission: listener.admit().unwrap(),
-        peer: Peer::Ip(SocketAddr::from(([192, 0, 2, 1], 40_000))),
-        transport: Arc::clone(&wire) as Arc<dyn Transport>,
+        wire: &connection,
+        branch: Arc::clone(listener.branch()),
+        asks,
+        greeting: None,
     });
     for room in rooms {
         session.put_into(&RoomName::new(room).unwrap()).unwrap();

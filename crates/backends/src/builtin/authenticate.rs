@@ -95,6 +95,8 @@ fn request(session: &SessionRef) -> OpenRequest {
         target: String::new(),
         headers: Vec::new(),
         identity: session.identity(),
+        branch: None,
+        payload: None,
     }
 }
 

@@ -110,7 +110,7 @@ impl Effects {
                 tracing::debug!(session = %session.id(), %room, %error, "not put into a room");
             }
         }
-        let realm = session.listener().realm().name();
+        let realm = session.realm().name();
         for command in &self.commands {
             if let Err(error) = hub.execute(realm, command) {
                 tracing::debug!(session = %session.id(), %error, "a command of a service did nothing");

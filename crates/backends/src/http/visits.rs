@@ -5,7 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use foldhash::fast::FixedState;
 use parking_lot::Mutex;
 use polyport_core::{
-    Identity, Json, Listener, Peer, SessionEnd, SessionId, SessionRef, WeakSession,
+    Identity, Json, Listener, OpenRequest, Peer, RealmName, SessionEnd, SessionId, SessionRef,
+    WeakSession,
 };
 
 use super::{
@@ -28,6 +29,7 @@ struct Inner {
 /// A session as a service knows it.
 pub(super) struct Visit {
     listener: Arc<Listener>,
+    realm: RealmName,
     peer: Peer,
     identity: Option<Arc<Identity>>,
     data: Option<Json>,
@@ -49,17 +51,12 @@ enum Phase {
 
 impl Visits {
     /// The service is asked whether a session may open.
-    pub(super) fn asks(
-        &self,
-        id: SessionId,
-        listener: &Arc<Listener>,
-        peer: Peer,
-        identity: Option<Arc<Identity>>,
-    ) {
+    pub(super) fn asks(&self, id: SessionId, request: &OpenRequest) {
         let visit = Visit {
-            listener: Arc::clone(listener),
-            peer,
-            identity,
+            listener: Arc::clone(&request.listener),
+            realm: request.realm().name().clone(),
+            peer: request.peer,
+            identity: request.identity.clone(),
             data: None,
             session: None,
             phase: Phase::Asking,
@@ -175,6 +172,7 @@ impl Visit {
     fn of(session: &SessionRef) -> Self {
         Self {
             listener: Arc::clone(session.listener()),
+            realm: session.realm().name().clone(),
             peer: session.peer(),
             identity: session.identity(),
             data: None,
@@ -189,7 +187,7 @@ impl Visit {
             id: id.to_string(),
             listener: self.listener.name(),
             protocol: self.listener.protocol(),
-            realm: self.listener.realm().name().as_str(),
+            realm: self.realm.as_str(),
             peer: peer_text(self.peer),
             identity: self.identity.as_deref().map(IdentityText::of),
             rooms: Vec::new(),

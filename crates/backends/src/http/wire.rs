@@ -217,7 +217,7 @@ impl<'a> SessionText<'a> {
             id: session.id().to_string(),
             listener: listener.name(),
             protocol: listener.protocol(),
-            realm: listener.realm().name().as_str(),
+            realm: session.realm().name().as_str(),
             peer: peer_text(session.peer()),
             identity: identity.map(IdentityText::of),
             rooms: session.rooms().iter().map(ToString::to_string).collect(),

@@ -184,7 +184,7 @@ impl Host {
         let room = room.transpose()?;
         let realm = self.realm.borrow();
         let found = self.hub.sessions(|session| {
-            let is_here = session.listener().realm().name() == &*realm;
+            let is_here = session.realm().name() == &*realm;
             let of_protocol = filter
                 .protocol
                 .as_deref()

@@ -286,7 +286,7 @@ impl Worker {
                     text: super::request_text(&link.request, true),
                     link: Arc::clone(&link),
                 },
-                realm: link.request.listener.realm().name().clone(),
+                realm: link.request.realm().name().clone(),
                 to: To::Resume(link),
                 asked_at: now,
                 deadline: now + shared.options.timeout,

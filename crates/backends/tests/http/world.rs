@@ -140,6 +140,8 @@ impl World {
                 header("x-twice", "two"),
             ],
             identity: None,
+            branch: None,
+            payload: None,
         });
         (id, received)
     }

@@ -167,6 +167,8 @@ impl World {
             target: target.to_owned(),
             headers: vec![("origin".to_owned(), "http://a.example".to_owned())],
             identity: None,
+            branch: None,
+            payload: None,
         });
         let guest = match received {
             Received::Now(result) => result?,

@@ -195,6 +195,8 @@ fn receive(listener: &Arc<Listener>, token: Option<&str>, required: bool) -> Rec
             .map(|token| ("x-token".to_owned(), (*token).to_owned()))
             .collect(),
         identity: None,
+        branch: None,
+        payload: None,
     })
 }
 

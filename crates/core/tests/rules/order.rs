@@ -7,7 +7,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use polyport_core::{FlushPool, Frame, FrameQueue, Hub, SessionRef, Transport, Wrote};
+use polyport_core::{FlushPool, Frame, FrameQueue, Hub, Transport, Wire, Wrote};
 
 use crate::rig::{
     ListenerPlan, MemoryPeer, address, hub_and_listener, member, open_at, open_on, room, say,
@@ -17,21 +17,21 @@ const PUBLISHERS: usize = 4;
 const EVENTS_EACH: usize = 500;
 
 /// Writes to members on a thread of its own, like the pool of a running gateway.
-struct PoolThread(Mutex<Option<mpsc::SyncSender<Vec<SessionRef>>>>);
+struct PoolThread(Mutex<Option<mpsc::SyncSender<Vec<Arc<Wire>>>>>);
 
 impl FlushPool for PoolThread {
-    fn flush(&self, sessions: Vec<SessionRef>) {
+    fn flush(&self, wires: Vec<Arc<Wire>>) {
         let jobs = self.0.lock().clone();
-        jobs.unwrap().send(sessions).unwrap();
+        jobs.unwrap().send(wires).unwrap();
     }
 }
 
 impl PoolThread {
     fn start() -> (Arc<Self>, thread::JoinHandle<()>) {
-        let (sender, jobs) = mpsc::sync_channel::<Vec<SessionRef>>(PUBLISHERS * EVENTS_EACH);
+        let (sender, jobs) = mpsc::sync_channel::<Vec<Arc<Wire>>>(PUBLISHERS * EVENTS_EACH);
         let worker = thread::spawn(move || {
-            for session in jobs.into_iter().flatten() {
-                session.flush();
+            for wire in jobs.into_iter().flatten() {
+                wire.flush();
             }
         });
         (Arc::new(Self(Mutex::new(Some(sender)))), worker)

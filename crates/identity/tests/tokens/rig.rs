@@ -53,6 +53,8 @@ pub(crate) fn request(headers: &[(&str, &str)]) -> OpenRequest {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
         identity: None,
+        branch: None,
+        payload: None,
     }
 }
 

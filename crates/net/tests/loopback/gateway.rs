@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use polyport_core::{
     Arg, Args, CallTicket, CloseReason, Dialect, Event, EventName, Except, Frame, FrameSource,
     Guest, Hub, Json, Limits, Listener, ListenerConfig, Opening, Peer, Permissions, RealmName,
-    RoomName, Session, SessionRef,
+    RoomName, Session, SessionRef, Wire,
 };
 use polyport_net::{
     Bind, BindError, Deadlines, Decision, FlushTasks, Handler, Heartbeat, HttpRequest, LinkOptions,
@@ -409,8 +409,20 @@ impl RawFrontEnd for LinesFrontEnd {
 }
 
 impl Handler for LinesHandler {
-    fn session(&self) -> &SessionRef {
-        &self.talk.session
+    fn wire(&self) -> &Arc<Wire> {
+        self.talk.session.wire()
+    }
+
+    fn leave(&mut self) {
+        self.talk.session.leave_all();
+    }
+
+    fn is_calling(&self) -> bool {
+        self.talk.session.calls_in_flight() > 0
+    }
+
+    fn may_end(&self) -> bool {
+        self.talk.session.is_settled()
     }
 
     fn on_bytes(&mut self, input: &mut [u8]) -> usize {
@@ -476,8 +488,20 @@ impl WsFrontEnd for MessagesFrontEnd {
 }
 
 impl WsHandler for MessagesHandler {
-    fn session(&self) -> &SessionRef {
-        &self.talk.session
+    fn wire(&self) -> &Arc<Wire> {
+        self.talk.session.wire()
+    }
+
+    fn leave(&mut self) {
+        self.talk.session.leave_all();
+    }
+
+    fn is_calling(&self) -> bool {
+        self.talk.session.calls_in_flight() > 0
+    }
+
+    fn may_end(&self) -> bool {
+        self.talk.session.is_settled()
     }
 
     fn on_text(&mut self, text: &str) {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 use polyport_backends::Provider;
-use polyport_core::{ActionInfo, Answer, Ask, Hooks, Later};
+use polyport_core::{ActionInfo, Answer, Ask, Hooks, Later, SessionRef};
 use tokio::sync::oneshot;
 
 use super::world::{Client, Setup, Version, World};

@@ -41,7 +41,7 @@ impl Beating {
     }
 
     fn closing(&self) -> Option<CloseReason> {
-        self.messages.session().outbox().closing()
+        self.messages.wire().outbox().closing()
     }
 }
 
@@ -78,7 +78,7 @@ async fn who_is_silent_is_cut_without_a_word_and_backends_hear_1006() {
     assert_eq!(beating.closing(), Some(CloseReason::IdleTimeout));
     beating.messages.on_close(CloseReason::IdleTimeout);
     // A last frame waits for the connection's own task.
-    beating.messages.session().flush();
+    beating.messages.wire().flush();
     assert_eq!(beating.client.bytes(), b"", "no close frame");
     drop(beating);
     assert_eq!(world.ended(), [(1006, String::new())]);

@@ -7,7 +7,8 @@ use parking_lot::Mutex;
 use polyport_core::{
     Accepted, ActionInfo, Args, Backend, Event, EventName, Except, FrameQueue, Hooks, Hub, Json,
     Later, Limits, Listener, OpenRequest, Peer, Permissions, RealmName, Received, Reception,
-    Refused, Respond, RoomName, SessionEnd, SessionId, Target, Transport, Wrote, single_argument,
+    Refused, Respond, RoomName, SessionEnd, SessionId, SessionRef, Target, Transport, Wrote,
+    single_argument,
 };
 use polyport_net::{Bind, Place, ServerSettings, Tasks};
 use tokio::sync::oneshot;
@@ -199,6 +200,8 @@ impl World {
             target: "/".to_owned(),
             headers: Vec::new(),
             identity: None,
+            branch: None,
+            payload: None,
         };
         let Received::Later(deciding) = self.shared.reception.receive(request) else {
             panic!("the desk wants to be asked");

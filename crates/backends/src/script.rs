@@ -100,6 +100,12 @@ struct RequestText<'a> {
     user: Option<&'a str>,
     site: Option<&'a str>,
     claims: Option<&'a Json>,
+    /// In protocols that have namespaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+    /// What the opening carries beside target and headers, in protocols where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth: Option<&'a Json>,
     resumed: bool,
 }
 
@@ -313,6 +319,8 @@ fn request_text(request: &OpenRequest, resumed: bool) -> String {
         user: identity.and_then(|it| it.user.as_deref()),
         site: identity.and_then(|it| it.site.as_deref()),
         claims: identity.map(|it| &it.claims),
+        namespace: Some(request.branch().namespace()).filter(|name| !name.is_empty()),
+        auth: request.payload.as_ref(),
         resumed,
     };
     Json::encode(&text).as_str().to_owned()

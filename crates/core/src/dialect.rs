@@ -15,6 +15,12 @@ pub trait Dialect: Send + Sync + 'static {
     /// The protocol's name, as in the configuration; a metric label.
     fn protocol(&self) -> &'static str;
 
+    /// Whether its clients can be told the event at all. Events that are not carried are dropped.
+    fn carries(&self, event: &Event) -> bool {
+        let _ = event;
+        true
+    }
+
     /// Writes the event, complete with the protocol's framing. Called at most once per event and dialect.
     fn encode(&self, event: &Event) -> Frame;
 }

@@ -90,6 +90,10 @@ pub struct Delivered {
     pub sessions: usize,
 }
 
+fn written(dialect: &Arc<dyn Dialect>, event: &Event) -> Option<Frame> {
+    dialect.carries(event).then(|| dialect.encode(event))
+}
+
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hub")
@@ -252,7 +256,7 @@ impl Hub {
                 except,
             } => {
                 let sessions = realm.find(room.as_str()).map_or(0, |room| {
-                    room.fan_out(except, &|dialect| Some(dialect.encode(event)))
+                    room.fan_out(except, &|dialect| written(dialect, event))
                 });
                 Delivered { sessions }
             }
@@ -260,7 +264,7 @@ impl Hub {
             Target::Rooms { .. } | Target::Realm(_) | Target::Any(_) => {
                 let mut reach = Reach::default();
                 reach.add(self, target);
-                let sessions = reach.fan_out(self, &|dialect| Some(dialect.encode(event)));
+                let sessions = reach.fan_out(self, &|dialect| written(dialect, event));
                 Delivered { sessions }
             }
         })

@@ -140,9 +140,24 @@ impl SessionId {
         Self(uuid::Builder::from_random_bytes(rand::random()).into_uuid())
     }
 
+    /// A new id nobody can guess that [`SessionId::short`] gives whole.
+    #[must_use]
+    pub fn random_short() -> Self {
+        let mut bytes: [u8; 16] = rand::random();
+        bytes[15] = 0;
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// The first 15 bytes: 20 characters of base64, for protocols whose ids have that form.
+    #[must_use]
+    pub fn short(self) -> [u8; 15] {
+        let [short @ .., _] = self.0.into_bytes();
+        short
+    }
+
     /// Which of `count` shards holds it.
     pub(crate) fn shard(self, count: usize) -> usize {
-        usize::from(self.0.as_bytes()[15]) % count
+        usize::from(self.0.as_bytes()[14]) % count
     }
 }
 

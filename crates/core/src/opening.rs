@@ -74,9 +74,27 @@ impl OpenRequest {
             .find_map(|(key, value)| (key == name).then_some(value.trim_matches('"')))
     }
 
-    /// The token in the first of `sources` that has one.
+    /// The token in the payload, or in the first of `sources` that has one.
     #[must_use]
     pub fn token(&self, sources: &[TokenSource]) -> Option<String> {
+        self.payload_token().or_else(|| self.token_of(sources))
+    }
+
+    /// The member `token` of the payload; `Bearer` in front of it is taken away.
+    fn payload_token(&self) -> Option<String> {
+        #[derive(serde::Deserialize)]
+        struct Payload {
+            token: String,
+        }
+        let payload: Payload = self.payload.as_ref()?.decode().ok()?;
+        let token = payload.token.trim();
+        let bare = token
+            .split_once(' ')
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        Some(bare.map_or(token, |(_, bare)| bare.trim()).to_owned())
+    }
+
+    fn token_of(&self, sources: &[TokenSource]) -> Option<String> {
         sources.iter().find_map(|source| match source {
             TokenSource::Bearer => {
                 let (scheme, token) = self.header("authorization")?.split_once(' ')?;
@@ -335,6 +353,12 @@ impl Reception {
     #[must_use]
     pub fn backend(&self) -> &Arc<dyn Backend> {
         &self.backend
+    }
+
+    /// What is asked of tokens, if anything.
+    #[must_use]
+    pub fn authentication(&self) -> Option<&Authentication> {
+        self.authentication.as_ref()
     }
 
     /// Whether everybody comes in unasked, so that no request need be put together.

@@ -293,6 +293,12 @@ impl SessionRef {
         &self.0.wire
     }
 
+    /// Its part of the listener.
+    #[must_use]
+    pub fn branch(&self) -> &Arc<Branch> {
+        &self.0.branch
+    }
+
     /// The realm it lives in.
     #[must_use]
     pub fn realm(&self) -> &Arc<Realm> {
@@ -323,6 +329,9 @@ impl SessionRef {
 
     /// Writes an event in this session's dialect and queues it to this session alone; whether it was queued.
     pub fn tell(&self, event: &Event) -> bool {
+        if !self.dialect().carries(event) {
+            return false;
+        }
         let metrics = self.listener().metrics();
         metrics.encodes.inc();
         let queued = self.try_send(self.dialect().encode(event));

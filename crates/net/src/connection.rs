@@ -20,7 +20,7 @@ use polyport_core::{CloseReason, Flushed, FrameQueue, Listener, Transport, Wire,
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
-use crate::{Deadlines, Moment, deadlines::Deadline, stream::PlainStream};
+use crate::{Deadline, Deadlines, Moment, Watched, stream::PlainStream};
 
 /// One read takes at most so much; the buffer is the thread's.
 const READ_BYTES: usize = 64 << 10;
@@ -105,12 +105,12 @@ pub struct Link {
     deadline: Deadline,
 }
 
-impl Link {
-    pub(crate) fn deadline(&self) -> &Deadline {
+impl Watched for Link {
+    fn deadline(&self) -> &Deadline {
         &self.deadline
     }
 
-    pub(crate) fn wake_task(&self) {
+    fn overdue(&self) {
         self.task.wake();
     }
 }
@@ -138,7 +138,7 @@ impl Transport for Link {
     }
 
     fn wake(&self) {
-        self.wake_task();
+        self.task.wake();
     }
 }
 
@@ -233,7 +233,7 @@ impl<H: Handler> Connection<H> {
         });
         let transport = Arc::clone(&link) as Arc<dyn Transport>;
         let handler = hub.turn(|| open(transport));
-        let watch_key = deadlines.watch(Arc::clone(&link));
+        let watch_key = deadlines.watch(Arc::clone(&link) as Arc<dyn Watched>);
         let mut connection = Self {
             link,
             tls,
@@ -260,7 +260,7 @@ impl<H: Handler> Connection<H> {
 
     fn was_heard(&mut self) {
         let idle = self.link.listener.limits().idle;
-        self.idle_until = self.deadlines.now().after(idle);
+        self.idle_until = self.deadlines.after(idle);
     }
 
     /// Hands bytes to the handler, keeping what is unfinished.
@@ -400,7 +400,7 @@ impl<H: Handler> Connection<H> {
                 } else {
                     self.link.listener.limits().write
                 };
-                self.write_until = self.deadlines.now().after(patience);
+                self.write_until = self.deadlines.after(patience);
             }
             // While closing, another thread may still be writing, or TLS be saying goodbye.
             Flushed::Drained if !is_closing => self.write_until = Moment::NEVER,
@@ -477,7 +477,7 @@ impl<H: Handler> Connection<H> {
             self.unfinished = Vec::new();
             self.timer = Moment::NEVER;
             self.idle_until = Moment::NEVER;
-            self.write_until = self.deadlines.now().after(LAST_WORDS);
+            self.write_until = self.deadlines.after(LAST_WORDS);
         }
         false
     }
@@ -502,7 +502,7 @@ impl<H: Handler> Connection<H> {
                     self.handler = None;
                     self.stage = Stage::Lingering;
                     self.write_until = Moment::NEVER;
-                    self.idle_until = self.deadlines.now().after(LINGER);
+                    self.idle_until = self.deadlines.after(LINGER);
                 }
                 Flushed::Drained | Flushed::Pending => {}
             }
@@ -530,7 +530,7 @@ impl<H: Handler> Connection<H> {
                     self.close(CloseReason::PeerGone);
                     self.is_half_closed = true;
                     self.stage = Stage::Closing;
-                    self.write_until = self.deadlines.now().after(LAST_WORDS);
+                    self.write_until = self.deadlines.after(LAST_WORDS);
                 }
                 Read::HalfClosed => {
                     self.close(CloseReason::PeerGone);

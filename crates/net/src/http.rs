@@ -1,6 +1,6 @@
 //! HTTP/1.1 in front of WebSocket: the opening handshake, and answers to whatever else arrives.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, request::Parts};
@@ -45,9 +45,33 @@ pub struct HttpRequest {
     pub is_tls: bool,
     /// The id that a session of this connection will have.
     pub id: SessionId,
+    /// What comes behind the head; nothing if it asks for a WebSocket.
+    pub body: Option<Incoming>,
+    /// The connection's place, until a session has taken it.
+    place: Arc<Mutex<Option<Admission>>>,
 }
 
 impl HttpRequest {
+    /// A place for a session: that of this connection, or one more if another session has that.
+    ///
+    /// # Errors
+    /// [`RefuseReason`]; it is counted.
+    pub fn admit(&self, listener: &Arc<Listener>) -> Result<Admission, RefuseReason> {
+        if let Some(admission) = self.place.lock().take() {
+            return Ok(admission);
+        }
+        let mut admission = listener.admit()?;
+        if let Some(address) = self.peer.ip() {
+            admission.count_address(address)?;
+        }
+        Ok(admission)
+    }
+
+    /// This request belongs to an open session, which has a place already: its connection needs none.
+    pub fn is_of_session(&self) {
+        *self.place.lock() = None;
+    }
+
     /// The request as tokens and backends see it. Header values that are no text are left out.
     #[must_use]
     pub fn opening(&self, listener: &Arc<Listener>) -> OpenRequest {
@@ -137,6 +161,12 @@ pub trait WsFrontEnd: Send + Sync + 'static {
 
     /// Whether the client may have a session. The request is answered only when this is decided.
     fn decide(&self, request: HttpRequest, listener: &Arc<Listener>) -> Decision<Self::Grant>;
+
+    /// Whether connections go on after requests that were answered well, without a bound on their time. Such requests must
+    /// belong to sessions ([`HttpRequest::admit`], [`HttpRequest::is_of_session`]), which are what is bounded.
+    fn keeps_alive(&self) -> bool {
+        false
+    }
 
     /// The value of `Sec-WebSocket-Protocol` to answer with; it must be one that the client offers.
     fn subprotocol(&self, offered: &HeaderMap) -> Option<HeaderValue> {
@@ -228,8 +258,15 @@ async fn serve<F: WsFrontEnd>(accepted: Accepted, front_end: Arc<F>, common: Tra
     if is_bounded {
         http.header_read_timeout(handshake);
     }
+    // Who goes on is bounded from one head to the next.
+    let longest = if front_end.keeps_alive() {
+        Duration::ZERO
+    } else {
+        handshake
+    };
+    let stopping = common.tasks.stopping();
     let door = Arc::new(Door {
-        admission: Mutex::new(Some(admission)),
+        admission: Arc::new(Mutex::new(Some(admission))),
         peer,
         is_tls: matches!(io, Io::Tls(_)),
         listener: Arc::clone(&listener),
@@ -243,14 +280,29 @@ async fn serve<F: WsFrontEnd>(accepted: Accepted, front_end: Arc<F>, common: Tra
     let outcome = match io {
         Io::Plain(stream) => {
             let stream = TokioIo::new(Rewound::new(stream, first));
-            let serving = http.serve_connection(stream, service).with_upgrades();
-            within(handshake, serving).await
+            let mut serving = pin!(http.serve_connection(stream, service).with_upgrades());
+            let serving = async {
+                tokio::select! {
+                    served = serving.as_mut() => return served,
+                    () = stopping.cancelled() => serving.as_mut().graceful_shutdown(),
+                }
+                serving.await
+            };
+            within(longest, serving).await
         }
         Io::Tls(stream) => {
-            let serving = http
-                .serve_connection(TokioIo::new(stream), service)
-                .with_upgrades();
-            within(handshake, serving).await
+            let mut serving = pin!(
+                http.serve_connection(TokioIo::new(stream), service)
+                    .with_upgrades()
+            );
+            let serving = async {
+                tokio::select! {
+                    served = serving.as_mut() => return served,
+                    () = stopping.cancelled() => serving.as_mut().graceful_shutdown(),
+                }
+                serving.await
+            };
+            within(longest, serving).await
         }
     };
     match outcome {
@@ -265,7 +317,7 @@ async fn serve<F: WsFrontEnd>(accepted: Accepted, front_end: Arc<F>, common: Tra
 
 /// What all requests of one connection share.
 struct Door<F> {
-    admission: Mutex<Option<Admission>>,
+    admission: Arc<Mutex<Option<Admission>>>,
     peer: Peer,
     is_tls: bool,
     listener: Arc<Listener>,
@@ -278,12 +330,14 @@ async fn on_request<F: WsFrontEnd>(
     door: Arc<Door<F>>,
 ) -> HttpAnswer {
     let upgrade = hyper::upgrade::on(&mut request);
-    let (head, _) = request.into_parts();
-    let request = HttpRequest {
+    let (head, body) = request.into_parts();
+    let mut request = HttpRequest {
         head,
         peer: door.peer,
         is_tls: door.is_tls,
         id: SessionId::random(),
+        body: None,
+        place: Arc::clone(&door.admission),
     };
     let Door {
         listener,
@@ -291,7 +345,12 @@ async fn on_request<F: WsFrontEnd>(
         ..
     } = &*door;
     let key = match opening_key(&request.head) {
-        Asked::NoUpgrade => return closing(front_end.answer(request, listener).await),
+        Asked::NoUpgrade => {
+            request.body = Some(body);
+            let answer = front_end.answer(request, listener).await;
+            let goes_on = front_end.keeps_alive() && answer.status().is_success();
+            return if goes_on { answer } else { closing(answer) };
+        }
         Asked::Malformed(problem) => {
             listener.refused(door.peer.ip(), RefuseReason::HttpRequest);
             return closing(front_end.refuse(StatusCode::BAD_REQUEST, problem));

@@ -31,7 +31,7 @@ pub use answer::{ask, respond};
 pub use bind::{Bind, BindError};
 pub use client::{ClientError, ClientRequest, ClientResponse, HttpClient, HttpClientOptions};
 pub use connection::{Connection, Handler, Link, LinkOptions};
-pub use deadlines::{Deadlines, Moment};
+pub use deadlines::{Deadline, Deadlines, Moment, Watched};
 pub use flush::FlushTasks;
 pub use http::{
     Decision, HttpAnswer, HttpRequest, WsFrontEnd, http_answer, receive, serve_websockets,

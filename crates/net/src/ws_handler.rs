@@ -261,7 +261,7 @@ impl<H: WsHandler> Handler for WsMessages<H> {
         }
     }
 
-    fn on_timer(&mut self, now: Moment, _: &Deadlines) -> Moment {
+    fn on_timer(&mut self, _: Moment, deadlines: &Deadlines) -> Moment {
         let Heartbeat {
             interval,
             at_once,
@@ -279,6 +279,6 @@ impl<H: WsHandler> Handler for WsMessages<H> {
             self.handler.wire().send(ws::ping());
         }
         self.is_beating = true;
-        now.after(interval)
+        deadlines.after(interval)
     }
 }

@@ -95,7 +95,8 @@ struct Target {
     /// What it speaks.
     #[arg(long, value_enum, default_value = "tcp-verbs")]
     protocol: Protocol,
-    /// Where it listens [default: 127.0.0.1:5000 for tcp-verbs, 127.0.0.1:8001 for ws, 127.0.0.1:8080 for ws-rpc].
+    /// Where it listens [default: 127.0.0.1:5000 for tcp-verbs, 127.0.0.1:8001 for ws, 127.0.0.1:8080 for ws-rpc,
+    /// 127.0.0.1:3000 for socket-io].
     #[arg(long)]
     address: Option<SocketAddr>,
     /// Its process.
@@ -110,10 +111,10 @@ struct Target {
     /// The server puts members into the room by itself.
     #[arg(long)]
     joined: bool,
-    /// Path that members open (ws).
-    #[arg(long, default_value = "/")]
-    path: String,
-    /// Path that the publisher or caller opens (ws) [default: --path].
+    /// Path that members open over WebSocket [default: /, or for socket-io /socket.io/ with EIO=4&transport=websocket].
+    #[arg(long)]
+    path: Option<String>,
+    /// Path that the publisher or caller opens over WebSocket [default: --path].
     #[arg(long)]
     publish_path: Option<String>,
     /// Speak TLS and trust the certificates in this PEM file, which must name the server's address.
@@ -163,6 +164,7 @@ impl Target {
             Protocol::TcpVerbs => SocketAddr::from(([127, 0, 0, 1], 5000)),
             Protocol::Ws => SocketAddr::from(([127, 0, 0, 1], 8001)),
             Protocol::WsRpc => SocketAddr::from(([127, 0, 0, 1], 8080)),
+            Protocol::SocketIo => SocketAddr::from(([127, 0, 0, 1], 3000)),
         });
         let launched = match &self.spawn {
             Some(line) => Some(self.launch(line, address)?),
@@ -173,11 +175,12 @@ impl Target {
             (None, Some(pid)) => Some(ProcessTree::new(pid)?),
             (None, None) => None,
         };
+        let path = self.path.unwrap_or_else(|| self.protocol.path().to_owned());
         let subject = Subject {
             protocol: self.protocol,
             address,
-            publish_path: self.publish_path.unwrap_or_else(|| self.path.clone()),
-            member_path: self.path,
+            publish_path: self.publish_path.unwrap_or_else(|| path.clone()),
+            member_path: path,
             room: self.room,
             join: !self.joined,
             process,

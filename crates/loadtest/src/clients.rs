@@ -286,6 +286,10 @@ impl Clients {
                     self.protocol.write_pong(payload, &mut connection.unsent);
                     connection.flush().context("cannot answer a ping")?;
                 }
+                Incoming::Asks(text) => {
+                    self.protocol.write_text(text, &mut connection.unsent);
+                    connection.flush().context("cannot answer the server")?;
+                }
                 Incoming::Closing => {}
             }
             rest = &rest[used..];

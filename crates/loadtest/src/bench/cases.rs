@@ -35,6 +35,8 @@ pub(crate) enum Server {
     Ws,
     Actionhero,
     SocketRed,
+    SocketIo,
+    Socketioxide,
     Kernel,
 }
 
@@ -55,6 +57,8 @@ pub(crate) enum Listener {
     Script,
     /// The same, reaching everybody by a loop of its own.
     Loop,
+    /// Socket.IO, everybody in one room, which events are published to.
+    SocketIo,
 }
 
 /// What is done to the server.
@@ -151,6 +155,8 @@ const KERNEL: &str = "kernel";
 const SCRIPT: &str = "gateway, script";
 const HUB: &str = "gateway, hub";
 const SOCKET_RED: &str = "socket.red";
+const SOCKET_IO: &str = "socket.io";
+const SOCKETIOXIDE: &str = "socketioxide";
 
 /// All comparisons, in the order in which they are run.
 pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
@@ -209,12 +215,12 @@ pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
         bound: Bound::AtLeast(value),
         measure: Measure::ShareOf(peer),
     };
-    let rpc_calls = |connections, in_flight, action: &str| {
+    let named_calls = |connections, in_flight| {
         Load::Calls(CallsOptions {
             connections,
             in_flight,
             rate: None,
-            action: action.to_owned(),
+            action: "randomNumber".to_owned(),
             bytes: 0,
             warmup,
             duration,
@@ -224,12 +230,24 @@ pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
     let looping = Server::Gateway(Listener::Loop);
     let rpc = Server::Gateway(Listener::Rpc);
     let rpc_servers = |in_flight| {
-        let load = rpc_calls(50, in_flight, "randomNumber");
+        let load = named_calls(50, in_flight);
         vec![
             entry(GATEWAY, rpc, &load),
             entry(SCRIPT, script, &load),
             entry(SOCKET_RED, Server::SocketRed, &load),
         ]
+    };
+    let sio_servers = |load: &Load| {
+        vec![
+            entry(GATEWAY, Server::Gateway(Listener::SocketIo), load),
+            entry(SOCKET_IO, Server::SocketIo, load),
+            entry(SOCKETIOXIDE, Server::Socketioxide, load),
+        ]
+    };
+    let sio_fanout = |load: &Load| {
+        let mut entries = sio_servers(load);
+        entries.push(entry(HUB, hub, load));
+        entries
     };
     let websockets = |load: &Load| {
         vec![
@@ -359,7 +377,7 @@ pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
         Case {
             name: "rpc-calls-100",
             about: "the same builtin, 100 connections: server CPU per call",
-            entries: vec![entry(GATEWAY, rpc, &rpc_calls(100, 1, "randomNumber"))],
+            entries: vec![entry(GATEWAY, rpc, &named_calls(100, 1))],
             budgets: vec![at_most(figure::CPU, Unit::Micros, 6.5)],
         },
         Case {
@@ -385,6 +403,40 @@ pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
                 entry(SOCKET_RED, Server::SocketRed, &idle),
             ],
             budgets: vec![at_most(figure::IDLE, Unit::Bytes, 2_000.0)],
+        },
+        Case {
+            name: "sio-fanout",
+            about: "1,000 members of one room over Socket.IO, 100 messages a second one at a time: server CPU per delivery; a hub's room \
+                    of the same size beside it",
+            entries: sio_fanout(&fanout(1_000, 100.0, 1)),
+            budgets: vec![
+                share(0.45, figure::CPU, SOCKET_IO),
+                share(1.0, figure::CPU, SOCKETIOXIDE),
+            ],
+        },
+        Case {
+            name: "sio-fanout-bursts",
+            about: "the same in bursts of ten",
+            entries: sio_fanout(&fanout(1_000, 100.0, 10)),
+            budgets: vec![],
+        },
+        Case {
+            name: "sio-calls-50",
+            about: "randomNumber over Socket.IO, answered by an ack, 50 connections with one in flight each: server CPU per ack",
+            entries: sio_servers(&named_calls(50, 1)),
+            budgets: vec![share(0.45, figure::CPU, SOCKET_IO)],
+        },
+        Case {
+            name: "sio-calls-500",
+            about: "the same with ten in flight on each of the 50 connections",
+            entries: sio_servers(&named_calls(50, 10)),
+            budgets: vec![share(0.45, figure::CPU, SOCKET_IO)],
+        },
+        Case {
+            name: "sio-idle",
+            about: "10,000 idle sessions of Socket.IO in one room: server memory per connection",
+            entries: sio_servers(&idle),
+            budgets: vec![at_most(figure::IDLE, Unit::Bytes, 2_500.0)],
         },
         Case {
             name: "start",

@@ -29,6 +29,7 @@ pub(crate) struct Addresses {
     pub(crate) rpc: SocketAddr,
     pub(crate) script: SocketAddr,
     pub(crate) looping: SocketAddr,
+    pub(crate) sio: SocketAddr,
 }
 
 impl Addresses {
@@ -42,10 +43,11 @@ impl Addresses {
             rpc: free_address()?,
             script: free_address()?,
             looping: free_address()?,
+            sio: free_address()?,
         })
     }
 
-    pub(crate) fn all(self) -> [SocketAddr; 8] {
+    pub(crate) fn all(self) -> [SocketAddr; 9] {
         [
             self.admin,
             self.tcp,
@@ -55,6 +57,7 @@ impl Addresses {
             self.rpc,
             self.script,
             self.looping,
+            self.sio,
         ]
     }
 
@@ -89,6 +92,7 @@ impl Addresses {
             rpc,
             script,
             looping,
+            sio,
         } = self;
         let scripts = scripts.display();
         format!(
@@ -150,6 +154,15 @@ protocol = "ws-rpc"
 bind = "{looping}"
 backends = ["loop"]
 limits = {{ {limits} }}
+
+[listeners.sio]
+protocol = "socket-io"
+bind = "{sio}"
+join = ["all"]
+limits = {{ {limits} }}
+
+[listeners.sio.socket_io]
+publish = [ {{ event = "publish", rooms = ["all"], as = "msg" }} ]
 "#
         )
     }

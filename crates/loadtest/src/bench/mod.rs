@@ -63,6 +63,10 @@ enum Only {
     Actionhero,
     /// npm socket.red.
     SocketRed,
+    /// npm socket.io.
+    SocketIo,
+    /// The crate socketioxide.
+    Socketioxide,
     /// A bare thread that writes to sockets.
     Kernel,
 }
@@ -154,6 +158,8 @@ fn only(server: Server) -> Only {
         Server::Ws => Only::Ws,
         Server::Actionhero => Only::Actionhero,
         Server::SocketRed => Only::SocketRed,
+        Server::SocketIo => Only::SocketIo,
+        Server::Socketioxide => Only::Socketioxide,
         Server::Kernel => Only::Kernel,
     }
 }

@@ -25,6 +25,9 @@ use crate::subject::Subject;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What peers in JavaScript start with.
+const SERVER: &str = "server.js";
+
 /// A server that is up, and how clients reach it.
 struct Running {
     launched: Launched,
@@ -56,6 +59,8 @@ pub(crate) fn missing(server: Server, options: &BenchOptions) -> Option<String> 
         Server::SocketRed => peer(Some(
             options.peers.join("socket-red/node_modules/socket.red"),
         )),
+        Server::SocketIo => peer(Some(options.peers.join("socket-io/node_modules/socket.io"))),
+        Server::Socketioxide => peer(Some(socketioxide(&options.peers))),
         Server::Kernel => None,
     }
 }
@@ -151,7 +156,9 @@ fn start(entry: &Entry, options: &BenchOptions, cores: Option<Cores>) -> anyhow:
         Server::Bun => {
             let bun = bun(&options.peers).context("bun is not installed")?;
             let folder = options.peers.join("bun");
-            peer(Command::new(bun), &folder, Protocol::Ws, path, cores)
+            let mut command = Command::new(bun);
+            command.arg(SERVER);
+            peer(command, &folder, Protocol::Ws, path, cores)
         }
         Server::Ws => peer(node(), &options.peers.join("ws"), Protocol::Ws, path, cores),
         Server::Actionhero => peer(
@@ -164,6 +171,21 @@ fn start(entry: &Entry, options: &BenchOptions, cores: Option<Cores>) -> anyhow:
         Server::SocketRed => {
             let folder = options.peers.join("socket-red");
             peer(node(), &folder, Protocol::WsRpc, "/", cores)
+        }
+        Server::SocketIo => {
+            let folder = options.peers.join("socket-io");
+            let protocol = Protocol::SocketIo;
+            peer(node(), &folder, protocol, protocol.path(), cores)
+        }
+        Server::Socketioxide => {
+            // Peers run in their own folder, from where a relative path would lead elsewhere.
+            let program = socketioxide(&options.peers)
+                .canonicalize()
+                .context("socketioxide is not built")?;
+            let folder = options.peers.join("socketioxide");
+            let protocol = Protocol::SocketIo;
+            let command = Command::new(program);
+            peer(command, &folder, protocol, protocol.path(), cores)
         }
         Server::Kernel => bail!("the kernel is no process"),
     }
@@ -192,8 +214,9 @@ fn gateway(
         Listener::Rpc => (Protocol::WsRpc, addresses.rpc),
         Listener::Script => (Protocol::WsRpc, addresses.script),
         Listener::Loop => (Protocol::WsRpc, addresses.looping),
+        Listener::SocketIo => (Protocol::SocketIo, addresses.sio),
     };
-    let mut subject = subject(&launched, protocol, address, "/")?;
+    let mut subject = subject(&launched, protocol, address, protocol.path())?;
     if listener == Listener::Tls {
         subject.tls = Some(Tls::trusting(&files.certificate)?);
     }
@@ -213,7 +236,6 @@ fn peer(
 ) -> anyhow::Result<Running> {
     let address = free_address()?;
     command
-        .arg("server.js")
         .current_dir(folder)
         .env("PEER_PORT", address.port().to_string());
     let launched = Launched::start(command, cores, &[address], PATIENCE)?;
@@ -233,7 +255,7 @@ fn subject(
     Ok(Subject {
         protocol,
         address,
-        member_path: "/".to_owned(),
+        member_path: protocol.path().to_owned(),
         publish_path: path.to_owned(),
         room: "defaultRoom".to_owned(),
         join: true,
@@ -244,7 +266,13 @@ fn subject(
 }
 
 fn node() -> Command {
-    Command::new("node")
+    let mut command = Command::new("node");
+    command.arg(SERVER);
+    command
+}
+
+fn socketioxide(peers: &Path) -> PathBuf {
+    peers.join("socketioxide/target/release/polyport-loadtest-peer-socketioxide")
 }
 
 /// The program inside the package for this platform, so that no package's install script has to be run.

@@ -4,6 +4,7 @@
 //! it must be.
 
 mod rpc;
+mod sio;
 mod verbs;
 mod websocket;
 
@@ -26,6 +27,8 @@ pub(crate) enum Protocol {
     Ws,
     /// socket.red's calls over WebSocket.
     WsRpc,
+    /// Socket.IO of generation 4 over WebSocket, without polling.
+    SocketIo,
 }
 
 /// One thing the server sent.
@@ -37,6 +40,8 @@ pub(crate) enum Incoming<'a> {
     Text(&'a [u8]),
     /// Wants a pong with the same bytes.
     Ping(&'a [u8]),
+    /// Wants this text in return: a step of the opening, or a protocol's own ping.
+    Asks(&'static [u8]),
     /// The server is about to close.
     Closing,
 }
@@ -49,11 +54,19 @@ pub(crate) struct Unexpected(pub(crate) String);
 pub(crate) type Split<'a> = Result<Option<(Incoming<'a>, usize)>, Unexpected>;
 
 impl Protocol {
+    /// What WebSockets open where nothing else is said.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::TcpVerbs | Self::Ws | Self::WsRpc => "/",
+            Self::SocketIo => sio::PATH,
+        }
+    }
+
     /// What the client must send first.
     pub(crate) fn opening(self, host: &str, path: &str) -> Vec<u8> {
         match self {
             Self::TcpVerbs => Vec::new(),
-            Self::Ws | Self::WsRpc => websocket::opening(host, path),
+            Self::Ws | Self::WsRpc | Self::SocketIo => websocket::opening(host, path),
         }
     }
 
@@ -63,6 +76,8 @@ impl Protocol {
             (Self::TcpVerbs, _) => verbs::split(opened, input),
             (Self::Ws | Self::WsRpc, false) => websocket::split_opening(input),
             (Self::Ws | Self::WsRpc, true) => websocket::split(input),
+            (Self::SocketIo, false) => sio::split_opening(input),
+            (Self::SocketIo, true) => sio::split(input),
         }
     }
 
@@ -70,11 +85,13 @@ impl Protocol {
     pub(crate) fn write_text(self, text: &[u8], out: &mut Vec<u8>) {
         match self {
             Self::TcpVerbs => verbs::write_line(text, out),
-            Self::Ws | Self::WsRpc => websocket::write_frame(websocket::TEXT, text, out),
+            Self::Ws | Self::WsRpc | Self::SocketIo => {
+                websocket::write_frame(websocket::TEXT, text, out);
+            }
         }
     }
 
-    /// Appends the answer to a ping.
+    /// Appends the answer to a ping of WebSocket.
     pub(crate) fn write_pong(self, payload: &[u8], out: &mut Vec<u8>) {
         if self != Self::TcpVerbs {
             websocket::write_frame(websocket::PONG, payload, out);
@@ -85,7 +102,9 @@ impl Protocol {
     pub(crate) fn write_touch(self, out: &mut Vec<u8>) {
         match self {
             Self::TcpVerbs => verbs::write_line(b"paramsView", out),
-            Self::Ws | Self::WsRpc => websocket::write_frame(websocket::PING, TOUCH, out),
+            Self::Ws | Self::WsRpc | Self::SocketIo => {
+                websocket::write_frame(websocket::PING, TOUCH, out);
+            }
         }
     }
 
@@ -93,7 +112,7 @@ impl Protocol {
     pub(crate) fn is_answer(self, text: &[u8]) -> bool {
         match self {
             Self::TcpVerbs => memmem::find(text, br#""context":"response""#).is_some(),
-            Self::Ws | Self::WsRpc => text == TOUCH,
+            Self::Ws | Self::WsRpc | Self::SocketIo => text == TOUCH,
         }
     }
 
@@ -127,6 +146,12 @@ impl Protocol {
                 pad(size.saturating_sub(text.len() + 3), &mut text);
                 text.extend_from_slice(br#""]]"#);
             }
+            Self::SocketIo => {
+                text.extend_from_slice(br#"42["publish",""#);
+                stamp.write(&mut text);
+                pad(size.saturating_sub(text.len() + 2), &mut text);
+                text.extend_from_slice(br#""]"#);
+            }
         }
         self.write_text(&text, out);
     }
@@ -137,6 +162,7 @@ fn pad(bytes: usize, out: &mut Vec<u8>) {
 }
 
 pub(crate) use rpc::{answered_call, write_call};
+pub(crate) use sio::{acknowledged, write_acknowledged};
 pub(crate) use verbs::message_count;
 
 #[cfg(test)]
@@ -153,8 +179,11 @@ mod tests {
         Protocol::TcpVerbs.write_publish("lobby", stamp, 100, &mut line);
         assert_eq!(line.len(), "say lobby ".len() + 100 + "\r\n".len());
 
-        let mut frame = Vec::new();
-        Protocol::Ws.write_publish("lobby", stamp, 100, &mut frame);
-        assert_eq!(frame.len(), 2 + 4 + 100, "header, mask, payload");
+        for protocol in [Protocol::Ws, Protocol::WsRpc, Protocol::SocketIo] {
+            let mut frame = Vec::new();
+            protocol.write_publish("lobby", stamp, 100, &mut frame);
+            let expected = 2 + 4 + 100;
+            assert_eq!(frame.len(), expected, "{protocol:?}: header, mask, payload");
+        }
     }
 }

@@ -14,7 +14,9 @@ use crate::clients::Clients;
 use crate::clock::{Clock, Nanos, nanos, parse_duration};
 use crate::latency::{Latencies, Quantiles};
 use crate::load::{Used, Window};
-use crate::protocol::{Protocol, answered_call, message_count, write_call};
+use crate::protocol::{
+    Protocol, acknowledged, answered_call, message_count, write_acknowledged, write_call,
+};
 use crate::schedule::Schedule;
 use crate::stamp::{Stamp, StampFinder};
 use crate::subject::Subject;
@@ -31,8 +33,8 @@ pub(crate) struct CallsOptions {
     /// Requests a second over all connections, sent on schedule whether or not answers come.
     #[arg(long)]
     pub(crate) rate: Option<f64>,
-    /// The line that is sent (tcp-verbs), or the call and its arguments, as in "sum [4,5]" (ws-rpc). With ws a text of --bytes
-    /// bytes is sent and must come back.
+    /// The line that is sent (tcp-verbs), or the call or event and its arguments, as in "sum [4,5]" (ws-rpc, socket-io). With
+    /// ws a text of --bytes bytes is sent and must come back.
     #[arg(long, default_value = "randomNumber")]
     pub(crate) action: String,
     /// Bytes of a WebSocket message.
@@ -243,6 +245,13 @@ impl<'a> Calls<'a> {
                         .protocol
                         .write_text(&self.text, &mut self.outgoing);
                 }
+                Protocol::SocketIo => {
+                    self.text.clear();
+                    write_acknowledged(sequence, &self.options.action, &mut self.text);
+                    self.subject
+                        .protocol
+                        .write_text(&self.text, &mut self.outgoing);
+                }
             }
         }
         self.requests += count as u64;
@@ -260,6 +269,10 @@ impl<'a> Calls<'a> {
             Protocol::Ws => self.stamps.find(text).map(|stamp| stamp.intended),
             Protocol::WsRpc => answered_call(text).map(|(number, worked)| {
                 is_error = !worked;
+                self.sent[index].get(number)
+            }),
+            Protocol::SocketIo => acknowledged(text).map(|number| {
+                is_error = self.error.find(text).is_some();
                 self.sent[index].get(number)
             }),
         };

@@ -7,7 +7,7 @@ pub(crate) mod say;
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::io::{self, BufRead as _, BufReader, Read, Write as _};
     use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
@@ -16,21 +16,26 @@ mod tests {
     use crate::protocol::Protocol;
     use crate::subject::Subject;
 
-    /// A server that knows just enough verbs; its threads end with their connections.
-    fn verbs_server() -> SocketAddr {
+    /// A server that serves every connection in a thread of its own, which ends with it.
+    fn server(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         std::thread::spawn(move || {
-            let members = Arc::new(Mutex::new(Vec::new()));
             for stream in listener.incoming() {
-                let members = Arc::clone(&members);
-                std::thread::spawn(move || serve(stream.unwrap(), &members));
+                let serve = serve.clone();
+                std::thread::spawn(move || serve(stream.unwrap()));
             }
         });
         address
     }
 
-    fn serve(mut stream: TcpStream, members: &Mutex<Vec<TcpStream>>) {
+    /// A server that knows just enough verbs.
+    fn verbs_server() -> SocketAddr {
+        let members = Arc::new(Mutex::new(Vec::new()));
+        server(move |stream| serve_verbs(stream, &members))
+    }
+
+    fn serve_verbs(mut stream: TcpStream, members: &Mutex<Vec<TcpStream>>) {
         stream.write_all(b"{\"welcome\":\"hi\"}\r\n").unwrap();
         let lines = BufReader::new(stream.try_clone().unwrap()).lines();
         for (line, count) in lines.map_while(Result::ok).zip(1..) {
@@ -55,18 +60,60 @@ mod tests {
         }
     }
 
-    fn subject() -> Subject {
+    /// Opens a session of Socket.IO, pings it meanwhile, and acknowledges every event.
+    fn serve_socket_io(mut stream: TcpStream) {
+        let mut requests = BufReader::new(stream.try_clone().unwrap());
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert_ne!(requests.read_line(&mut head).unwrap(), 0);
+        }
+        assert!(head.starts_with("GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"));
+        let accept = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+        write!(stream, "HTTP/1.1 101 Yes\r\n{accept}\r\n\r\n").unwrap();
+        let mut send = |text: &str| {
+            stream.write_all(&[0x81, text.len() as u8]).unwrap();
+            stream.write_all(text.as_bytes()).unwrap();
+        };
+        send(r#"0{"sid":"x"}"#);
+        assert_eq!(receive(&mut requests).unwrap(), "40");
+        send("2");
+        assert_eq!(receive(&mut requests).unwrap(), "3");
+        send(r#"40{"sid":"y"}"#);
+        while let Ok(event) = receive(&mut requests) {
+            let number = event.strip_prefix("42").unwrap();
+            let (number, _) = number.split_once('[').unwrap();
+            send(&format!("43{number}[0.5]"));
+        }
+    }
+
+    /// The text of a short masked frame.
+    fn receive(requests: &mut impl Read) -> io::Result<String> {
+        let mut head = [0; 6];
+        requests.read_exact(&mut head)?;
+        let mut text = vec![0; usize::from(head[1] & 0x7F)];
+        requests.read_exact(&mut text)?;
+        for (byte, mask) in text.iter_mut().zip(head[2..].iter().cycle()) {
+            *byte ^= mask;
+        }
+        Ok(String::from_utf8(text).unwrap())
+    }
+
+    fn subject(protocol: Protocol, address: SocketAddr) -> Subject {
         Subject {
-            protocol: Protocol::TcpVerbs,
-            address: verbs_server(),
-            member_path: "/".to_owned(),
-            publish_path: "/".to_owned(),
+            protocol,
+            address,
+            member_path: protocol.path().to_owned(),
+            publish_path: protocol.path().to_owned(),
             room: "lobby".to_owned(),
             join: true,
             process: None,
             tls: None,
             patience: Duration::from_secs(10),
         }
+    }
+
+    fn verbs() -> Subject {
+        subject(Protocol::TcpVerbs, verbs_server())
     }
 
     #[test]
@@ -79,7 +126,7 @@ mod tests {
             warmup: Duration::from_millis(40),
             duration: Duration::from_millis(200),
         };
-        let report = fanout::run(&subject(), &options).unwrap();
+        let report = fanout::run(&verbs(), &options).unwrap();
         assert_eq!(report.latency.count, 5 * 40, "{report:?}");
         assert_eq!((report.missing, report.out_of_order), (0, 0), "{report:?}");
         assert_eq!(report.used.server_us_per_message, None);
@@ -97,11 +144,28 @@ mod tests {
                 warmup: Duration::from_millis(20),
                 duration: Duration::from_millis(100),
             };
-            let report = calls::run(&subject(), &options).unwrap();
+            let report = calls::run(&verbs(), &options).unwrap();
             assert!(report.latency.count > 0, "{report:?}");
             assert!(report.errors >= report.latency.count, "{report:?}");
             assert_eq!((report.missing, report.lost_connections), (0, 0));
         }
+    }
+
+    #[test]
+    fn sessions_of_socket_io_open_and_their_acknowledgements_are_counted() {
+        let options = calls::CallsOptions {
+            connections: 3,
+            in_flight: 2,
+            rate: None,
+            action: "sum [4,5]".to_owned(),
+            bytes: 0,
+            warmup: Duration::from_millis(20),
+            duration: Duration::from_millis(100),
+        };
+        let subject = subject(Protocol::SocketIo, server(serve_socket_io));
+        let report = calls::run(&subject, &options).unwrap();
+        assert!(report.latency.count > 0, "{report:?}");
+        assert_eq!((report.errors, report.missing), (0, 0), "{report:?}");
     }
 
     #[test]
@@ -112,7 +176,7 @@ mod tests {
             pause: Duration::from_millis(1),
             bytes: 60,
         };
-        let report = say::run(&subject(), &options).unwrap();
+        let report = say::run(&verbs(), &options).unwrap();
         assert!(report.first_us_median <= report.last_us_median);
         assert!(report.last_us_best > 0.0);
     }

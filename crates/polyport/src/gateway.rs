@@ -325,7 +325,7 @@ impl Gateway {
             join: config.join.clone(),
             rooms: match &config.protocol {
                 Protocol::TcpVerbs(verbs) => verbs.rooms.clone(),
-                Protocol::WsChannels(_) | Protocol::WsRpc(_) => Vec::new(),
+                Protocol::WsChannels(_) | Protocol::WsRpc(_) | Protocol::SocketIo(_) => Vec::new(),
             },
             limits: config.limits.clone(),
             permissions: config.permissions.compile(),
@@ -350,6 +350,10 @@ impl Gateway {
             Protocol::WsRpc(rpc) => {
                 let options = protocols::rpc_options(rpc);
                 polyport_ws_rpc::start(place, &self.process, options, reception)
+            }
+            Protocol::SocketIo(config) => {
+                let options = protocols::socket_io_options(config);
+                polyport_socket_io::start(place, &self.process, options, reception)
             }
         };
         let server = server.with_context(|| format!("listener `{}`", config.name))?;
@@ -411,7 +415,7 @@ impl Gateway {
             tls,
             keepalive: match &config.protocol {
                 Protocol::TcpVerbs(verbs) => verbs.tcp_keepalive,
-                Protocol::WsChannels(_) | Protocol::WsRpc(_) => false,
+                Protocol::WsChannels(_) | Protocol::WsRpc(_) | Protocol::SocketIo(_) => false,
             },
         })
     }

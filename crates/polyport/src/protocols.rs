@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use polyport_admin::KeyOptions;
 use polyport_backends::builtin::BuiltinOptions;
+use polyport_core::{EventName, RoomName};
+use polyport_socket_io::{PublishRule, SocketIoOptions, codec::Revision};
 use polyport_tcp_verbs::{Profile, PublicFolders, VerbsOptions};
 use polyport_ws_channels::{self as channels, ChannelsOptions};
 use polyport_ws_rpc::RpcOptions;
 
-use crate::config::{ApiKeyConfig, ChannelsConfig, Protocol, Relay, RpcConfig, VerbsConfig};
+use crate::config::{
+    ApiKeyConfig, ChannelsConfig, Protocol, Relay, RpcConfig, SocketIoConfig, VerbsConfig,
+};
 
 /// How a listener of Actionhero's verbs speaks.
 pub(crate) fn verbs_options(config: &VerbsConfig) -> VerbsOptions {
@@ -42,6 +46,34 @@ pub(crate) fn rpc_options(config: &RpcConfig) -> RpcOptions {
         validators: config.validators,
         allow_origins: config.allow_origins.clone(),
         origins: config.origins.clone(),
+    }
+}
+
+/// How a listener of Socket.IO behaves.
+pub(crate) fn socket_io_options(config: &SocketIoConfig) -> SocketIoOptions {
+    let revision = |generation: &u8| match generation {
+        3 => Revision::V3,
+        _ => Revision::V4,
+    };
+    let rule = |(event, rooms, name): &(EventName, Vec<RoomName>, EventName)| PublishRule {
+        event: event.clone(),
+        rooms: rooms.clone(),
+        name: name.clone(),
+    };
+    SocketIoOptions {
+        path: config.path.clone(),
+        polling: config.polling,
+        websocket: config.websocket,
+        revisions: config.generations.iter().map(revision).collect(),
+        namespaces: config.namespaces.clone(),
+        ping_interval: config.ping_interval,
+        ping_timeout: config.ping_timeout,
+        upgrade_timeout: config.upgrade_timeout,
+        connect_timeout: config.connect_timeout,
+        cookie: config.cookie.clone(),
+        origins: config.origins.clone(),
+        credentials: config.credentials,
+        publish: config.publish.iter().map(rule).collect(),
     }
 }
 

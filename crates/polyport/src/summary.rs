@@ -69,7 +69,14 @@ fn hint(listener: &ListenerConfig, bound: &Bind) -> String {
             let scheme = if tls { "wss" } else { "ws" };
             format!("client.open('{scheme}://{}')", reachable(*address))
         }
-        (Protocol::WsChannels(_) | Protocol::WsRpc(_), Bind::Unix(path)) => {
+        (Protocol::SocketIo(_), Bind::Tcp(address)) => {
+            let scheme = if tls { "https" } else { "http" };
+            format!("io('{scheme}://{}')", reachable(*address))
+        }
+        (
+            Protocol::WsChannels(_) | Protocol::WsRpc(_) | Protocol::SocketIo(_),
+            Bind::Unix(path),
+        ) => {
             format!("a WebSocket client that connects to {}", path.display())
         }
     }

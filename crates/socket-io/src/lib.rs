@@ -1,5 +1,18 @@
 //! Front end: Engine.IO (revisions 3 and 4) with Socket.IO (revisions 4 and 5) on top.
 //!
-//! Start with `codec`: the bytes of both layers, without I/O.
+//! A client is an [`engine::Engine`] whatever carries it: a WebSocket (`socket`) or polls (`poll`, whose answers go through
+//! `carrier`). Events are written as WebSocket frames once (`dialect`); polling takes the frames apart. `session` is what
+//! Socket.IO's packets mean, `listener` which requests are answered how. `codec` has the bytes of both layers, without I/O.
 
+mod carrier;
 pub mod codec;
+mod dialect;
+mod engine;
+mod listener;
+mod options;
+mod poll;
+mod session;
+mod socket;
+
+pub use listener::start;
+pub use options::{PublishRule, SocketIoOptions};

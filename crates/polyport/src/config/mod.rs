@@ -33,15 +33,16 @@ pub use resolved::{
     ApiConfig, ApiKeyConfig, AuthConfig, BackendConfig, BackendKindConfig, Bind, CertificateFiles,
     ChannelsConfig, Config, HttpConfig, JwksConfig, JwksPlace, KeyMaterial, ListenerConfig,
     LogConfig, PermissionRules, Protocol, RouteConfig, RpcConfig, ScriptConfig, SecretConfig,
-    TokenKeyConfig, TokensConfig, VerbsConfig,
+    SocketIoConfig, TokenKeyConfig, TokensConfig, VerbsConfig,
 };
 pub use schema::json_schema;
 pub use settings::{
     AdminSettings, ApiKeySettings, ApiSettings, ApiVerb, AuthSettings, BackendKind,
-    BackendSettings, BreakerSettings, ChannelsSettings, HookName, JwksSettings, LimitSettings,
-    ListenerSettings, LogFormat, LogSettings, OnExpiry, PermissionSettings, ProcessLimitSettings,
-    ProtocolName, Relay, RouteSettings, RpcSettings, Settings, ShutdownSettings, TlsSettings,
-    TokenAlgorithm, TokenKeySettings, TokenSettings, VerbsSettings,
+    BackendSettings, BreakerSettings, ChannelsSettings, CorsSettings, HookName, JwksSettings,
+    LimitSettings, ListenerSettings, LogFormat, LogSettings, OnExpiry, PermissionSettings,
+    ProcessLimitSettings, ProtocolName, PublishSettings, Relay, RouteSettings, RpcSettings,
+    Settings, ShutdownSettings, SocketIoSettings, SocketIoTransport, TlsSettings, TokenAlgorithm,
+    TokenKeySettings, TokenSettings, VerbsSettings,
 };
 pub use strict::OneOrMany;
 pub use units::{Address, ByteSize, Malformed, Network, Period};

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use polyport_core::{Limits, Permissions, RealmName, RoomName};
+use polyport_core::{EventName, Limits, Permissions, RealmName, RoomName};
 
 use super::{
     BUILTIN,
@@ -19,10 +19,11 @@ use super::{
     report::suggestion,
     resolved::{
         Bind, CertificateFiles, ChannelsConfig, Config, ListenerConfig, LogConfig, PermissionRules,
-        Protocol, RpcConfig, VerbsConfig,
+        Protocol, RpcConfig, SocketIoConfig, VerbsConfig,
     },
     settings::{
-        ListenerSettings, PermissionSettings, ProtocolName, RpcSettings, Settings, VerbsSettings,
+        ListenerSettings, PermissionSettings, ProtocolName, RpcSettings, Settings,
+        SocketIoSettings, SocketIoTransport, VerbsSettings,
     },
     units::{Address, Period},
 };
@@ -213,6 +214,11 @@ impl Resolver<'_> {
                 settings.channels.is_some(),
             ),
             ("rpc", ProtocolName::WsRpc, settings.rpc.is_some()),
+            (
+                "socket_io",
+                ProtocolName::SocketIo,
+                settings.socket_io.is_some(),
+            ),
         ];
         for (table, owner, is_set) in tables {
             if !is_set || owner == protocol {
@@ -254,7 +260,71 @@ impl Resolver<'_> {
                     origins,
                 }))
             }
+            ProtocolName::SocketIo => {
+                let socket_io = settings.socket_io.clone().unwrap_or_default();
+                self.socket_io(name, socket_io).map(Protocol::SocketIo)
+            }
         }
+    }
+
+    fn socket_io(&mut self, name: &str, settings: SocketIoSettings) -> Option<SocketIoConfig> {
+        let at = |key: &'static str| ["listeners", name, "socket_io", key];
+        if !settings.path.starts_with('/') || !settings.path.ends_with('/') {
+            self.fault(&at("path"), "begins and ends with a slash: \"/socket.io/\"");
+            return None;
+        }
+        if settings.transports.is_empty() {
+            self.fault(&at("transports"), "name at least one");
+            return None;
+        }
+        let generations = &settings.generations;
+        if generations.is_empty() || generations.iter().any(|it| !matches!(it, 3 | 4)) {
+            self.fault(&at("generations"), "expected 3, 4 or both");
+            return None;
+        }
+        for (key, period) in [
+            ("ping_interval", settings.ping_interval),
+            ("ping_timeout", settings.ping_timeout),
+            ("upgrade_timeout", settings.upgrade_timeout),
+            ("connect_timeout", settings.connect_timeout),
+        ] {
+            if period.0.is_zero() {
+                self.fault(&at(key), "expected a time above zero");
+                return None;
+            }
+        }
+        if let Some(bad) = settings.namespaces.iter().find(|it| !it.starts_with('/')) {
+            let message = format!("`{bad}` is no namespace: its name begins with a slash");
+            self.fault(&at("namespaces"), message);
+            return None;
+        }
+        let mut publish = Vec::new();
+        for (index, rule) in settings.publish.iter().enumerate() {
+            let index = index.to_string();
+            let at = |key: &'static str| ["listeners", name, "socket_io", "publish", &index, key];
+            let event = self.checked(EventName::new(&rule.event), &at("event"))?;
+            let seen_as = match &rule.name {
+                Some(seen_as) => self.checked(EventName::new(seen_as), &at("as"))?,
+                None => event.clone(),
+            };
+            let rooms = self.rooms(&rule.rooms, &at("rooms"));
+            publish.push((event, rooms, seen_as));
+        }
+        Some(SocketIoConfig {
+            polling: settings.transports.contains(&SocketIoTransport::Polling),
+            websocket: settings.transports.contains(&SocketIoTransport::Websocket),
+            path: settings.path,
+            generations: settings.generations,
+            namespaces: settings.namespaces,
+            ping_interval: settings.ping_interval.0,
+            ping_timeout: settings.ping_timeout.0,
+            upgrade_timeout: settings.upgrade_timeout.0,
+            connect_timeout: settings.connect_timeout.0,
+            cookie: settings.cookie,
+            origins: settings.cors.origins,
+            credentials: settings.cors.credentials,
+            publish,
+        })
     }
 
     fn verbs(&mut self, name: &str, settings: &VerbsSettings) -> Option<VerbsConfig> {

@@ -7,7 +7,7 @@ mod backends;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
-use polyport_core::{Limits, Permissions, RealmName, RoomName};
+use polyport_core::{EventName, Limits, Permissions, RealmName, RoomName};
 pub use polyport_net::{Bind, CertificateFiles};
 
 pub use access::{
@@ -140,6 +140,8 @@ pub enum Protocol {
     WsChannels(ChannelsConfig),
     /// socket.red's calls.
     WsRpc(RpcConfig),
+    /// Socket.IO.
+    SocketIo(SocketIoConfig),
 }
 
 impl Protocol {
@@ -150,6 +152,7 @@ impl Protocol {
             Self::TcpVerbs(_) => ProtocolName::TcpVerbs.name(),
             Self::WsChannels(_) => ProtocolName::WsChannels.name(),
             Self::WsRpc(_) => ProtocolName::WsRpc.name(),
+            Self::SocketIo(_) => ProtocolName::SocketIo.name(),
         }
     }
 }
@@ -192,6 +195,37 @@ pub struct ChannelsConfig {
     pub refuse_forgeries: bool,
     /// Time between pings.
     pub ping: Option<Duration>,
+}
+
+/// How a `socket-io` listener behaves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SocketIoConfig {
+    /// Where it is served.
+    pub path: String,
+    /// Whether long-polling is spoken.
+    pub polling: bool,
+    /// Whether WebSocket is spoken.
+    pub websocket: bool,
+    /// Revisions of Engine.IO: 3, 4 or both.
+    pub generations: Vec<u8>,
+    /// Namespaces beside `/`.
+    pub namespaces: Vec<String>,
+    /// Time between pings.
+    pub ping_interval: Duration,
+    /// How long a pong may take.
+    pub ping_timeout: Duration,
+    /// How long an upgrade may take.
+    pub upgrade_timeout: Duration,
+    /// How long a client may go without a namespace.
+    pub connect_timeout: Duration,
+    /// The name of a cookie with the session's id; empty is none.
+    pub cookie: String,
+    /// Origins whose pages may poll.
+    pub origins: Vec<String>,
+    /// Whether they may send cookies.
+    pub credentials: bool,
+    /// Events that are published: the name, the rooms, and the name there.
+    pub publish: Vec<(EventName, Vec<RoomName>, EventName)>,
 }
 
 /// How a `ws-rpc` listener behaves.

@@ -17,7 +17,10 @@ pub use access::{
     TokenKeySettings, TokenSettings,
 };
 pub use backends::{BackendKind, BackendSettings, BreakerSettings, HookName, RouteSettings};
-pub use protocols::{ChannelsSettings, Relay, RpcSettings, VerbsSettings};
+pub use protocols::{
+    ChannelsSettings, CorsSettings, PublishSettings, Relay, RpcSettings, SocketIoSettings,
+    SocketIoTransport, VerbsSettings,
+};
 
 use super::{
     strict::{OneOrMany, optional_table, optional_word, table, tables, word},
@@ -178,6 +181,12 @@ pub struct ListenerSettings {
         skip_serializing_if = "Option::is_none"
     )]
     pub rpc: Option<RpcSettings>,
+    /// Only with `protocol = "socket-io"`.
+    #[serde(
+        deserialize_with = "optional_table",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub socket_io: Option<SocketIoSettings>,
     /// Only with `protocol = "tcp-verbs"`.
     #[serde(
         deserialize_with = "optional_table",
@@ -210,6 +219,7 @@ impl Default for ListenerSettings {
             permissions: PermissionSettings::default(),
             auth: None,
             rpc: None,
+            socket_io: None,
             verbs: None,
             channels: None,
         }
@@ -226,11 +236,18 @@ pub enum ProtocolName {
     WsChannels,
     /// socket.red's calls, actions and events over WebSocket.
     WsRpc,
+    /// Socket.IO over polling and WebSocket.
+    SocketIo,
 }
 
 impl ProtocolName {
     /// Every protocol, in the order in which they are listed to people.
-    pub const ALL: [Self; 3] = [Self::TcpVerbs, Self::WsChannels, Self::WsRpc];
+    pub const ALL: [Self; 4] = [
+        Self::TcpVerbs,
+        Self::WsChannels,
+        Self::WsRpc,
+        Self::SocketIo,
+    ];
 
     /// The word in the configuration, in metrics and in logs.
     #[must_use]
@@ -239,6 +256,7 @@ impl ProtocolName {
             Self::TcpVerbs => "tcp-verbs",
             Self::WsChannels => "ws-channels",
             Self::WsRpc => "ws-rpc",
+            Self::SocketIo => "socket-io",
         }
     }
 }
@@ -264,7 +282,7 @@ pub struct LimitSettings {
     pub sessions: usize,
     /// Sessions at once from one client address.
     pub sessions_per_address: usize,
-    /// Bytes of one message from a client, that is one line or one WebSocket message. Default: `"1MiB"` with tcp-verbs, 4194303 with ws-channels, `"4MiB"` with ws-rpc.
+    /// Bytes of one message from a client, that is one line or one WebSocket message. Default: `"1MiB"` with tcp-verbs, 4194303 with ws-channels, `"4MiB"` with ws-rpc, `"1000000"` with socket-io (there also of one polling body).
     pub message: Option<ByteSize>,
     /// Bytes that may wait for a slow client before it is closed. Default: `"1MiB"` with tcp-verbs, else `"8MiB"`.
     pub outbox: Option<ByteSize>,
@@ -355,6 +373,8 @@ impl ListenerSettings {
             // A frame of 4 MiB ends a connection of the original; what it takes must also fit into outboxes.
             ProtocolName::WsChannels => ((4 << 20) - 1, 8 << 20, 100, Period::secs(60)),
             ProtocolName::WsRpc => (4 << 20, 8 << 20, 100, Period::millis(2500)),
+            // `maxHttpBufferSize` of the original.
+            ProtocolName::SocketIo => (1_000_000, 4 << 20, 100, Period::secs(60)),
         };
         let limits = &mut self.limits;
         limits.message.get_or_insert(ByteSize(message));
@@ -368,6 +388,9 @@ impl ListenerSettings {
             }
             ProtocolName::WsRpc => {
                 self.rpc.get_or_insert_default();
+            }
+            ProtocolName::SocketIo => {
+                self.socket_io.get_or_insert_default();
             }
         }
     }

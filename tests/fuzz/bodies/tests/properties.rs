@@ -1,6 +1,8 @@
 //! The fuzz targets' bodies, fed by proptest.
 
-use polyport_fuzz_bodies::{channels, lines, rpc, verbs, ws_frames};
+use polyport_fuzz_bodies::{
+    channels, engine_payload, lines, rpc, socket_packets, verbs, ws_frames,
+};
 use proptest::prelude::*;
 
 /// Nine bytes of choices at most, and a payload of mostly telling bytes.
@@ -22,6 +24,23 @@ fn words(known: &'static [&'static str], choices: usize) -> impl Strategy<Value 
     (choices, prop::collection::vec(word, 0..12))
         .prop_map(|(choices, words)| [choices, words.concat().into_bytes()].concat())
 }
+
+const PACKETS: &[&str] = &[
+    "\n",
+    "\n#ab",
+    "2[\"x\"",
+    "51-[\"x\",",
+    "52-/a,7[\"x\",",
+    "61-3[",
+    "{\"_placeholder\":true,\"num\":0}",
+    "{ \"num\": 1, \"_placeholder\": true}",
+    "{\"a\":",
+    "}",
+    "[",
+    "]",
+    ",",
+    "\"\\\"\"",
+];
 
 const VERBS: &[&str] = &[
     "{",
@@ -91,6 +110,29 @@ const CHANNELS: &[&str] = &[
     "\u{1f600}",
 ];
 
+const ENGINE: &[&str] = &[
+    "\u{1e}",
+    "0:",
+    "1:1",
+    "2:40",
+    "3:4",
+    "6:b4aGk=",
+    "b4",
+    "baGk=",
+    "42[",
+    "451-",
+    "/a,",
+    "\"",
+    "\0\u{2}",
+    "\u{1}\u{3}",
+    "é",
+    "Ã©",
+    "€",
+    "\u{1f600}",
+    "\\n",
+    "d=%5C",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
@@ -117,6 +159,16 @@ proptest! {
     #[test]
     fn rpc_holds(data in prop_oneof![input(b"[]{}:,\"0123e.-\\u"), words(RPC, 0)]) {
         rpc(&data);
+    }
+
+    #[test]
+    fn socket_packets_hold(data in prop_oneof![input(b"0123456-/,[]{}\":#\n"), words(PACKETS, 1)]) {
+        socket_packets(&data);
+    }
+
+    #[test]
+    fn engine_payload_holds(data in prop_oneof![input(b"\x00\x01\x02\x04\xff\x1e012:4b"), words(ENGINE, 1)]) {
+        engine_payload(&data);
     }
 }
 
@@ -158,5 +210,24 @@ fn well_formed_calls_hold() {
         "[1]",
     ] {
         rpc(text.as_bytes());
+    }
+}
+
+#[test]
+fn well_formed_payloads_hold() {
+    for body in [
+        "2:4017:42[\"echo\",\"é€😀\"]",
+        "8:42[\"Ã©\"]5:40/Ã©",
+        "10:b4AAEC/f7/6:b4aGk=",
+        "42[\"é\"]\u{1e}bAAEC/f7/\u{1e}1",
+        "d=2%3A40",
+    ] {
+        for choices in 0..16 {
+            engine_payload(&[&[choices], body.as_bytes()].concat());
+        }
+    }
+    for choices in 0..16 {
+        let body = b"\x00\x05\xff40/\xc3\xa9\x01\x03\xff\x04hi";
+        engine_payload(&[&[choices], &body[..]].concat());
     }
 }

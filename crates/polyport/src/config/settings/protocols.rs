@@ -162,6 +162,85 @@ impl Default for RpcSettings {
     }
 }
 
+/// How a `socket-io` listener behaves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SocketIoSettings {
+    /// Where it is served; clients may leave the last slash away.
+    pub path: String,
+    /// What clients may speak; a polling client is offered the upgrade only if `websocket` is here.
+    pub transports: Vec<SocketIoTransport>,
+    /// Which generations of clients are served: 3 is socket.io-client 1.x and 2.x, 4 is 3.x and 4.x (the number is Engine.IO's).
+    pub generations: Vec<u8>,
+    /// Namespaces beside `/`, which always exists. A `*` stands for any part of a name. Each has a realm of its own, `<realm>/<name>`.
+    pub namespaces: Vec<String>,
+    /// Time between pings.
+    pub ping_interval: Period,
+    /// How long the answer to a ping may take before the client counts as gone.
+    pub ping_timeout: Period,
+    /// How long a client may take to go from polling to WebSocket.
+    pub upgrade_timeout: Period,
+    /// How long a client may go without any namespace.
+    pub connect_timeout: Period,
+    /// The name of a cookie with the session's id, for load balancers; empty is none.
+    pub cookie: String,
+    /// Pages that may poll from another origin, and open a WebSocket.
+    pub cors: CorsSettings,
+    /// Events that no backend knows and that go to rooms.
+    pub publish: Vec<PublishSettings>,
+}
+
+/// What may carry Engine.IO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SocketIoTransport {
+    /// HTTP long-polling.
+    Polling,
+    /// WebSocket.
+    Websocket,
+}
+
+/// Which pages of other origins may talk to a listener.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CorsSettings {
+    /// Their origins; a `*` stands for any part, alone for any origin. Empty: no page of another origin can poll, and WebSockets are opened only by pages whose host is the gateway's, and by programs.
+    pub origins: Vec<String>,
+    /// Whether they may send cookies.
+    pub credentials: bool,
+}
+
+/// An event that clients publish.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PublishSettings {
+    /// The event's name.
+    pub event: String,
+    /// The rooms it goes to, to everybody in them.
+    pub rooms: Vec<String>,
+    /// The name under which it goes there. Default: its own.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+impl Default for SocketIoSettings {
+    fn default() -> Self {
+        Self {
+            path: "/socket.io/".to_owned(),
+            transports: vec![SocketIoTransport::Polling, SocketIoTransport::Websocket],
+            generations: vec![3, 4],
+            namespaces: Vec::new(),
+            ping_interval: Period::secs(25),
+            ping_timeout: Period::secs(20),
+            upgrade_timeout: Period::secs(10),
+            connect_timeout: Period::secs(45),
+            cookie: String::new(),
+            cors: CorsSettings::default(),
+            publish: Vec::new(),
+        }
+    }
+}
+
 impl VerbsSettings {
     /// The switches in effect: those set alone, else those of the bundle.
     #[must_use]

@@ -1,0 +1,593 @@
+//! One Engine.IO session: its heartbeat, its end, and the way of its messages. What Socket.IO makes of a message is in
+//! `session`.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use parking_lot::Mutex;
+use polyport_core::{
+    Branch, CloseReason, Frame, Listener, OpenRequest, RealmName, Reception, SessionId, Transport,
+    Wire,
+};
+use polyport_net::{Deadline, Deadlines, Moment, Tasks, Watched, ws};
+use smallvec::SmallVec;
+use tokio::runtime::Handle;
+
+use crate::{
+    carrier::Carrier,
+    codec::{
+        Assembler, EnginePacket, OpenPacket, ReadLimits, Revision, Style, read_engine,
+        read_engine_binary, write_disconnect,
+    },
+    dialect::SocketIoDialect,
+    options::{SocketIoOptions, matches},
+    session::Joined,
+};
+
+/// Most attachments of a packet, as in socket.io-parser 4.2.
+const ATTACHMENTS: usize = 10;
+
+/// How long a polling session that was closed waits for one last poll.
+const LAST_POLL: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Namespaces by name, one for each revision.
+type Branches = HashMap<(Box<str>, Revision), Weak<Branch>>;
+
+/// What the sessions of a listener share.
+pub(crate) struct Shared {
+    pub(crate) options: SocketIoOptions,
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) reception: Reception,
+    pub(crate) tasks: Tasks,
+    pub(crate) runtime: Handle,
+    pub(crate) deadlines: Deadlines,
+    engines: Mutex<HashMap<Box<str>, Arc<Engine>>>,
+    /// `/` in revision 3 and in 4.
+    roots: [Arc<Branch>; 2],
+    /// The other namespaces that have sessions.
+    branches: Mutex<Branches>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        options: SocketIoOptions,
+        listener: Arc<Listener>,
+        reception: Reception,
+        tasks: Tasks,
+        deadlines: Deadlines,
+    ) -> Self {
+        let root = |revision| {
+            let realm = Arc::clone(listener.realm());
+            let join = listener.join().to_vec();
+            let dialect = Arc::new(SocketIoDialect {
+                namespace: "/".into(),
+                revision,
+            });
+            Arc::new(Branch::new("/", realm, dialect, join, Vec::new()))
+        };
+        Self {
+            roots: [root(Revision::V3), root(Revision::V4)],
+            options,
+            listener,
+            reception,
+            tasks,
+            runtime: Handle::current(),
+            deadlines,
+            engines: Mutex::default(),
+            branches: Mutex::default(),
+        }
+    }
+
+    /// The session of that id.
+    pub(crate) fn find(&self, sid: &str) -> Option<Arc<Engine>> {
+        self.engines.lock().get(sid).cloned()
+    }
+
+    /// The namespace of that name, if there is one.
+    pub(crate) fn branch(&self, namespace: &str, revision: Revision) -> Option<Arc<Branch>> {
+        if namespace == "/" {
+            let [old, new] = &self.roots;
+            let root = match revision {
+                Revision::V3 => old,
+                Revision::V4 => new,
+            };
+            return Some(Arc::clone(root));
+        }
+        let known = &self.options.namespaces;
+        if !known.iter().any(|pattern| matches(pattern, namespace)) {
+            return None;
+        }
+        let mut branches = self.branches.lock();
+        let key = (Box::from(namespace), revision);
+        if let Some(branch) = branches.get(&key).and_then(Weak::upgrade) {
+            return Some(branch);
+        }
+        let realm = format!("{}{namespace}", self.listener.realm().name());
+        let realm = RealmName::new(&realm).ok()?;
+        let dialect = Arc::new(SocketIoDialect {
+            namespace: namespace.into(),
+            revision,
+        });
+        let realm = self.listener.hub().realm(&realm);
+        let branch = Branch::new(namespace, realm, dialect, Vec::new(), Vec::new());
+        let branch = Arc::new(branch);
+        branches.retain(|_, branch| branch.strong_count() > 0);
+        branches.insert(key, Arc::downgrade(&branch));
+        Some(branch)
+    }
+}
+
+/// One client's session, whatever carries it.
+pub(crate) struct Engine {
+    pub(crate) shared: Arc<Shared>,
+    /// The bearer's secret: never logged.
+    sid: Box<str>,
+    pub(crate) revision: Revision,
+    pub(crate) wire: Arc<Wire>,
+    /// Of a session that began with polling.
+    pub(crate) carrier: Option<Arc<Carrier>>,
+    /// It gets no binary bodies.
+    pub(crate) base64_only: bool,
+    /// How it was opened, if somebody may want to know.
+    pub(crate) request: Option<OpenRequest>,
+    deadline: Deadline,
+    watch_key: AtomicUsize,
+    pub(crate) state: Mutex<State>,
+}
+
+/// What changes while a session is open.
+pub(crate) struct State {
+    pub(crate) assembler: Assembler,
+    pub(crate) joined: SmallVec<[Joined; 1]>,
+    pub(crate) style: Style,
+    /// Packets of generation 3 that could not be read.
+    pub(crate) strikes: u8,
+    /// A POST is being read.
+    pub(crate) is_posting: bool,
+    /// A WebSocket that may take over.
+    pub(crate) probe: Option<Weak<Wire>>,
+    /// The probe was answered: polls do not wait any more.
+    pub(crate) is_probed: bool,
+    /// Goodbye has been said; one last poll gets it.
+    has_said_goodbye: bool,
+    is_over: bool,
+    ping_at: Moment,
+    /// Until when a sign of life must come.
+    alive_by: Moment,
+    /// Until when a namespace must be open.
+    pub(crate) connect_by: Moment,
+    /// Until when clients that must log in by an event must have done so.
+    pub(crate) login_by: Moment,
+    upgrade_by: Moment,
+    gone_by: Moment,
+}
+
+/// What a session begins with.
+pub(crate) struct Beginning {
+    pub(crate) revision: Revision,
+    pub(crate) wire: Arc<Wire>,
+    pub(crate) carrier: Option<Arc<Carrier>>,
+    pub(crate) base64_only: bool,
+    pub(crate) request: OpenRequest,
+}
+
+impl Engine {
+    /// Opens a session and says so to its client. In generation 3 `/` follows unasked.
+    pub(crate) fn open(shared: &Arc<Shared>, beginning: Beginning) -> Arc<Self> {
+        let options = &shared.options;
+        let deadlines = &shared.deadlines;
+        let sid = URL_SAFE_NO_PAD.encode(SessionId::random_short().short());
+        let revision = beginning.revision;
+        let patience = match revision {
+            Revision::V3 => deadlines.after(options.ping_interval + options.ping_timeout),
+            Revision::V4 => Moment::NEVER,
+        };
+        let ping_at = match revision {
+            Revision::V3 => Moment::NEVER,
+            Revision::V4 => deadlines.after(options.ping_interval),
+        };
+        let is_open_door = shared.reception.is_open_door();
+        let engine = Arc::new(Self {
+            shared: Arc::clone(shared),
+            sid: sid.into(),
+            revision,
+            wire: beginning.wire,
+            carrier: beginning.carrier,
+            base64_only: beginning.base64_only,
+            request: (!is_open_door).then_some(beginning.request),
+            deadline: Deadline::never(),
+            watch_key: AtomicUsize::new(usize::MAX),
+            state: Mutex::new(State {
+                assembler: Assembler::default(),
+                joined: SmallVec::new(),
+                style: Style::default(),
+                strikes: 0,
+                is_posting: false,
+                probe: None,
+                is_probed: false,
+                has_said_goodbye: false,
+                is_over: false,
+                ping_at,
+                alive_by: patience,
+                connect_by: deadlines.after(options.connect_timeout),
+                login_by: Moment::NEVER,
+                upgrade_by: Moment::NEVER,
+                gone_by: Moment::NEVER,
+            }),
+        });
+        if let Some(carrier) = &engine.carrier {
+            let _ = carrier.engine.set(Arc::downgrade(&engine));
+        }
+        let mut engines = shared.engines.lock();
+        engines.insert(engine.sid.clone(), Arc::clone(&engine));
+        drop(engines);
+        let key = deadlines.watch(Arc::clone(&engine) as Arc<dyn Watched>);
+        engine.watch_key.store(key, Ordering::Relaxed);
+        let can_upgrade = engine.carrier.is_some() && options.websocket;
+        let upgrades: &[&str] = if can_upgrade { &["websocket"] } else { &[] };
+        let open = OpenPacket {
+            sid: &engine.sid,
+            upgrades,
+            ping_interval: options.ping_interval,
+            ping_timeout: options.ping_timeout,
+            max_payload: shared.listener.limits().message,
+        };
+        engine.wire.send(ws::text(&open.write()));
+        if revision == Revision::V3 {
+            let mut state = engine.state.lock();
+            engine.connect(&mut state, "/", None, None);
+        }
+        engine.set_deadline(&engine.state.lock());
+        engine
+    }
+
+    pub(crate) fn sid(&self) -> &str {
+        &self.sid
+    }
+
+    /// Whether polling carries it now.
+    pub(crate) fn is_polling(&self) -> bool {
+        self.carrier
+            .as_ref()
+            .is_some_and(|carrier| !carrier.is_upgraded())
+    }
+
+    pub(crate) fn read_limits(&self) -> ReadLimits {
+        ReadLimits {
+            revision: self.revision,
+            attachments: ATTACHMENTS,
+            attachment_bytes: self.shared.listener.limits().message.saturating_mul(2),
+        }
+    }
+
+    // --- what the client sends ----------------------------------------------------------------------------------------
+
+    /// A text of Engine.IO.
+    pub(crate) fn on_text(self: &Arc<Self>, text: &str) {
+        let mut state = self.state.lock();
+        if state.is_over || self.wire.outbox().closing().is_some() {
+            return;
+        }
+        self.heard(&mut state);
+        match read_engine(text) {
+            Ok(EnginePacket::Message(message)) => self.on_message(&mut state, message),
+            Ok(EnginePacket::Ping(data)) if self.revision == Revision::V3 => {
+                self.wire.send(ws::written_text(|text| {
+                    text.push('3');
+                    text.push_str(data);
+                }));
+            }
+            Ok(EnginePacket::Pong(_)) if self.revision == Revision::V4 => {
+                let options = &self.shared.options;
+                state.alive_by = Moment::NEVER;
+                state.ping_at = self.shared.deadlines.after(options.ping_interval);
+            }
+            Ok(EnginePacket::Close) => self.wire.close(CloseReason::ClientLeft),
+            Ok(
+                EnginePacket::Pong(_)
+                | EnginePacket::Open
+                | EnginePacket::Upgrade
+                | EnginePacket::Noop,
+            ) => {}
+            Ok(EnginePacket::Ping(_)) | Err(_) => self.broken(),
+        }
+        self.set_deadline(&state);
+    }
+
+    /// A binary message, as the WebSocket brings it.
+    pub(crate) fn on_frame(self: &Arc<Self>, data: &[u8]) {
+        match read_engine_binary(self.revision, data) {
+            Ok(data) => self.on_binary(data),
+            Err(_) => self.broken(),
+        }
+    }
+
+    /// A binary message.
+    pub(crate) fn on_binary(self: &Arc<Self>, data: &[u8]) {
+        let mut state = self.state.lock();
+        if state.is_over || self.wire.outbox().closing().is_some() {
+            return;
+        }
+        self.heard(&mut state);
+        self.on_attachment(&mut state, data);
+        self.set_deadline(&state);
+    }
+
+    fn heard(&self, state: &mut State) {
+        if self.revision == Revision::V3 {
+            let options = &self.shared.options;
+            let patience = options.ping_interval + options.ping_timeout;
+            state.alive_by = self.shared.deadlines.after(patience);
+        }
+    }
+
+    /// The client broke the protocol.
+    pub(crate) fn broken(&self) {
+        self.wire.listener().metrics().invalid_messages.inc();
+        self.wire.close(CloseReason::ProtocolError);
+    }
+
+    // --- upgrade ------------------------------------------------------------------------------------------------------
+
+    /// A WebSocket may take over within a time. Only one at a time.
+    pub(crate) fn begin_probe(&self, probe: &Arc<Wire>) {
+        let mut state = self.state.lock();
+        state.probe = Some(Arc::downgrade(probe));
+        let longest = self.shared.options.upgrade_timeout;
+        state.upgrade_by = self.shared.deadlines.after(longest);
+        self.set_deadline(&state);
+    }
+
+    /// Whether one is about to take over.
+    pub(crate) fn is_probing(&self) -> bool {
+        let state = self.state.lock();
+        state.probe.as_ref().is_some_and(|it| it.strong_count() > 0)
+    }
+
+    /// The probe was good: the poll that waits is sent home.
+    pub(crate) fn probed(&self) {
+        self.state.lock().is_probed = true;
+        if let Some(carrier) = &self.carrier {
+            carrier.answer(&ws::text("6"));
+        }
+    }
+
+    /// Whether polls are sent home because a WebSocket is about to take over.
+    pub(crate) fn sends_polls_home(&self) -> bool {
+        self.state.lock().is_probed
+    }
+
+    /// The WebSocket takes over: what waits goes out there first.
+    pub(crate) fn upgrade(&self, socket: Arc<dyn Transport>) {
+        self.end_probe();
+        if let Some(carrier) = &self.carrier {
+            carrier.upgrade(socket);
+            carrier.answer(&ws::text("6"));
+            let outbox = self.wire.outbox();
+            outbox.resume(&mut |frames| carrier.write(frames));
+        }
+    }
+
+    /// No WebSocket is about to take over any more.
+    pub(crate) fn end_probe(&self) {
+        let mut state = self.state.lock();
+        state.probe = None;
+        state.is_probed = false;
+        state.upgrade_by = Moment::NEVER;
+    }
+
+    // --- polls --------------------------------------------------------------------------------------------------------
+
+    /// Hands what waits to the poll that waits.
+    pub(crate) fn resume(&self) {
+        if let Some(carrier) = &self.carrier
+            && carrier.is_waiting()
+            && !carrier.is_upgraded()
+        {
+            let outbox = self.wire.outbox();
+            let had_words = outbox.waiting() > 0;
+            outbox.resume(&mut |frames| carrier.write(frames));
+            // The close packet comes with a poll of its own: clients of 4.x that find it behind a DISCONNECT in one body hear
+            // of the closed transport first and of the DISCONNECT afterwards.
+            if !had_words && self.state.lock().has_said_goodbye {
+                self.end();
+            }
+        }
+    }
+
+    /// Looks after itself in a task, wherever this is called.
+    pub(crate) fn tend_soon(self: &Arc<Self>) {
+        let carrier = self.carrier.as_ref();
+        let is_wanted = carrier.is_some_and(|carrier| carrier.is_waiting())
+            || self.wire.outbox().closing().is_some()
+            || self.shared.listener.is_draining();
+        if is_wanted {
+            let engine = Arc::clone(self);
+            let _inside = self.shared.runtime.enter();
+            self.shared.tasks.spawn(async move { engine.tend() });
+        }
+    }
+
+    fn tend(&self) {
+        let hub = Arc::clone(self.shared.listener.hub());
+        hub.turn(|| {
+            if self.is_polling() {
+                if self.shared.listener.is_draining() && self.may_end() {
+                    self.wire.close(CloseReason::Shutdown);
+                }
+                if let Some(reason) = self.wire.outbox().closing() {
+                    self.say_goodbye(reason);
+                }
+            }
+            self.keep_time();
+        });
+        self.resume();
+    }
+
+    fn keep_time(&self) {
+        let deadlines = &self.shared.deadlines;
+        let now = deadlines.now();
+        let mut state = self.state.lock();
+        if state.gone_by <= now {
+            drop(state);
+            self.end();
+            return;
+        }
+        if state.alive_by <= now {
+            state.alive_by = Moment::NEVER;
+            self.wire.close(CloseReason::IdleTimeout);
+        } else if state.ping_at <= now {
+            state.ping_at = Moment::NEVER;
+            state.alive_by = deadlines.after(self.shared.options.ping_timeout);
+            self.wire.send(ws::text("2"));
+        }
+        if state.connect_by <= now {
+            state.connect_by = Moment::NEVER;
+            if !state.joined.iter().any(Joined::is_connected) {
+                self.wire.close(CloseReason::HandshakeTimeout);
+            }
+        }
+        if state.login_by <= now {
+            state.login_by = Moment::NEVER;
+            self.wire.close(CloseReason::Disconnected);
+        }
+        if state.upgrade_by <= now {
+            state.upgrade_by = Moment::NEVER;
+            if let Some(probe) = state.probe.take().and_then(|probe| probe.upgrade()) {
+                probe.close(CloseReason::HandshakeTimeout);
+            }
+        }
+        self.set_deadline(&state);
+    }
+
+    fn set_deadline(&self, state: &State) {
+        let times = [
+            state.ping_at,
+            state.alive_by,
+            state.connect_by,
+            state.login_by,
+            state.upgrade_by,
+            state.gone_by,
+        ];
+        let first = times.into_iter().min().unwrap_or(Moment::NEVER);
+        self.deadline.set(first);
+    }
+
+    // --- the end ------------------------------------------------------------------------------------------------------
+
+    /// Whether it may be ended now that its listener drains.
+    pub(crate) fn may_end(&self) -> bool {
+        let state = self.state.lock();
+        state.joined.iter().all(Joined::is_settled)
+    }
+
+    /// Whether a call is in flight.
+    pub(crate) fn is_calling(&self) -> bool {
+        let state = self.state.lock();
+        state.joined.iter().any(Joined::is_calling)
+    }
+
+    /// Its sessions leave their rooms.
+    pub(crate) fn leave(&self) {
+        for joined in &self.state.lock().joined {
+            joined.leave();
+        }
+    }
+
+    /// What is said to each namespace when the server has disconnected the client: it must not come back by itself.
+    pub(crate) fn farewells(&self, reason: CloseReason) -> Vec<Frame> {
+        if reason != CloseReason::Disconnected && reason != CloseReason::IdentityExpired {
+            return Vec::new();
+        }
+        let state = self.state.lock();
+        let open = state.joined.iter().filter(|joined| joined.is_connected());
+        open.map(|joined| ws::text(&write_disconnect(joined.namespace())))
+            .collect()
+    }
+
+    /// Says goodbye on polling, and waits for the poll that takes it.
+    fn say_goodbye(&self, reason: CloseReason) {
+        if self.state.lock().has_said_goodbye {
+            return;
+        }
+        let carrier = self.carrier.as_ref();
+        match reason {
+            // Who broke the protocol or is gone finds out by the next request.
+            CloseReason::PeerGone
+            | CloseReason::IoError
+            | CloseReason::ProtocolError
+            | CloseReason::IdleTimeout => return self.end(),
+            CloseReason::ClientLeft => {
+                if let Some(carrier) = carrier {
+                    carrier.answer(&ws::text("6"));
+                }
+                return self.end();
+            }
+            _ => {}
+        }
+        self.leave();
+        for farewell in self.farewells(reason) {
+            self.wire.send_last(farewell);
+        }
+        let mut state = self.state.lock();
+        state.has_said_goodbye = true;
+        let left = std::mem::take(&mut state.joined);
+        state.ping_at = Moment::NEVER;
+        state.alive_by = Moment::NEVER;
+        state.connect_by = Moment::NEVER;
+        state.login_by = Moment::NEVER;
+        state.gone_by = self.shared.deadlines.after(LAST_POLL);
+        self.set_deadline(&state);
+        drop(state);
+        drop(left);
+    }
+
+    /// Two polls, or two POSTs, at once: somebody else may have the session's id. The one that waits hears the end.
+    pub(crate) fn overlap(&self) {
+        if let Some(carrier) = &self.carrier {
+            carrier.answer(&ws::text("1"));
+        }
+        self.wire.listener().metrics().invalid_messages.inc();
+        self.wire.close(CloseReason::ProtocolError);
+        self.end();
+    }
+
+    /// It is over: its sessions end, nobody finds it any more.
+    pub(crate) fn end(&self) {
+        let left = {
+            let mut state = self.state.lock();
+            if std::mem::replace(&mut state.is_over, true) {
+                return;
+            }
+            std::mem::take(&mut state.joined)
+        };
+        self.wire.close(CloseReason::PeerGone);
+        self.deadline.set(Moment::NEVER);
+        let removed = self.shared.engines.lock().remove(&*self.sid);
+        self.shared
+            .deadlines
+            .forget(self.watch_key.load(Ordering::Relaxed));
+        if let Some(carrier) = &self.carrier {
+            carrier.answer(&ws::text("1"));
+        }
+        // Outside of every lock: rooms and backends hear of it.
+        drop(left);
+        drop(removed);
+    }
+}
+
+impl Watched for Engine {
+    fn deadline(&self) -> &Deadline {
+        &self.deadline
+    }
+
+    fn overdue(&self) {
+        self.tend();
+    }
+}

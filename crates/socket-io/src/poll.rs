@@ -1,0 +1,177 @@
+//! Polls and POSTs of a session.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Buf, Bytes};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use polyport_core::LimitKind;
+use polyport_net::{HttpAnswer, HttpRequest, ws};
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    carrier::NoPoll,
+    codec::{PollPacket, Revision, Style, read_payload, write_payload},
+    engine::Engine,
+    listener::{Refusal, empty, refusal},
+};
+
+/// While a WebSocket is about to take over a poll waits only so long, as in the original.
+const POLL_WHILE_PROBING: Duration = Duration::from_millis(100);
+
+/// How long a body may take.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// The session's client has gone away with its poll.
+struct Aborted<'a>(Option<&'a Arc<Engine>>);
+
+impl Drop for Aborted<'_> {
+    fn drop(&mut self) {
+        if let Some(engine) = self.0
+            && !engine.is_probing()
+        {
+            engine.end();
+        }
+    }
+}
+
+/// Waits until there is something to say.
+pub(crate) async fn poll(engine: &Arc<Engine>) -> HttpAnswer {
+    let Some(carrier) = &engine.carrier else {
+        return refusal(Refusal::BadRequest);
+    };
+    let told = match carrier.wait() {
+        Ok(told) => told,
+        Err(NoPoll::Upgraded) => return refusal(Refusal::BadRequest),
+        Err(NoPoll::Overlap) => {
+            engine.overlap();
+            return empty(StatusCode::BAD_REQUEST);
+        }
+    };
+    engine.resume();
+    let mut aborted = Aborted(Some(engine));
+    let frames = if engine.sends_polls_home() {
+        tokio::select! {
+            biased;
+            frames = told => frames.unwrap_or_else(|_| ws::text("1").into()),
+            () = sleep(POLL_WHILE_PROBING) => {
+                // Whatever came in this moment waits for the WebSocket.
+                carrier.stop_waiting();
+                ws::text("6").into()
+            }
+        }
+    } else {
+        told.await.unwrap_or_else(|_| ws::text("1").into())
+    };
+    aborted.0 = None;
+    body(engine, &frames)
+}
+
+fn body(engine: &Engine, frames: &[u8]) -> HttpAnswer {
+    let packets = packets(engine.revision, frames);
+    let style: Style = engine.state.lock().style;
+    let written = write_payload(engine.revision, engine.base64_only, style, &packets);
+    let mut answer = HttpAnswer::new(Full::new(written.body));
+    let kind = if written.is_octets {
+        "application/octet-stream"
+    } else {
+        "text/plain; charset=UTF-8"
+    };
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// The messages in frames that were written for a WebSocket.
+fn packets(revision: Revision, mut frames: &[u8]) -> Vec<PollPacket> {
+    let mut packets = Vec::new();
+    while frames.remaining() >= 2 {
+        let is_text = frames.get_u8() & 0x0f == 1;
+        let length = match frames.get_u8() {
+            126 if frames.remaining() >= 2 => usize::from(frames.get_u16()),
+            127 if frames.remaining() >= 8 => {
+                usize::try_from(frames.get_u64()).unwrap_or(usize::MAX)
+            }
+            short => usize::from(short),
+        };
+        let length = length.min(frames.len());
+        let (payload, rest) = frames.split_at(length);
+        frames = rest;
+        packets.push(match (is_text, revision) {
+            (true, _) => PollPacket::Text(String::from_utf8_lossy(payload).into_owned()),
+            (false, Revision::V4) => PollPacket::Binary(Bytes::copy_from_slice(payload)),
+            (false, Revision::V3) => {
+                PollPacket::Binary(Bytes::copy_from_slice(payload.get(1..).unwrap_or_default()))
+            }
+        });
+    }
+    packets
+}
+
+/// Takes what the client delivers.
+pub(crate) async fn post(engine: &Arc<Engine>, request: HttpRequest) -> HttpAnswer {
+    let limit = engine.shared.listener.limits().message;
+    let too_large = || {
+        engine.wire.limit_hit(LimitKind::Message);
+        empty(StatusCode::PAYLOAD_TOO_LARGE)
+    };
+    let headers = &request.head.headers;
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit as u64) {
+        return too_large();
+    }
+    let is_octets = is_octets(headers);
+    if std::mem::replace(&mut engine.state.lock().is_posting, true) {
+        engine.overlap();
+        return empty(StatusCode::BAD_REQUEST);
+    }
+    let collected = match request.body {
+        None => Some(Ok(Bytes::new())),
+        Some(body) => {
+            let collecting = Limited::new(body, limit).collect();
+            let collected = timeout(BODY_TIME, collecting).await.ok();
+            collected.map(|collected| collected.map(http_body_util::Collected::to_bytes))
+        }
+    };
+    engine.state.lock().is_posting = false;
+    let body = match collected {
+        Some(Ok(body)) => body,
+        Some(Err(error)) if error.is::<http_body_util::LengthLimitError>() => return too_large(),
+        Some(Err(_)) | None => {
+            engine.end();
+            return empty(StatusCode::BAD_REQUEST);
+        }
+    };
+    let metrics = engine.shared.listener.metrics();
+    metrics.received_bytes.inc_by(body.len() as u64);
+    let mut style = engine.state.lock().style;
+    let (packets, error) = read_payload(engine.revision, is_octets, &mut style, &body);
+    engine.state.lock().style = style;
+    let hub = Arc::clone(engine.shared.listener.hub());
+    hub.turn(|| {
+        for packet in packets {
+            metrics.received_messages.inc();
+            match packet {
+                PollPacket::Text(text) => engine.on_text(&text),
+                PollPacket::Binary(data) => engine.on_binary(&data),
+            }
+        }
+    });
+    if error.is_some() {
+        engine.broken();
+        return empty(StatusCode::BAD_REQUEST);
+    }
+    let mut answer = HttpAnswer::new(Full::new(Bytes::from_static(b"ok")));
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+fn is_octets(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes() == b"application/octet-stream")
+}

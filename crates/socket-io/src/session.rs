@@ -1,0 +1,535 @@
+//! What a packet means: the namespaces of one client, their events, acks and logins.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use polyport_core::{
+    Answer, Answered, Arg, Args, Asks, Branch, Call, CallArgs, CallError, Event, EventName, Except,
+    Guest, Json, OpenRequest, OpeningOn, Received, Refused, Reply, Session, SessionEnd, SessionId,
+    SessionRef, TokenError, Visit,
+};
+use polyport_net::{respond, ws};
+use serde::Serialize;
+use tokio::time::timeout;
+
+mod login;
+
+use crate::{
+    codec::{Kind, Packet, PacketError, Revision, is_reserved, write_connect, write_error},
+    dialect::{ack_frame, event_frame},
+    engine::{Engine, State},
+};
+
+/// Most namespaces of one client.
+const NAMESPACES: usize = 16;
+
+/// Most acks that a session owes.
+const PENDING_ACKS: usize = 1024;
+
+/// How long a client that must log in by an event has for it: the default of socketio-jwt.
+const LOGIN_TIME: Duration = Duration::from_secs(5);
+
+/// Unreadable packets of a client of generation 3 before it is closed.
+const STRIKES: u8 = 3;
+
+/// A namespace that a client has connected to, or wants to.
+pub(crate) struct Joined {
+    id: SessionId,
+    branch: Arc<Branch>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Tokens and backends are being asked.
+    Asking,
+    /// The client has to log in by an event, and is nobody until then.
+    Waiting(Waiting),
+    /// Open.
+    Open {
+        session: Session,
+        visit: Option<Box<Visit>>,
+        acks: Arc<Acks>,
+    },
+}
+
+/// A client that has not logged in yet.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// A login is being judged.
+    is_judged: bool,
+    /// The ack that confirms that the client has heard that it is not let in.
+    confirmed_by: Option<u64>,
+    next_ack: u64,
+}
+
+impl Joined {
+    pub(crate) fn namespace(&self) -> &str {
+        self.branch.namespace()
+    }
+
+    /// Whether its client has heard that it is connected.
+    pub(crate) fn is_connected(&self) -> bool {
+        !matches!(self.stage, Stage::Asking)
+    }
+
+    /// Whether its client has still to log in.
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self.stage, Stage::Waiting(_))
+    }
+
+    fn session(&self) -> Option<&Session> {
+        match &self.stage {
+            Stage::Asking | Stage::Waiting(_) => None,
+            Stage::Open { session, .. } => Some(session),
+        }
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        self.session().is_none_or(|session| session.is_settled())
+    }
+
+    pub(crate) fn is_calling(&self) -> bool {
+        self.session()
+            .is_some_and(|session| session.calls_in_flight() > 0)
+    }
+
+    pub(crate) fn leave(&self) {
+        if let Some(session) = self.session() {
+            session.leave_all();
+        }
+    }
+
+    /// The client has left the namespace by itself.
+    fn left(mut self) {
+        if let Stage::Open {
+            visit: Some(visit), ..
+        } = &mut self.stage
+        {
+            visit.ends(SessionEnd::CLOSED);
+        }
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        if let Stage::Open { acks, .. } = &self.stage {
+            acks.end();
+        }
+    }
+}
+
+/// Answers that a client owes.
+struct Acks {
+    revision: Revision,
+    branch: Arc<Branch>,
+    state: Mutex<Owed>,
+}
+
+#[derive(Default)]
+struct Owed {
+    next: u64,
+    waiting: Vec<(u64, Answered)>,
+    is_over: bool,
+}
+
+impl Acks {
+    /// An answer has come. One that nobody waits for is ignored.
+    fn answered(&self, id: u64, args: Args) {
+        let mut state = self.state.lock();
+        let found = state.waiting.iter().position(|(known, _)| *known == id);
+        let respond = found.map(|at| state.waiting.swap_remove(at).1);
+        if state.waiting.is_empty() {
+            state.waiting = Vec::new();
+        }
+        drop(state);
+        if let Some(respond) = respond {
+            respond(Some(args));
+        }
+    }
+
+    fn end(&self) {
+        let left = {
+            let mut state = self.state.lock();
+            state.is_over = true;
+            std::mem::take(&mut state.waiting)
+        };
+        for (_, respond) in left {
+            respond(None);
+        }
+    }
+}
+
+impl Asks for Acks {
+    /// It goes on as nobody's, and hears why, so that it can log in again.
+    fn identity_expired(&self, session: &SessionRef) {
+        let expired = TokenError {
+            code: TokenError::EXPIRED,
+            message: "jwt expired".to_owned(),
+        };
+        session.tell(&login::event(
+            login::UNAUTHORIZED,
+            Some(login::unauthorized(&expired)),
+        ));
+    }
+
+    fn ask(&self, session: &SessionRef, event: &Event, respond: Answered) {
+        let id = {
+            let mut state = self.state.lock();
+            let is_full = state.waiting.len() >= PENDING_ACKS;
+            if is_full || state.is_over || is_reserved(event.name.as_str()) {
+                drop(state);
+                respond(None);
+                return;
+            }
+            let id = state.next;
+            state.next += 1;
+            state.waiting.push((id, respond));
+            id
+        };
+        let namespace = self.branch.namespace();
+        session.send(event_frame(self.revision, namespace, Some(id), event));
+    }
+}
+
+/// The error object of socketio-jwt.
+#[derive(Serialize)]
+struct Unauthorized<'a> {
+    message: &'a str,
+    code: &'a str,
+    r#type: &'a str,
+}
+
+/// What a client hears that is refused: a text, and for tokens an object.
+fn worded(refused: &Refused) -> (String, Option<Json>) {
+    match refused {
+        Refused::Token(error) => {
+            let is_missing = error.code == TokenError::MISSING;
+            let (message, code) = if is_missing {
+                ("no token provided", "credentials_required")
+            } else {
+                (error.message.as_str(), "invalid_token")
+            };
+            let data = Json::encode(&Unauthorized {
+                message,
+                code,
+                r#type: "UnauthorizedError",
+            });
+            (message.to_owned(), Some(data))
+        }
+        Refused::Nobody => ("not authorized".to_owned(), None),
+        Refused::Failed(text) | Refused::Unavailable(text) => (text.clone(), None),
+    }
+}
+
+/// What an ack of a call carries: its value; nothing; or an object with the error.
+fn answer_args(answer: &Result<Reply, CallError>) -> Args {
+    #[derive(Serialize)]
+    struct Failure {
+        error: String,
+    }
+    match answer {
+        Ok(Reply::Value(value)) => Args::from_iter([Arg::Json(value.clone())]),
+        Ok(Reply::Nothing) => Args::new(),
+        Err(error) => {
+            let error = error.to_string();
+            Args::from_iter([Arg::Json(Json::encode(&Failure { error }))])
+        }
+    }
+}
+
+impl Engine {
+    /// A message that holds a packet, or its beginning.
+    pub(crate) fn on_message(self: &Arc<Self>, state: &mut State, message: &str) {
+        let limits = self.read_limits();
+        match state.assembler.text(message, &limits) {
+            Ok(None) => {}
+            Ok(Some(packet)) => self.on_packet(state, packet),
+            Err(error) => self.on_error(state, error),
+        }
+    }
+
+    /// An attachment.
+    pub(crate) fn on_attachment(self: &Arc<Self>, state: &mut State, data: &[u8]) {
+        let limits = self.read_limits();
+        match state.assembler.binary(data, &limits) {
+            Ok(None) => {}
+            Ok(Some(whole)) => match whole.packet(&limits) {
+                Ok(packet) => self.on_packet(state, packet),
+                Err(error) => self.on_error(state, error),
+            },
+            Err(error) => self.on_error(state, error),
+        }
+    }
+
+    /// Generation 4 closes for everything; generation 3 lets some things pass, as its own servers do.
+    fn on_error(&self, state: &mut State, error: PacketError) {
+        let is_old = self.revision == Revision::V3;
+        match error {
+            PacketError::Reserved if is_old => {
+                self.wire.listener().metrics().invalid_messages.inc();
+            }
+            PacketError::Unreadable(_) if is_old && state.strikes + 1 < STRIKES => {
+                state.strikes += 1;
+                self.wire.listener().metrics().invalid_messages.inc();
+            }
+            _ => self.broken(),
+        }
+    }
+
+    /// Something that does not fit to where the client is.
+    fn out_of_place(&self) {
+        match self.revision {
+            Revision::V4 => self.broken(),
+            Revision::V3 => self.wire.listener().metrics().invalid_messages.inc(),
+        }
+    }
+
+    fn on_packet(self: &Arc<Self>, state: &mut State, packet: Packet<'_>) {
+        if packet.kind == Kind::Connect {
+            return self.connect(state, packet.namespace, packet.query, packet.data);
+        }
+        let joined = state.joined.iter();
+        let at = joined.position_of(packet.namespace);
+        let Some(at) = at.filter(|at| state.joined[*at].is_connected()) else {
+            return self.out_of_place();
+        };
+        if state.joined[at].is_waiting() && packet.kind != Kind::Disconnect {
+            return self.on_stranger(state, at, packet);
+        }
+        match packet.kind {
+            Kind::Disconnect => state.joined.remove(at).left(),
+            Kind::Ack => {
+                if let (Stage::Open { acks, .. }, Some(id)) = (&state.joined[at].stage, packet.id) {
+                    let acks = Arc::clone(acks);
+                    acks.answered(id, packet.args);
+                }
+            }
+            Kind::Event => {
+                let session = state.joined[at].session();
+                if let (Some(session), Some(name)) = (session, packet.name) {
+                    if name.as_str() == login::AUTHENTICATE && self.authentication().is_some() {
+                        let session = SessionRef::clone(session);
+                        self.log_in_again(&session, &packet.args);
+                    } else {
+                        self.on_event(session, &name, packet.args, packet.id);
+                    }
+                }
+            }
+            Kind::Connect | Kind::ConnectError => self.out_of_place(),
+        }
+    }
+
+    // --- namespaces ---------------------------------------------------------------------------------------------------
+
+    /// The client wants a namespace.
+    pub(crate) fn connect(
+        self: &Arc<Self>,
+        state: &mut State,
+        namespace: &str,
+        query: Option<&str>,
+        payload: Option<Json>,
+    ) {
+        if state.joined.iter().position_of(namespace).is_some() {
+            return self.out_of_place();
+        }
+        let branch = self.shared.branch(namespace, self.revision);
+        let Some(branch) = branch.filter(|_| state.joined.len() < NAMESPACES) else {
+            self.refuse(namespace, "Invalid namespace", None);
+            return;
+        };
+        let id = SessionId::random_short();
+        state.joined.push(Joined {
+            id,
+            branch: Arc::clone(&branch),
+            stage: Stage::Asking,
+        });
+        self.ask(state, id, branch, query, payload);
+    }
+
+    /// Asks tokens and backends whether the client gets a namespace.
+    fn ask(
+        self: &Arc<Self>,
+        state: &mut State,
+        id: SessionId,
+        branch: Arc<Branch>,
+        query: Option<&str>,
+        payload: Option<Json>,
+    ) {
+        let Some(request) = &self.request else {
+            return self.received(state, id, Ok(Guest::default()));
+        };
+        let mut request = OpenRequest {
+            id,
+            branch: Some(branch),
+            payload,
+            ..request.clone()
+        };
+        if let Some(query) = query {
+            let (path, own) = request.target.split_once('?').unwrap_or_default();
+            request.target = format!("{path}?{query}&{own}");
+        }
+        match self.shared.reception.receive(request) {
+            Received::Now(received) => self.received(state, id, received),
+            Received::Later(deciding) => {
+                let engine = Arc::clone(self);
+                let longest = self.shared.listener.limits().call;
+                let longest = if longest.is_zero() {
+                    Duration::MAX
+                } else {
+                    longest
+                };
+                let _inside = self.shared.runtime.enter();
+                self.shared.tasks.spawn(async move {
+                    let received = timeout(longest, deciding).await.unwrap_or_else(|_| {
+                        let text = "no decision came in time".to_owned();
+                        Err(Refused::Unavailable(text))
+                    });
+                    let hub = Arc::clone(engine.shared.listener.hub());
+                    hub.turn(|| engine.received(&mut engine.state.lock(), id, received));
+                });
+            }
+        }
+    }
+
+    /// It is decided whether the client gets the namespace.
+    fn received(&self, state: &mut State, id: SessionId, received: Result<Guest, Refused>) {
+        let Some(at) = state.joined.iter().position(|joined| joined.id == id) else {
+            // It has left meanwhile.
+            return;
+        };
+        let was_waiting = state.joined[at].is_waiting();
+        let guest = match received {
+            Ok(guest) => guest,
+            Err(Refused::Token(error)) if was_waiting => {
+                return self.stays_out(&mut state.joined[at], &error);
+            }
+            Err(Refused::Token(error)) if self.waits_for_login(&error) => {
+                let joined = &mut state.joined[at];
+                joined.stage = Stage::Waiting(Waiting::default());
+                let sid = (self.revision == Revision::V4).then(|| short(id));
+                let greeting = write_connect(joined.namespace(), sid.as_deref());
+                self.wire.send(ws::text(&greeting));
+                state.connect_by = polyport_net::Moment::NEVER;
+                state.login_by = self.shared.deadlines.after(LOGIN_TIME);
+                return;
+            }
+            Err(refused) => {
+                self.shared
+                    .listener
+                    .refused(self.wire.peer().ip(), refused.reason());
+                let refused_one = state.joined.remove(at);
+                let (message, data) = worded(&refused);
+                self.refuse(refused_one.namespace(), &message, data.as_ref());
+                return;
+            }
+        };
+        let joined = &mut state.joined[at];
+        let acks = Arc::new(Acks {
+            revision: self.revision,
+            branch: Arc::clone(&joined.branch),
+            state: Mutex::default(),
+        });
+        let sid = (self.revision == Revision::V4).then(|| short(id));
+        let greeting = write_connect(joined.namespace(), sid.as_deref());
+        let greeting = (!was_waiting).then(|| ws::text(&greeting));
+        let session = Session::open_on(OpeningOn {
+            id,
+            wire: &self.wire,
+            branch: Arc::clone(&joined.branch),
+            asks: Some(Arc::clone(&acks) as Arc<dyn Asks>),
+            greeting,
+        });
+        let visit = guest.enter(&session);
+        if was_waiting {
+            session.tell(&login::event(login::AUTHENTICATED, None));
+        }
+        joined.stage = Stage::Open {
+            session,
+            visit,
+            acks,
+        };
+        state.connect_by = polyport_net::Moment::NEVER;
+        if !state.joined.iter().any(Joined::is_waiting) {
+            state.login_by = polyport_net::Moment::NEVER;
+        }
+    }
+
+    fn refuse(&self, namespace: &str, message: &str, data: Option<&Json>) {
+        let packet = write_error(self.revision, namespace, message, data);
+        self.wire.send(ws::text(&packet));
+    }
+
+    // --- events -------------------------------------------------------------------------------------------------------
+
+    /// A call if a backend knows it, else published if a rule says so, else dropped.
+    fn on_event(&self, session: &Session, name: &EventName, args: Args, id: Option<u64>) {
+        let revision = self.revision;
+        let branch = Arc::clone(session.branch());
+        let acknowledge = move |session: &SessionRef, args: &[Arg]| {
+            if let Some(id) = id {
+                session.send(ack_frame(revision, branch.namespace(), id, args));
+            }
+        };
+        let fail = |error: CallError| acknowledge(session, &answer_args(&Err(error)));
+        if !session.may_call(name.as_str()) {
+            return fail(CallError::Forbidden);
+        }
+        let ticket = match session.begin_call() {
+            Ok(ticket) => ticket,
+            Err(error) => return fail(error),
+        };
+        let call = Call {
+            action: name.as_str(),
+            version: None,
+            args: CallArgs::List(&args),
+        };
+        match self.shared.reception.backend().call(session, call) {
+            Answer::Now(Err(CallError::UnknownAction)) => {
+                let rules = &self.shared.options.publish;
+                let Some(rule) = rules.iter().find(|rule| rule.event == *name) else {
+                    drop(ticket.finish(Some(&CallError::UnknownAction)));
+                    tracing::debug!(listener = session.listener().name(), event = %name, "nobody wants an event of this name");
+                    return;
+                };
+                drop(ticket);
+                for room in &rule.rooms {
+                    let name = rule.name.clone();
+                    session.publish_allowed(room, name, args.clone(), Except::default());
+                }
+                acknowledge(session, &[]);
+            }
+            Answer::Now(answer) => {
+                let unsent = ticket.finish(answer.as_ref().err());
+                acknowledge(session, &answer_args(&answer));
+                drop(unsent);
+            }
+            answer => {
+                let deadline = session.listener().limits().call;
+                // It holds no handle of the session: a client that leaves is let go, its answer is dropped.
+                respond(answer, &self.shared.tasks, deadline, move |answer| {
+                    let unsent = ticket.finish(answer.as_ref().err());
+                    if let Some(session) = unsent.session() {
+                        acknowledge(&session, &answer_args(&answer));
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// The id as clients see it: 20 characters.
+pub(crate) fn short(id: SessionId) -> String {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    URL_SAFE_NO_PAD.encode(id.short())
+}
+
+trait PositionOf {
+    /// Where the namespace of that name stands.
+    fn position_of(self, namespace: &str) -> Option<usize>;
+}
+
+impl<'a, I: Iterator<Item = &'a Joined>> PositionOf for I {
+    fn position_of(mut self, namespace: &str) -> Option<usize> {
+        self.position(|joined| joined.namespace() == namespace)
+    }
+}

@@ -118,8 +118,8 @@ pub(super) fn event(name: &str, data: Option<Json>) -> Event {
 fn token_in(args: &Args) -> Result<Json, TokenError> {
     #[derive(serde::Deserialize)]
     struct Payload {
-        #[allow(dead_code, reason = "only whether it is there and a text matters here")]
-        token: String,
+        #[serde(rename = "token")]
+        _token: String,
     }
     match args.first() {
         Some(Arg::Json(json)) if json.decode::<Payload>().is_ok() => Ok(json.clone()),

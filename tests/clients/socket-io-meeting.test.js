@@ -1,0 +1,87 @@
+'use strict'
+// Socket.IO clients of every age in one room with telnet, Pocketsocket pages and socket.red.
+
+const assert = require('node:assert/strict')
+const { after, before, describe, test } = require('node:test')
+const { FrameClient } = require('./lib/frame-client')
+const { LineClient } = require('./lib/line-client')
+const { connect, TRANSPORTS, VERSIONS } = require('./lib/socket-io')
+const { GatewayServer } = require('./lib/socket-io-servers')
+const { verbsListener } = require('./lib/verbs')
+
+process.on('unhandledRejection', () => {})
+
+describe('the lobby', () => {
+  let server
+  let telnet
+  let page
+  let rpc
+  let clients
+
+  before(async () => {
+    server = await GatewayServer.start({
+      socketIo: { publish: [{ event: 'chat', rooms: ['lobby'] }] },
+      listener: { join: ['lobby'] },
+      listeners: {
+        tcp: verbsListener({ join: ['lobby'] }),
+        pocket: { protocol: 'ws-channels', join: ['lobby'] },
+        rpc: { protocol: 'ws-rpc', backends: ['builtin'], join: ['lobby'] },
+      },
+    })
+    const { ports } = server.gateway
+    telnet = await LineClient.open({ port: ports.tcp })
+    page = await FrameClient.open({ port: ports.pocket })
+    rpc = await FrameClient.open({ port: ports.rpc })
+    await page.before()
+    clients = VERSIONS.flatMap((version) => Object.keys(TRANSPORTS).map((transports) => connect(version, server.url, { transports })))
+    for (const client of clients) await client.connected()
+  })
+  after(async () => {
+    for (const client of clients ?? []) client.close()
+    await server?.stop()
+  })
+
+  /** What every Socket.IO client has got of an event, once each has answered something later. */
+  const heard = async (name, count) => {
+    for (const client of clients) await client.event(name, count)
+    for (const client of clients) await client.exchange('echo', ['barrier'])
+    return clients.map((client) => client.entries('event', name).map((entry) => entry.slice(2)))
+  }
+
+  test('one publish reaches all of them, once, each in its own form', async () => {
+    assert.equal(await server.publish('lobby', 'news', { n: 1 }, 'é'), clients.length + 3)
+    for (const one of await heard('news', 1)) assert.deepEqual(one, [[{ n: 1 }, 'é']])
+    assert.match(
+      await telnet.next(),
+      /^\{"message":\[\{"n":1\},"é"\],"room":"lobby","from":0,"context":"api","sentAt":\d{13},"event":"news"\}$/,
+    )
+    assert.equal(await page.nextText(), '{"id":null,"message":"lobby.news","data":[{"n":1},"é"]}')
+    assert.equal(await rpc.nextText(), '[-1,"news",[{"n":1},"é"]]')
+    assert.deepEqual([await telnet.before(), await page.before()], [[], []])
+  })
+
+  test('what telnet and a page say arrives as events', async () => {
+    await telnet.ask('say lobby hi')
+    await telnet.next()
+    await page.text('{"id":"1","message":"lobby.message","data":{"n":2}}')
+    for (const one of await heard('message', 2)) assert.deepEqual(one, [['hi'], [{ n: 2 }]])
+  })
+
+  test('what a Socket.IO client says goes to the lobby, binary kept where it can be', async () => {
+    await telnet.before()
+    await page.before()
+    for (const speaker of [clients[0], clients.at(-1)]) speaker.emit('chat', 'bytes', Buffer.from([0, 255]))
+    for (const one of await heard('chat', 2)) {
+      assert.deepEqual(one, [['bytes', { binary: '00ff' }], ['bytes', { binary: '00ff' }]])
+    }
+    const line = JSON.parse(await telnet.next())
+    assert.deepEqual([line.event, line.message], ['chat', ['bytes', { base64: true, data: 'AP8=' }]])
+    assert.equal(await page.nextText(), '{"id":null,"message":"lobby.chat","data":["bytes",{"base64":true,"data":"AP8="}]}')
+  })
+
+  test('an event that nobody knows and that goes nowhere is nothing', async () => {
+    clients[0].emit('no such event', 1)
+    assert.deepEqual(await clients[0].exchange('echo', ['alive']), ['alive'])
+    assert.deepEqual(await telnet.before().then((lines) => lines.filter((line) => line.includes('no such'))), [])
+  })
+})

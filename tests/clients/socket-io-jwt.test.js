@@ -441,6 +441,45 @@ if (runs('gateway')) {
     })
   })
 
+  test('a header that is demanded', async () => {
+    const server = await GatewayServer.start(closed({ ways: ['handshake'], auth: { from: ['bearer'] } }))
+    try {
+      const expected = unauthorized('Server requires Authorization Header', 'missing_authorization_header')
+      const client = connect('2.5.0', server.url)
+      assert.deepEqual(await client.saw(['error']), ['error', expected])
+      client.close()
+    } finally {
+      await server.stop()
+    }
+  })
+
+  test('who has still to log in can be let listen', async () => {
+    const server = await GatewayServer.start(closed({ deliver_before_auth: true }))
+    try {
+      for (const version of ['2.5.0', '4.8.4']) {
+        const client = connect(version, server.url)
+        await client.connected()
+        await until('it to be in the lobby', async () => (await server.publish('lobby', 'news', 'early')) === 1)
+        await client.event('news')
+        client.emit('echo', 'too early')
+        authenticate(client, 'abc')
+        assert.deepEqual((await client.event('unauthorized'))[2], refusal('jwt malformed'))
+        authenticate(client, sign())
+        client.emit('echo', 'right behind')
+        await client.event('authenticated')
+        assert.deepEqual(await client.event('echo'), ['event', 'echo', 'right behind'])
+        assert.equal(await reaches(server, 'user(1)', client), true)
+        client.close()
+        await until('it to be gone', async () => (await server.publish('lobby', 'news')) === 0)
+        const silent = connect(version, server.url)
+        await silent.connected()
+        assert.equal(await silent.disconnected(), 'io server disconnect')
+      }
+    } finally {
+      await server.stop()
+    }
+  })
+
   describe('a token that expires', () => {
     // There is nothing to confirm: with or without a callback.
     const isTold = async (client) => assert.deepEqual((await client.event('unauthorized'))[2], refusal('jwt expired'))
@@ -459,6 +498,18 @@ if (runs('gateway')) {
       assert.equal(await reaches(server, 'user(1)', lasting), true)
       assert.deepEqual(lasting.entries('disconnect'), [])
       lasting.close()
+      await server.stop()
+    })
+
+    test('keep: nothing', async () => {
+      const server = await GatewayServer.start(closed({ auth: { on_expiry: 'keep' } }))
+      const client = connect('2.5.0', server.url)
+      authenticate(client, short())
+      await client.event('authenticated')
+      const end = Date.now() + 3_500
+      await until('the token to be over', () => Date.now() > end)
+      assert.equal(await reaches(server, 'user(1)', client), true)
+      client.close()
       await server.stop()
     })
 

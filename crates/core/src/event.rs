@@ -36,6 +36,21 @@ pub enum Arg {
     Mixed(Arc<Mixed>),
 }
 
+impl Arg {
+    /// How many bytes it holds: of text, and of binary as it is.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Json(json) => json.as_str().len(),
+            Self::Binary(bytes) => bytes.len(),
+            Self::Mixed(mixed) => {
+                let texts = mixed.texts.iter().map(|text| text.len()).sum::<usize>();
+                texts + mixed.parts.iter().map(Bytes::len).sum::<usize>()
+            }
+        }
+    }
+}
+
 /// Arguments in order; nearly always one.
 pub type Args = SmallVec<[Arg; 1]>;
 

@@ -153,4 +153,6 @@ pub enum TokenSource {
     Query(String),
     /// A cookie.
     Cookie(String),
+    /// The member `token` of what an opening carries beside target and headers, bare or behind `Bearer`.
+    Payload,
 }

@@ -58,7 +58,7 @@ pub use metrics::{
 pub use name::{EventName, Name, NameError, RealmName, RoomName, SessionId, SessionIdError};
 pub use opening::{
     Accepted, Authentication, Guest, Later, OpenRequest, Received, Reception, Refused, SessionEnd,
-    Visit,
+    Sites, Visit, token_in,
 };
 pub use outbox::{Flushed, FrameQueue, FrameSource, Outbox, Transport, Wrote};
 pub use params::{Params, ParamsFull};

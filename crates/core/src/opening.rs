@@ -74,27 +74,9 @@ impl OpenRequest {
             .find_map(|(key, value)| (key == name).then_some(value.trim_matches('"')))
     }
 
-    /// The token in the payload, or in the first of `sources` that has one.
+    /// The token in the first of `sources` that has one.
     #[must_use]
     pub fn token(&self, sources: &[TokenSource]) -> Option<String> {
-        self.payload_token().or_else(|| self.token_of(sources))
-    }
-
-    /// The member `token` of the payload; `Bearer` in front of it is taken away.
-    fn payload_token(&self) -> Option<String> {
-        #[derive(serde::Deserialize)]
-        struct Payload {
-            token: String,
-        }
-        let payload: Payload = self.payload.as_ref()?.decode().ok()?;
-        let token = payload.token.trim();
-        let bare = token
-            .split_once(' ')
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        Some(bare.map_or(token, |(_, bare)| bare.trim()).to_owned())
-    }
-
-    fn token_of(&self, sources: &[TokenSource]) -> Option<String> {
         sources.iter().find_map(|source| match source {
             TokenSource::Bearer => {
                 let (scheme, token) = self.header("authorization")?.split_once(' ')?;
@@ -104,8 +86,24 @@ impl OpenRequest {
             TokenSource::Header(name) => self.header(name).map(str::to_owned),
             TokenSource::Query(name) => self.query(name),
             TokenSource::Cookie(name) => self.cookie(name).map(str::to_owned),
+            TokenSource::Payload => self.payload.as_ref().and_then(token_in),
         })
     }
+}
+
+/// The member `token` of an object; `Bearer` in front of it is taken away.
+#[must_use]
+pub fn token_in(payload: &Json) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Payload {
+        token: String,
+    }
+    let payload: Payload = payload.decode().ok()?;
+    let token = payload.token.trim();
+    let bare = token
+        .split_once(' ')
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    Some(bare.map_or(token, |(_, bare)| bare.trim()).to_owned())
 }
 
 /// The bytes that `%41` and `+` stand for in a query; what is no UTF-8 then is replaced.
@@ -227,9 +225,21 @@ pub struct Guest {
     accepted: Accepted,
     /// The site of its page, where that is asked for.
     site: Option<Box<str>>,
+    /// Whether it is in that site's room whoever it is.
+    is_on_site: bool,
 }
 
 impl Guest {
+    /// One that is in the room of the site of its page, if it has one, and nothing else.
+    #[must_use]
+    pub fn on_site(site: Option<Box<str>>) -> Self {
+        Self {
+            site,
+            is_on_site: true,
+            ..Self::default()
+        }
+    }
+
     /// What the client may know of its session.
     #[must_use]
     pub fn public(&self) -> Option<&Json> {
@@ -247,7 +257,7 @@ impl Guest {
     #[must_use]
     pub fn enter(self, session: &SessionRef) -> Option<Box<Visit>> {
         if let Some(site) = self.site {
-            session.opened_from(site);
+            session.opened_from(site, self.is_on_site);
         }
         if self.accepted.identity.is_some() {
             session.identify(self.accepted.identity);
@@ -284,11 +294,18 @@ impl std::fmt::Debug for Authentication {
     }
 }
 
+/// Says on which site the page of a client is.
+pub trait Sites: Send + Sync {
+    /// The site of the page that `request` comes from, if it comes from one.
+    fn site(&self, request: &OpenRequest) -> Option<String>;
+}
+
 /// Decides which clients get a session on a listener.
 #[derive(Clone)]
 pub struct Reception {
     backend: Arc<dyn Backend>,
     authentication: Option<Authentication>,
+    sites: Option<Arc<dyn Sites>>,
 }
 
 /// Lets everybody in and answers no call.
@@ -346,7 +363,26 @@ impl Reception {
         Self {
             backend,
             authentication,
+            sites: None,
         }
+    }
+
+    /// From now on whoever is let in is in the room of the site of its page, where nobody is asked for a token.
+    #[must_use]
+    pub fn with_sites(self, sites: Arc<dyn Sites>) -> Self {
+        Self {
+            sites: Some(sites),
+            ..self
+        }
+    }
+
+    /// The same with other places in which openings carry their token.
+    #[must_use]
+    pub fn with_sources(mut self, sources: Vec<TokenSource>) -> Self {
+        if let Some(authentication) = &mut self.authentication {
+            authentication.sources = sources;
+        }
+        self
     }
 
     /// What answers the calls of those who are let in.
@@ -361,7 +397,17 @@ impl Reception {
         self.authentication.as_ref()
     }
 
-    /// Whether everybody comes in unasked, so that no request need be put together.
+    /// The site of the page of a client in whose room it is without a token.
+    #[must_use]
+    pub fn site(&self, request: &OpenRequest) -> Option<Box<str>> {
+        let sites = self
+            .sites
+            .as_ref()
+            .filter(|_| self.authentication.is_none());
+        sites?.site(request).map(Box::from)
+    }
+
+    /// Whether everybody comes in unasked, so that no request need be kept.
     #[must_use]
     pub fn is_open_door(&self) -> bool {
         let hooks = self.backend.hooks();
@@ -372,12 +418,32 @@ impl Reception {
     #[must_use]
     pub fn receive(&self, request: OpenRequest) -> Received {
         if self.is_open_door() {
-            return Received::Now(Ok(Guest::default()));
+            return Received::Now(Ok(Guest::on_site(self.site(&request))));
         }
         let checked = match &self.authentication {
             None => Checked::Now(Ok(None)),
             Some(authentication) => authentication.check(&request),
         };
+        self.receive_checked(request, checked)
+    }
+
+    /// The same for a client that gives its token apart from its opening.
+    #[must_use]
+    pub fn receive_bearer(&self, request: OpenRequest, token: &str) -> Received {
+        let checked = match &self.authentication {
+            None => Checked::Now(Ok(None)),
+            Some(authentication) => authentication.verify(token, &request),
+        };
+        self.receive_checked(request, checked)
+    }
+
+    /// The same for a client that has still to give its token: only the backends are asked.
+    #[must_use]
+    pub fn receive_nobody(&self, request: OpenRequest) -> Received {
+        self.ask_backends(request, None)
+    }
+
+    fn receive_checked(&self, request: OpenRequest, checked: Checked) -> Received {
         match checked {
             Checked::Now(Err(error)) => Received::Now(Err(Refused::Token(error))),
             Checked::Now(Ok(identity)) => self.ask_backends(request, identity),
@@ -395,9 +461,11 @@ impl Reception {
     }
 
     fn ask_backends(&self, mut request: OpenRequest, identity: Option<Arc<Identity>>) -> Received {
-        let authentication = self.authentication.as_ref();
-        let site = authentication.and_then(|asked| asked.verifier.site(&request));
-        let site = site.map(Box::from);
+        let is_on_site = self.authentication.is_none();
+        let site = match &self.authentication {
+            Some(asked) => asked.verifier.site(&request).map(Box::from),
+            None => self.site(&request),
+        };
         request.identity.clone_from(&identity);
         let from_token = Accepted {
             identity,
@@ -409,6 +477,7 @@ impl Reception {
                 visit: None,
                 accepted: from_token,
                 site,
+                is_on_site,
             }));
         }
         // Made before the question is asked: who gives up waiting has left, and the backends hear of it.
@@ -425,6 +494,7 @@ impl Reception {
                 visit: Some(visit),
                 accepted,
                 site,
+                is_on_site,
             })
         }))
     }
@@ -449,7 +519,12 @@ impl Authentication {
             metrics.token(Some(&error));
             return Checked::Now(Err(error));
         };
-        match self.verifier.verify(&token, request) {
+        self.verify(&token, request)
+    }
+
+    fn verify(&self, token: &str, request: &OpenRequest) -> Checked {
+        let metrics = request.listener.metrics();
+        match self.verifier.verify(token, request) {
             Verified::Now(result) => {
                 metrics.token(result.as_ref().err());
                 Checked::Now(result.map(Some))

@@ -18,6 +18,7 @@ use crate::{
     Flushed, Frame, Identity, LimitKind, Listener, Millis, Outbox, Params, ParamsFull, Realm,
     RoomName, Sender, SessionId, Target, Transport, Wire, events,
     room::{Room, Seat},
+    site_room,
 };
 
 /// The other end of a connection.
@@ -133,6 +134,8 @@ struct State {
     identity: Option<Arc<Identity>>,
     /// The site of the page that it was opened from, on listeners that take tokens.
     site: Option<Box<str>>,
+    /// It is in that site's room whoever it is.
+    is_on_site: bool,
     /// In order of joining.
     rooms: SmallVec<[Membership; 1]>,
     /// Set when the session ends: from then on it joins nothing.
@@ -569,14 +572,24 @@ impl SessionRef {
         self.0.state.lock().site.clone()
     }
 
-    pub(crate) fn opened_from(&self, site: Box<str>) {
-        self.0.state.lock().site = Some(site);
+    /// Remembers the site of its page, and puts it into that site's room for good if `is_on_site`.
+    pub(crate) fn opened_from(&self, site: Box<str>, is_on_site: bool) {
+        let room = site_room(&site).ok().filter(|_| is_on_site);
+        {
+            let mut state = self.0.state.lock();
+            state.site = Some(site);
+            state.is_on_site = is_on_site;
+        }
+        if let Some(room) = room {
+            let joined = self.put_into(&room);
+            tracing::trace!(session = %self.id(), %room, ?joined, "put into the room of its site");
+        }
     }
 
     /// Makes it somebody, or nobody: it leaves the rooms of who it was and is put into those of who it is now, as far as
     /// the bound on rooms lets it. A session that has ended stays who it was.
     pub fn identify(&self, identity: Option<Arc<Identity>>) {
-        let before = {
+        let (before, kept) = {
             let mut state = self.0.state.lock();
             if state.ended {
                 return;
@@ -584,14 +597,15 @@ impl SessionRef {
             let before = std::mem::replace(&mut state.identity, identity.clone());
             let expiries = self.listener().hub().expiries();
             expiries.replace(self.id(), before.as_deref(), identity.as_deref());
-            before
+            let kept = state.site.as_deref().filter(|_| state.is_on_site);
+            (before, kept.and_then(|site| site_room(site).ok()))
         };
         let rooms = |identity: &Option<Arc<Identity>>| -> Vec<RoomName> {
             identity.iter().flat_map(|who| who.rooms()).collect()
         };
         let now = rooms(&identity);
         for room in rooms(&before) {
-            if !now.contains(&room) {
+            if !now.contains(&room) && kept.as_ref() != Some(&room) {
                 // It may have been taken out by the server meanwhile.
                 let _ = self.leave(&room);
             }

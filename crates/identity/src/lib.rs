@@ -2,7 +2,7 @@
 //!
 //! Start reading at [`TokenRules`] (what an operator can say of tokens), then [`Verifier`] (a token → an identity or a
 //! [`polyport_core::TokenError`]). `key` holds keys, each pinned to one algorithm; `jwks` fetches and caches keys that an
-//! issuer publishes; `claims` judges times, audience and issuer; [`site_of`] finds the base domain of a page.
+//! issuer publishes; `claims` judges times, audience and issuer; [`SiteRules`] finds the base domain of a page.
 //!
 //! **This crate must not know** any protocol: front ends hand it the token's text and the opening request, and word what it
 //! says in their own way. No text it gives away holds anything of a token or a key.
@@ -23,5 +23,5 @@ pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use key::KeyError;
 pub use rules::{JwksRules, JwksSource, KeyMaterial, KeyRule, RulesError, TokenRules};
 pub use sign::sign;
-pub use site::{base_domain, site_of};
+pub use site::{SiteRules, SiteSource, base_domain};
 pub use verifier::Verifier;

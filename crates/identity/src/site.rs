@@ -2,25 +2,65 @@
 //!
 //! Browsers say it truly; any other program says what it likes. A site is an address, not a permission.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
-use polyport_core::OpenRequest;
+use polyport_core::{OpenRequest, Sites};
 
 use crate::punycode;
 
 /// The longest host name there is.
 const MAX_HOST: usize = 253;
 
-/// The base domain of the page from which a session is opened: of `Origin`, else of `Referer`, else of `Host`.
-///
-/// An origin that is no web page's (`null`, `file:`, an extension's) counts as absent, as does one that is malformed.
-/// `Host` is last because it only says how the client calls this gateway; a page's own words go first.
-#[must_use]
-pub fn site_of(request: &OpenRequest) -> Option<String> {
-    let from_url = |name| request.header(name).and_then(host_of_url);
-    from_url("origin")
-        .or_else(|| from_url("referer"))
-        .or_else(|| request.header("host").and_then(host_of_authority))
+/// Which part of an opening says where a page is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SiteSource {
+    /// `Origin`. One that is no web page's (`null`, `file:`, an extension's) counts as absent.
+    Origin,
+    /// `Referer`.
+    Referer,
+    /// `Host`, which only says how the client calls this gateway.
+    Host,
+}
+
+/// How the site of a page is found: the base domain of the host that the first source with a good one names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiteRules {
+    /// Where to look, in this order.
+    pub sources: Vec<SiteSource>,
+    /// Sites of hosts whose base domain is not what is meant, by their names in lower case.
+    pub map: HashMap<String, String>,
+    /// The only sites that there are; empty: any.
+    pub allow: Vec<String>,
+}
+
+/// A page's own words go first.
+impl Default for SiteRules {
+    fn default() -> Self {
+        Self {
+            sources: vec![SiteSource::Origin, SiteSource::Referer, SiteSource::Host],
+            map: HashMap::new(),
+            allow: Vec::new(),
+        }
+    }
+}
+
+impl Sites for SiteRules {
+    fn site(&self, request: &OpenRequest) -> Option<String> {
+        let from_url = |name| request.header(name).and_then(host_of_url);
+        let host = self.sources.iter().find_map(|source| match source {
+            SiteSource::Origin => from_url("origin"),
+            SiteSource::Referer => from_url("referer"),
+            SiteSource::Host => request.header("host").and_then(host_of_authority),
+        })?;
+        let site = match self.map.get(&host) {
+            Some(site) => site.clone(),
+            None => base_of(host),
+        };
+        (self.allow.is_empty() || self.allow.contains(&site)).then_some(site)
+    }
 }
 
 /// The base domain of a host: its public suffix and one label more, where suffixes under which different customers live
@@ -28,6 +68,11 @@ pub fn site_of(request: &OpenRequest) -> Option<String> {
 /// `None` for what is no host.
 #[must_use]
 pub fn base_domain(host: &str) -> Option<String> {
+    normal_host(host).map(base_of)
+}
+
+/// The host as it is compared: in lower case and ASCII, without brackets and a last dot.
+fn normal_host(host: &str) -> Option<String> {
     if let Some(address) = host
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
@@ -42,14 +87,15 @@ pub fn base_domain(host: &str) -> Option<String> {
     if host.len() > MAX_HOST {
         return None;
     }
-    let host = punycode::to_ascii(host)?;
-    if !is_host_name(&host) {
-        return None;
+    punycode::to_ascii(host).filter(|host| is_host_name(host))
+}
+
+fn base_of(host: String) -> String {
+    let is_address = host.contains(':') || host.parse::<Ipv4Addr>().is_ok();
+    if is_address || !host.contains('.') {
+        return host;
     }
-    if host.parse::<Ipv4Addr>().is_ok() || !host.contains('.') {
-        return Some(host);
-    }
-    Some(psl::domain_str(&host).map_or_else(|| host.clone(), str::to_owned))
+    psl::domain_str(&host).map_or_else(|| host.clone(), str::to_owned)
 }
 
 fn is_host_name(host: &str) -> bool {
@@ -62,7 +108,7 @@ fn is_host_name(host: &str) -> bool {
     host.len() <= MAX_HOST && host.split('.').all(is_label)
 }
 
-/// The base domain of a page's URL or origin.
+/// The host of a page's URL or origin.
 fn host_of_url(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let is_web = ["http", "https", "ws", "wss"]
@@ -73,14 +119,14 @@ fn host_of_url(url: &str) -> Option<String> {
     is_web.then(|| host_of_authority(behind_user)).flatten()
 }
 
-/// The base domain of `host` or `host:port`.
+/// The host of `host` or `host:port`.
 fn host_of_authority(authority: &str) -> Option<String> {
     let (host, port) = match authority.rfind(':') {
         Some(colon) if !authority.ends_with(']') => (&authority[..colon], &authority[colon + 1..]),
         _ => (authority, ""),
     };
     let is_port = port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
-    is_port.then(|| base_domain(host)).flatten()
+    is_port.then(|| normal_host(host)).flatten()
 }
 
 #[cfg(test)]
@@ -89,9 +135,18 @@ mod tests {
 
     #[track_caller]
     fn check(host: &str, expected: &str) {
-        assert_eq!(host_of_authority(host).as_deref(), Some(expected), "{host}");
+        let base = |found: Option<String>| found.map(base_of);
+        assert_eq!(
+            base(host_of_authority(host)).as_deref(),
+            Some(expected),
+            "{host}"
+        );
         let origin = format!("https://{host}");
-        assert_eq!(host_of_url(&origin).as_deref(), Some(expected), "{origin}");
+        assert_eq!(
+            base(host_of_url(&origin)).as_deref(),
+            Some(expected),
+            "{origin}"
+        );
     }
 
     /// The table of the protocol page.
@@ -176,7 +231,8 @@ mod tests {
             "https://evil.example@www.example.com",
             "https://www.example.com\\@evil.example",
         ] {
-            assert_eq!(host_of_url(url).as_deref(), Some("example.com"), "{url}");
+            let base = host_of_url(url).map(base_of);
+            assert_eq!(base.as_deref(), Some("example.com"), "{url}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, fs, io::Read, path::Path, sync::Arc};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use polyport_core::{
-    Expiry, Identity, Millis, OnExpiry, OpenRequest, TokenError, TokenVerifier, Verified,
+    Expiry, Identity, Millis, OnExpiry, OpenRequest, Sites, TokenError, TokenVerifier, Verified,
 };
 use polyport_net::{ClientRequest, HttpClient, Tasks};
 
@@ -14,7 +14,7 @@ use crate::{
     claims::Claims,
     jwks::{self, Fetch, Published},
     key::Key,
-    site_of,
+    site::SiteRules,
     token::{Token, invalid, unavailable},
 };
 
@@ -22,7 +22,9 @@ use crate::{
 #[derive(Clone)]
 pub struct Verifier {
     shared: Arc<Shared>,
-    on_expiry: OnExpiry,
+    /// Nothing if identities do not end.
+    on_expiry: Option<OnExpiry>,
+    sites: Arc<SiteRules>,
 }
 
 struct Shared {
@@ -171,7 +173,8 @@ impl Verifier {
             .as_ref()
             .map(|jwks| Published::start(jwks.clone(), known, jwks.fetch(client), tasks));
         Ok(Self {
-            on_expiry: rules.on_expiry,
+            on_expiry: Some(rules.on_expiry),
+            sites: Arc::default(),
             shared: Arc::new(Shared {
                 rules,
                 keys,
@@ -180,12 +183,14 @@ impl Verifier {
         })
     }
 
-    /// The same keys and rules, with another policy for sessions whose token has expired.
+    /// The same keys and rules with a listener's own policy: what becomes of a session whose token has expired (nothing:
+    /// it stays who it is), and how the site of a page is found.
     #[must_use]
-    pub fn with_on_expiry(&self, on_expiry: OnExpiry) -> Self {
+    pub fn with_policy(&self, on_expiry: Option<OnExpiry>, sites: &Arc<SiteRules>) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
             on_expiry,
+            sites: Arc::clone(sites),
         }
     }
 
@@ -198,7 +203,7 @@ impl Verifier {
         };
         let error = match self.shared.judge(&parsed) {
             Judged::Signed => {
-                return Verified::Now(self.identity(&parsed, now, || site_of(request)));
+                return Verified::Now(self.identity(&parsed, now, || self.sites.site(request)));
             }
             Judged::Bad(error) => return Verified::Now(Err(error)),
             Judged::Unknown(error) => error,
@@ -209,7 +214,7 @@ impl Verifier {
         };
         let verifier = self.clone();
         let token = token.to_owned();
-        let site = site_of(request);
+        let site = self.sites.site(request);
         Verified::Later(Box::pin(async move {
             newer.await;
             let token = Token::parse(&token)?;
@@ -230,10 +235,8 @@ impl Verifier {
         let rules = &self.shared.rules;
         let text = token.claims()?;
         let claims = Claims::parse(&text)?;
-        let expiry = claims.judge(rules, now)?.map(|at| Expiry {
-            at,
-            then: self.on_expiry,
-        });
+        let end = claims.judge(rules, now)?.zip(self.on_expiry);
+        let expiry = end.map(|(at, then)| Expiry { at, then });
         claims.identity(rules, &text, expiry, site()).map(Arc::new)
     }
 }
@@ -244,7 +247,7 @@ impl TokenVerifier for Verifier {
     }
 
     fn site(&self, request: &OpenRequest) -> Option<String> {
-        site_of(request)
+        self.sites.site(request)
     }
 }
 

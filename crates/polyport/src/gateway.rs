@@ -334,8 +334,7 @@ impl Gateway {
         let options = protocols::builtin_options(&config.protocol);
         let registry = Registry::new(self.providers(&config), options.documentation_shape);
         let registry = Arc::new(registry);
-        let auth = config.auth.as_ref();
-        let authentication = auth.and_then(|auth| self.tokens.authentication(auth));
+        let authentication = self.authentication(&config);
         let backend = Arc::clone(&registry) as Arc<dyn Backend>;
         let reception = Reception::new(backend, authentication);
         let server = match &config.protocol {
@@ -351,8 +350,9 @@ impl Gateway {
                 let options = protocols::rpc_options(rpc);
                 polyport_ws_rpc::start(place, &self.process, options, reception)
             }
-            Protocol::SocketIo(config) => {
-                let options = protocols::socket_io_options(config);
+            Protocol::SocketIo(socket_io) => {
+                let options = protocols::socket_io_options(socket_io);
+                let reception = reception.with_sites(Arc::new(config.site.clone()));
                 polyport_socket_io::start(place, &self.process, options, reception)
             }
         };
@@ -364,10 +364,16 @@ impl Gateway {
         })
     }
 
+    /// What a listener asks of tokens.
+    fn authentication(&self, listener: &ListenerConfig) -> Option<Authentication> {
+        let sites = Arc::new(listener.site.clone());
+        let auth = listener.auth.as_ref()?;
+        self.tokens.authentication(auth, &sites)
+    }
+
     /// What answers the calls of a listener, the first first.
     fn providers(&self, listener: &ListenerConfig) -> Vec<Arc<dyn Provider>> {
-        let auth = listener.auth.as_ref();
-        let authentication = auth.and_then(|auth| self.tokens.authentication(auth));
+        let authentication = self.authentication(listener);
         let backends = listener.backends.iter();
         backends
             .filter_map(|name| match name.as_str() {

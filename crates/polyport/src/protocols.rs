@@ -74,6 +74,7 @@ pub(crate) fn socket_io_options(config: &SocketIoConfig) -> SocketIoOptions {
         origins: config.origins.clone(),
         credentials: config.credentials,
         publish: config.publish.iter().map(rule).collect(),
+        login: config.login.clone(),
     }
 }
 

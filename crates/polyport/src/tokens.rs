@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use polyport_core::{Authentication, Json, OnExpiry, OpenRequest, TokenVerifier, Verified};
+use polyport_core::{Authentication, Json, OnExpiry, OpenRequest, Sites, TokenVerifier, Verified};
 use polyport_identity::{
-    Algorithm, JwksRules, JwksSource, KeyMaterial as Material, KeyRule, TokenRules, Verifier, sign,
+    Algorithm, JwksRules, JwksSource, KeyMaterial as Material, KeyRule, SiteRules, TokenRules,
+    Verifier, sign,
 };
 use polyport_net::{HttpClient, Tasks};
 
@@ -79,7 +80,11 @@ impl Tokens {
     }
 
     /// What a listener asks of tokens.
-    pub(crate) fn authentication(&self, config: &AuthConfig) -> Option<Authentication> {
+    pub(crate) fn authentication(
+        &self,
+        config: &AuthConfig,
+        sites: &Arc<SiteRules>,
+    ) -> Option<Authentication> {
         let rules = self
             .0
             .iter()
@@ -88,6 +93,7 @@ impl Tokens {
             verifier: Arc::new(ForListener {
                 current: Arc::clone(&rules.current),
                 on_expiry: config.on_expiry,
+                sites: Arc::clone(sites),
             }),
             sources: config.sources.clone(),
             required: config.required,
@@ -98,19 +104,20 @@ impl Tokens {
 /// The current rules with a listener's own policy.
 struct ForListener {
     current: Arc<Current>,
-    on_expiry: OnExpiry,
+    on_expiry: Option<OnExpiry>,
+    sites: Arc<SiteRules>,
 }
 
 impl TokenVerifier for ForListener {
     fn verify(&self, token: &str, request: &OpenRequest) -> Verified {
         let verifier = self.current.0.load();
         verifier
-            .with_on_expiry(self.on_expiry)
+            .with_policy(self.on_expiry, &self.sites)
             .verify(token, request)
     }
 
     fn site(&self, request: &OpenRequest) -> Option<String> {
-        self.current.0.load().site(request)
+        self.sites.site(request)
     }
 }
 

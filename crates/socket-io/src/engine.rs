@@ -27,7 +27,7 @@ use crate::{
     },
     dialect::SocketIoDialect,
     options::{SocketIoOptions, matches},
-    session::Joined,
+    session::{Joined, login},
 };
 
 /// Most attachments of a packet, as in socket.io-parser 4.2.
@@ -62,6 +62,7 @@ impl Shared {
         tasks: Tasks,
         deadlines: Deadlines,
     ) -> Self {
+        let reception = login::by_ways(reception, &options.login);
         let root = |revision| {
             let realm = Arc::clone(listener.realm());
             let join = listener.join().to_vec();
@@ -136,6 +137,8 @@ pub(crate) struct Engine {
     pub(crate) base64_only: bool,
     /// How it was opened, if somebody may want to know.
     pub(crate) request: Option<OpenRequest>,
+    /// The site of its page, where nobody is asked for a token.
+    pub(crate) site: Option<Box<str>>,
     deadline: Deadline,
     watch_key: AtomicUsize,
     pub(crate) state: Mutex<State>,
@@ -162,8 +165,10 @@ pub(crate) struct State {
     alive_by: Moment,
     /// Until when a namespace must be open.
     pub(crate) connect_by: Moment,
-    /// Until when clients that must log in by an event must have done so.
+    /// When the first of those who must log in by an event is out of time, or a refused client is cut.
     pub(crate) login_by: Moment,
+    /// When a client is cut whose token was refused.
+    pub(crate) cut_at: Moment,
     upgrade_by: Moment,
     gone_by: Moment,
 }
@@ -200,6 +205,7 @@ impl Engine {
             wire: beginning.wire,
             carrier: beginning.carrier,
             base64_only: beginning.base64_only,
+            site: shared.reception.site(&beginning.request),
             request: (!is_open_door).then_some(beginning.request),
             deadline: Deadline::never(),
             watch_key: AtomicUsize::new(usize::MAX),
@@ -217,6 +223,7 @@ impl Engine {
                 alive_by: patience,
                 connect_by: deadlines.after(options.connect_timeout),
                 login_by: Moment::NEVER,
+                cut_at: Moment::NEVER,
                 upgrade_by: Moment::NEVER,
                 gone_by: Moment::NEVER,
             }),
@@ -466,7 +473,7 @@ impl Engine {
         self.set_deadline(&state);
     }
 
-    fn set_deadline(&self, state: &State) {
+    pub(crate) fn set_deadline(&self, state: &State) {
         let times = [
             state.ping_at,
             state.alive_by,

@@ -15,4 +15,4 @@ mod session;
 mod socket;
 
 pub use listener::start;
-pub use options::{PublishRule, SocketIoOptions};
+pub use options::{AfterRefusal, LoginOptions, PublishRule, SocketIoOptions};

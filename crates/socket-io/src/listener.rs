@@ -16,12 +16,12 @@ use crate::{
     codec::Revision,
     dialect::{PROTOCOL, SocketIoDialect},
     engine::{Beginning, Engine, Shared},
-    options::{SocketIoOptions, matches},
+    options::{AfterRefusal, SocketIoOptions, matches},
     poll,
     socket::Socket,
 };
 
-/// Heartbeats may be late by this part of the shorter of their times.
+/// Heartbeats and ends may be late by this part of the shortest of their times.
 const PRECISION: u32 = 20;
 
 /// Adds the listener to the hub and accepts its clients.
@@ -40,7 +40,7 @@ pub fn start(
     });
     let listener = place.listener(&process.hub, PROTOCOL, dialect);
     let tasks = process.transportation.tasks.clone();
-    let shortest = options.ping_interval.min(options.ping_timeout) / PRECISION;
+    let shortest = shortest_time(&options, reception.authentication().is_some()) / PRECISION;
     let deadlines = if shortest >= Duration::from_millis(250) {
         process.transportation.deadlines.clone()
     } else {
@@ -59,6 +59,16 @@ pub fn start(
         &transportation,
         front_end,
     )
+}
+
+fn shortest_time(options: &SocketIoOptions, has_logins: bool) -> Duration {
+    let beat = options.ping_interval.min(options.ping_timeout);
+    let login = &options.login;
+    match login.refused {
+        _ if !has_logins => beat,
+        AfterRefusal::After(time) => beat.min(login.time).min(time),
+        AfterRefusal::Confirmed | AfterRefusal::AtOnce => beat.min(login.time),
+    }
 }
 
 struct FrontEnd(Arc<Shared>);

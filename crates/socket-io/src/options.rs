@@ -35,6 +35,50 @@ pub struct SocketIoOptions {
     pub credentials: bool,
     /// Events that no backend knows and that go to rooms.
     pub publish: Vec<PublishRule>,
+    /// How clients give their tokens, if those are asked for.
+    pub login: LoginOptions,
+}
+
+/// How clients give their tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginOptions {
+    /// By the event `authenticate`.
+    pub event: bool,
+    /// In address and headers.
+    pub handshake: bool,
+    /// In the payload of CONNECT.
+    pub payload: bool,
+    /// How long a client has that must log in by an event.
+    pub time: Duration,
+    /// What becomes of one whose token was no good.
+    pub refused: AfterRefusal,
+    /// Whether one that has still to log in is delivered to. Its own events are dropped either way.
+    pub delivers: bool,
+}
+
+/// When a client is disconnected whose `authenticate` was refused; at the end of its time at the latest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterRefusal {
+    /// When it has confirmed that it has heard so.
+    Confirmed,
+    /// At once.
+    AtOnce,
+    /// After so long, or when it has confirmed.
+    After(Duration),
+}
+
+/// All ways, and the times of npm socketio-jwt.
+impl Default for LoginOptions {
+    fn default() -> Self {
+        Self {
+            event: true,
+            handshake: true,
+            payload: true,
+            time: Duration::from_secs(5),
+            refused: AfterRefusal::Confirmed,
+            delivers: false,
+        }
+    }
 }
 
 /// Which events are published.
@@ -64,6 +108,7 @@ impl Default for SocketIoOptions {
             origins: Vec::new(),
             credentials: false,
             publish: Vec::new(),
+            login: LoginOptions::default(),
         }
     }
 }

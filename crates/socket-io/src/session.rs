@@ -1,18 +1,23 @@
 //! What a packet means: the namespaces of one client, their events, acks and logins.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use polyport_core::{
     Answer, Answered, Arg, Args, Asks, Branch, Call, CallArgs, CallError, Event, EventName, Except,
-    Guest, Json, OpenRequest, OpeningOn, Received, Refused, Reply, Session, SessionEnd, SessionId,
-    SessionRef, TokenError, Visit,
+    Frame, Guest, Json, OpenRequest, OpeningOn, Received, Refused, Reply, Session, SessionEnd,
+    SessionId, SessionRef, TokenError, Visit,
 };
 use polyport_net::{respond, ws};
 use serde::Serialize;
 use tokio::time::timeout;
 
-mod login;
+pub(crate) mod login;
+
+use login::Login;
 
 use crate::{
     codec::{Kind, Packet, PacketError, Revision, is_reserved, write_connect, write_error},
@@ -26,9 +31,6 @@ const NAMESPACES: usize = 16;
 /// Most acks that a session owes.
 const PENDING_ACKS: usize = 1024;
 
-/// How long a client that must log in by an event has for it: the default of socketio-jwt.
-const LOGIN_TIME: Duration = Duration::from_secs(5);
-
 /// Unreadable packets of a client of generation 3 before it is closed.
 const STRIKES: u8 = 3;
 
@@ -41,25 +43,20 @@ pub(crate) struct Joined {
 
 enum Stage {
     /// Tokens and backends are being asked.
-    Asking,
-    /// The client has to log in by an event, and is nobody until then.
-    Waiting(Waiting),
+    Asking {
+        /// It is asked for as nobody, and has to log in once it is open.
+        owes_login: bool,
+    },
+    /// The client has to log in by an event, and has no session until then.
+    Waiting(Box<Login>),
     /// Open.
     Open {
         session: Session,
         visit: Option<Box<Visit>>,
         acks: Arc<Acks>,
+        /// It is nobody's, and has to log in by an event.
+        login: Option<Box<Login>>,
     },
-}
-
-/// A client that has not logged in yet.
-#[derive(Debug, Default)]
-struct Waiting {
-    /// A login is being judged.
-    is_judged: bool,
-    /// The ack that confirms that the client has heard that it is not let in.
-    confirmed_by: Option<u64>,
-    next_ack: u64,
 }
 
 impl Joined {
@@ -69,17 +66,21 @@ impl Joined {
 
     /// Whether its client has heard that it is connected.
     pub(crate) fn is_connected(&self) -> bool {
-        !matches!(self.stage, Stage::Asking)
+        !matches!(self.stage, Stage::Asking { .. })
     }
 
-    /// Whether its client has still to log in.
-    pub(crate) fn is_waiting(&self) -> bool {
-        matches!(self.stage, Stage::Waiting(_))
+    /// What its client has still to do to be let in.
+    fn login(&mut self) -> Option<&mut Login> {
+        match &mut self.stage {
+            Stage::Waiting(login) => Some(login),
+            Stage::Open { login, .. } => login.as_deref_mut(),
+            Stage::Asking { .. } => None,
+        }
     }
 
     fn session(&self) -> Option<&Session> {
         match &self.stage {
-            Stage::Asking | Stage::Waiting(_) => None,
+            Stage::Asking { .. } | Stage::Waiting(_) => None,
             Stage::Open { session, .. } => Some(session),
         }
     }
@@ -120,6 +121,7 @@ impl Drop for Joined {
 
 /// Answers that a client owes.
 struct Acks {
+    engine: Weak<Engine>,
     revision: Revision,
     branch: Arc<Branch>,
     state: Mutex<Owed>,
@@ -160,16 +162,10 @@ impl Acks {
 }
 
 impl Asks for Acks {
-    /// It goes on as nobody's, and hears why, so that it can log in again.
     fn identity_expired(&self, session: &SessionRef) {
-        let expired = TokenError {
-            code: TokenError::EXPIRED,
-            message: "jwt expired".to_owned(),
-        };
-        session.tell(&login::event(
-            login::UNAUTHORIZED,
-            Some(login::unauthorized(&expired)),
-        ));
+        if let Some(engine) = self.engine.upgrade() {
+            engine.expired(session);
+        }
     }
 
     fn ask(&self, session: &SessionRef, event: &Event, respond: Answered) {
@@ -200,12 +196,11 @@ struct Unauthorized<'a> {
 }
 
 /// What a client hears that is refused: a text, and for tokens an object.
-fn worded(refused: &Refused) -> (String, Option<Json>) {
+fn worded(refused: &Refused, missing: login::Missing) -> (String, Option<Json>) {
     match refused {
         Refused::Token(error) => {
-            let is_missing = error.code == TokenError::MISSING;
-            let (message, code) = if is_missing {
-                ("no token provided", "credentials_required")
+            let (message, code) = if error.code == TokenError::MISSING {
+                missing
             } else {
                 (error.message.as_str(), "invalid_token")
             };
@@ -293,11 +288,14 @@ impl Engine {
         let Some(at) = at.filter(|at| state.joined[*at].is_connected()) else {
             return self.out_of_place();
         };
-        if state.joined[at].is_waiting() && packet.kind != Kind::Disconnect {
+        if state.joined[at].login().is_some() && packet.kind != Kind::Disconnect {
             return self.on_stranger(state, at, packet);
         }
         match packet.kind {
-            Kind::Disconnect => state.joined.remove(at).left(),
+            Kind::Disconnect => {
+                state.joined.remove(at).left();
+                self.reckon_logins(state);
+            }
             Kind::Ack => {
                 if let (Stage::Open { acks, .. }, Some(id)) = (&state.joined[at].stage, packet.id) {
                     let acks = Arc::clone(acks);
@@ -305,14 +303,11 @@ impl Engine {
                 }
             }
             Kind::Event => {
-                let session = state.joined[at].session();
-                if let (Some(session), Some(name)) = (session, packet.name) {
-                    if name.as_str() == login::AUTHENTICATE && self.authentication().is_some() {
-                        let session = SessionRef::clone(session);
-                        self.log_in_again(&session, &packet.args);
-                    } else {
-                        self.on_event(session, &name, packet.args, packet.id);
-                    }
+                let Some(name) = packet.name else { return };
+                if name.as_str() == login::AUTHENTICATE && self.authentication().is_some() {
+                    self.log_in(state, at, &packet.args);
+                } else if let Some(session) = state.joined[at].session() {
+                    self.on_event(session, &name, packet.args, packet.id);
                 }
             }
             Kind::Connect | Kind::ConnectError => self.out_of_place(),
@@ -338,29 +333,14 @@ impl Engine {
             return;
         };
         let id = SessionId::random_short();
-        state.joined.push(Joined {
-            id,
-            branch: Arc::clone(&branch),
-            stage: Stage::Asking,
-        });
-        self.ask(state, id, branch, query, payload);
-    }
-
-    /// Asks tokens and backends whether the client gets a namespace.
-    fn ask(
-        self: &Arc<Self>,
-        state: &mut State,
-        id: SessionId,
-        branch: Arc<Branch>,
-        query: Option<&str>,
-        payload: Option<Json>,
-    ) {
         let Some(request) = &self.request else {
-            return self.received(state, id, Ok(Guest::default()));
+            let stage = Stage::Asking { owes_login: false };
+            state.joined.push(Joined { id, branch, stage });
+            return self.received(state, id, Ok(Guest::on_site(self.site.clone())));
         };
         let mut request = OpenRequest {
             id,
-            branch: Some(branch),
+            branch: Some(Arc::clone(&branch)),
             payload,
             ..request.clone()
         };
@@ -368,90 +348,124 @@ impl Engine {
             let (path, own) = request.target.split_once('?').unwrap_or_default();
             request.target = format!("{path}?{query}&{own}");
         }
-        match self.shared.reception.receive(request) {
-            Received::Now(received) => self.received(state, id, received),
-            Received::Later(deciding) => {
-                let engine = Arc::clone(self);
-                let longest = self.shared.listener.limits().call;
-                let longest = if longest.is_zero() {
-                    Duration::MAX
-                } else {
-                    longest
-                };
-                let _inside = self.shared.runtime.enter();
-                self.shared.tasks.spawn(async move {
-                    let received = timeout(longest, deciding).await.unwrap_or_else(|_| {
-                        let text = "no decision came in time".to_owned();
-                        Err(Refused::Unavailable(text))
-                    });
-                    let hub = Arc::clone(engine.shared.listener.hub());
-                    hub.turn(|| engine.received(&mut engine.state.lock(), id, received));
-                });
-            }
+        let owes_login = self.has_to_log_in(&request);
+        if owes_login && !self.shared.options.login.delivers {
+            let stage = Stage::Waiting(self.new_login(Some(request)));
+            let joined = Joined { id, branch, stage };
+            self.wire.send(self.greeting(&joined));
+            state.joined.push(joined);
+            state.connect_by = polyport_net::Moment::NEVER;
+            return self.reckon_logins(state);
         }
+        let stage = Stage::Asking { owes_login };
+        state.joined.push(Joined { id, branch, stage });
+        let reception = &self.shared.reception;
+        let received = if owes_login {
+            reception.receive_nobody(request)
+        } else {
+            reception.receive(request)
+        };
+        self.await_decision(state, id, received);
+    }
+
+    /// Goes on when tokens and backends have decided.
+    fn await_decision(self: &Arc<Self>, state: &mut State, id: SessionId, received: Received) {
+        let deciding = match received {
+            Received::Now(received) => return self.received(state, id, received),
+            Received::Later(deciding) => deciding,
+        };
+        let engine = Arc::clone(self);
+        let longest = self.shared.listener.limits().call;
+        let longest = if longest.is_zero() {
+            Duration::MAX
+        } else {
+            longest
+        };
+        let _inside = self.shared.runtime.enter();
+        self.shared.tasks.spawn(async move {
+            let received = timeout(longest, deciding).await.unwrap_or_else(|_| {
+                let text = "no decision came in time".to_owned();
+                Err(Refused::Unavailable(text))
+            });
+            let hub = Arc::clone(engine.shared.listener.hub());
+            hub.turn(|| engine.received(&mut engine.state.lock(), id, received));
+        });
     }
 
     /// It is decided whether the client gets the namespace.
-    fn received(&self, state: &mut State, id: SessionId, received: Result<Guest, Refused>) {
+    fn received(
+        self: &Arc<Self>,
+        state: &mut State,
+        id: SessionId,
+        received: Result<Guest, Refused>,
+    ) {
         let Some(at) = state.joined.iter().position(|joined| joined.id == id) else {
             // It has left meanwhile.
             return;
         };
-        let was_waiting = state.joined[at].is_waiting();
-        let guest = match received {
-            Ok(guest) => guest,
-            Err(Refused::Token(error)) if was_waiting => {
-                return self.stays_out(&mut state.joined[at], &error);
-            }
-            Err(Refused::Token(error)) if self.waits_for_login(&error) => {
-                let joined = &mut state.joined[at];
-                joined.stage = Stage::Waiting(Waiting::default());
-                let sid = (self.revision == Revision::V4).then(|| short(id));
-                let greeting = write_connect(joined.namespace(), sid.as_deref());
-                self.wire.send(ws::text(&greeting));
-                state.connect_by = polyport_net::Moment::NEVER;
-                state.login_by = self.shared.deadlines.after(LOGIN_TIME);
-                return;
+        match received {
+            Ok(guest) => self.let_in(state, at, guest),
+            Err(Refused::Token(error)) if state.joined[at].login().is_some() => {
+                self.stays_out(state, at, &error);
             }
             Err(refused) => {
-                self.shared
-                    .listener
-                    .refused(self.wire.peer().ip(), refused.reason());
+                let listener = &self.shared.listener;
+                listener.refused(self.wire.peer().ip(), refused.reason());
                 let refused_one = state.joined.remove(at);
-                let (message, data) = worded(&refused);
+                let (message, data) = worded(&refused, self.missing());
                 self.refuse(refused_one.namespace(), &message, data.as_ref());
-                return;
+                self.reckon_logins(state);
             }
-        };
+        }
+        self.set_deadline(state);
+    }
+
+    fn let_in(self: &Arc<Self>, state: &mut State, at: usize, guest: Guest) {
         let joined = &mut state.joined[at];
+        let branch = Arc::clone(&joined.branch);
         let acks = Arc::new(Acks {
+            engine: Arc::downgrade(self),
             revision: self.revision,
-            branch: Arc::clone(&joined.branch),
+            branch: Arc::clone(&branch),
             state: Mutex::default(),
         });
-        let sid = (self.revision == Revision::V4).then(|| short(id));
-        let greeting = write_connect(joined.namespace(), sid.as_deref());
-        let greeting = (!was_waiting).then(|| ws::text(&greeting));
+        let waited = match &mut joined.stage {
+            Stage::Waiting(login) => Some(login.take_held()),
+            _ => None,
+        };
+        let greeting = self.greeting(joined);
         let session = Session::open_on(OpeningOn {
-            id,
+            id: joined.id,
             wire: &self.wire,
-            branch: Arc::clone(&joined.branch),
+            branch,
             asks: Some(Arc::clone(&acks) as Arc<dyn Asks>),
-            greeting,
+            greeting: waited.is_none().then_some(greeting),
         });
         let visit = guest.enter(&session);
-        if was_waiting {
+        let login = match joined.stage {
+            Stage::Asking { owes_login: true } => Some(self.new_login(None)),
+            _ => None,
+        };
+        if waited.is_some() {
             session.tell(&login::event(login::AUTHENTICATED, None));
+        }
+        for held in waited.unwrap_or_default() {
+            self.on_event(&session, &held.name, held.args, held.id);
         }
         joined.stage = Stage::Open {
             session,
             visit,
             acks,
+            login,
         };
         state.connect_by = polyport_net::Moment::NEVER;
-        if !state.joined.iter().any(Joined::is_waiting) {
-            state.login_by = polyport_net::Moment::NEVER;
-        }
+        self.reckon_logins(state);
+    }
+
+    /// What says that the namespace is open.
+    fn greeting(&self, joined: &Joined) -> Frame {
+        let sid = (self.revision == Revision::V4).then(|| short(joined.id));
+        ws::text(&write_connect(joined.namespace(), sid.as_deref()))
     }
 
     fn refuse(&self, namespace: &str, message: &str, data: Option<&Json>) {

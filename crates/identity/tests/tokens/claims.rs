@@ -1,9 +1,9 @@
 //! What a token with a good signature must say, and who it is then.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use polyport_core::{Expiry, Millis, OnExpiry, TokenVerifier, Verified};
-use polyport_identity::{Algorithm, TokenRules, Verifier, sign};
+use polyport_core::{Expiry, Millis, OnExpiry, Sites, TokenVerifier, Verified};
+use polyport_identity::{Algorithm, SiteRules, SiteSource, TokenRules, Verifier, sign};
 use serde_json::{Value, json};
 
 use crate::{
@@ -151,7 +151,10 @@ fn who_it_is() {
         })
     );
 
-    let lenient = verifier.with_on_expiry(OnExpiry::Downgrade);
+    let sites = Arc::default();
+    let lasting = verifier.with_policy(None, &sites);
+    assert_eq!(at_once(&lasting, &token(&claims)).unwrap().expiry, None);
+    let lenient = verifier.with_policy(Some(OnExpiry::Downgrade), &sites);
     let identity = at_once(&lenient, &token(&claims)).unwrap();
     assert_eq!(
         identity.expiry,
@@ -198,6 +201,24 @@ fn where_the_page_is() {
         Some("example.org")
     );
     assert_eq!(site(&[]), None);
+}
+
+#[test]
+fn which_sites_there_are() {
+    let rules = SiteRules {
+        sources: vec![SiteSource::Referer, SiteSource::Origin],
+        map: [("shop.example.de", "example.com")]
+            .map(|(host, site)| (host.to_owned(), site.to_owned()))
+            .into(),
+        allow: vec!["example.com".to_owned(), "example.org".to_owned()],
+    };
+    let site = |headers: &[(&str, &str)]| rules.site(&request(headers));
+    let origin = ("origin", "https://Shop.Example.de:8443");
+    assert_eq!(site(&[origin]).as_deref(), Some("example.com"));
+    let referer = ("referer", "https://www.example.org/page");
+    assert_eq!(site(&[origin, referer]).as_deref(), Some("example.org"));
+    assert_eq!(site(&[("origin", "https://www.example.de")]), None);
+    assert_eq!(site(&[("host", "www.example.com")]), None);
 }
 
 #[test]

@@ -39,10 +39,10 @@ pub use schema::json_schema;
 pub use settings::{
     AdminSettings, ApiKeySettings, ApiSettings, ApiVerb, AuthSettings, BackendKind,
     BackendSettings, BreakerSettings, ChannelsSettings, CorsSettings, HookName, JwksSettings,
-    LimitSettings, ListenerSettings, LogFormat, LogSettings, OnExpiry, PermissionSettings,
-    ProcessLimitSettings, ProtocolName, PublishSettings, Relay, RouteSettings, RpcSettings,
-    Settings, ShutdownSettings, SocketIoSettings, SocketIoTransport, TlsSettings, TokenAlgorithm,
-    TokenKeySettings, TokenSettings, VerbsSettings,
+    JwtSettings, JwtWay, LimitSettings, ListenerSettings, LogFormat, LogSettings, OnExpiry,
+    PermissionSettings, ProcessLimitSettings, ProtocolName, PublishSettings, Relay, RouteSettings,
+    RpcSettings, Settings, ShutdownSettings, SiteSettings, SiteSource, SocketIoSettings,
+    SocketIoTransport, TlsSettings, TokenAlgorithm, TokenKeySettings, TokenSettings, VerbsSettings,
 };
 pub use strict::OneOrMany;
 pub use units::{Address, ByteSize, Malformed, Network, Period};

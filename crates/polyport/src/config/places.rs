@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, path::PathBuf, str::FromStr};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::units::{Malformed, Text};
+use super::units::{Malformed, Period, Text};
 
 /// Where a secret is: never in the configuration itself. Written `"env:NAME"` or `"file:PATH"`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +84,44 @@ impl fmt::Display for TokenPlace {
     }
 }
 
+/// What becomes of a Socket.IO client that has sent a bad token: `"confirm"`, `"immediate"`, or a duration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LoginCallback {
+    /// It is disconnected when it says that it has heard, or when its time is over.
+    #[default]
+    Confirm,
+    /// It is disconnected at once.
+    Immediate,
+    /// It is disconnected after so long, or when it says that it has heard.
+    After(Period),
+}
+
+impl LoginCallback {
+    const EXPECTED: &str = r#""confirm", "immediate" or a duration such as "500ms""#;
+}
+
+impl FromStr for LoginCallback {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        match text {
+            "confirm" => Ok(Self::Confirm),
+            "immediate" => Ok(Self::Immediate),
+            text => text.parse().map(Self::After),
+        }
+    }
+}
+
+impl fmt::Display for LoginCallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Confirm => f.write_str("confirm"),
+            Self::Immediate => f.write_str("immediate"),
+            Self::After(period) => period.fmt(f),
+        }
+    }
+}
+
 /// The hash of a key of the server API: `sha256:` and 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKeyHash(pub String);
@@ -140,6 +178,7 @@ macro_rules! written_as_text {
 written_as_text! {
     Secret: "secret place", "^(env|file):.+$";
     TokenPlace: "token place", "^(bearer|(header|query|cookie):.+)$";
+    LoginCallback: "what follows a bad token", "^(confirm|immediate|([0-9]+(ms|s|m|h|d))+)$";
     ApiKeyHash: "hash", "^sha256:[0-9a-fA-F]{64}$";
 }
 
@@ -154,6 +193,9 @@ mod tests {
         }
         for text in ["bearer", "header:x-token", "query:t", "cookie:jwt"] {
             assert_eq!(text.parse::<TokenPlace>().unwrap().to_string(), text);
+        }
+        for text in ["confirm", "immediate", "500ms"] {
+            assert_eq!(text.parse::<LoginCallback>().unwrap().to_string(), text);
         }
     }
 

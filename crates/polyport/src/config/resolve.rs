@@ -12,18 +12,20 @@ use std::{
 };
 
 use polyport_core::{EventName, Limits, Permissions, RealmName, RoomName};
+use polyport_socket_io::{AfterRefusal, LoginOptions};
 
 use super::{
     BUILTIN,
     locate::{KeyPath, Part},
+    places::LoginCallback,
     report::suggestion,
     resolved::{
         Bind, CertificateFiles, ChannelsConfig, Config, ListenerConfig, LogConfig, PermissionRules,
         Protocol, RpcConfig, SocketIoConfig, VerbsConfig,
     },
     settings::{
-        ListenerSettings, PermissionSettings, ProtocolName, RpcSettings, Settings,
-        SocketIoSettings, SocketIoTransport, VerbsSettings,
+        JwtSettings, JwtWay, ListenerSettings, PermissionSettings, ProtocolName, RpcSettings,
+        Settings, SocketIoSettings, SocketIoTransport, VerbsSettings,
     },
     units::{Address, Period},
 };
@@ -184,6 +186,7 @@ impl Resolver<'_> {
         let permissions = self.permissions(name, &settings.permissions);
         let auth = settings.auth.as_ref();
         let auth = auth.and_then(|auth| self.auth(name, auth, all));
+        let site = self.site(name, &settings.site);
         let protocol = self.protocol(name, settings);
         Some(ListenerConfig {
             name: name.to_owned(),
@@ -200,6 +203,7 @@ impl Resolver<'_> {
             limits: limits(settings),
             permissions,
             auth,
+            site: site?,
             protocol: protocol?,
         })
     }
@@ -262,12 +266,19 @@ impl Resolver<'_> {
             }
             ProtocolName::SocketIo => {
                 let socket_io = settings.socket_io.clone().unwrap_or_default();
-                self.socket_io(name, socket_io).map(Protocol::SocketIo)
+                let has_auth = settings.auth.is_some();
+                let config = self.socket_io(name, socket_io, has_auth);
+                config.map(Protocol::SocketIo)
             }
         }
     }
 
-    fn socket_io(&mut self, name: &str, settings: SocketIoSettings) -> Option<SocketIoConfig> {
+    fn socket_io(
+        &mut self,
+        name: &str,
+        settings: SocketIoSettings,
+        has_auth: bool,
+    ) -> Option<SocketIoConfig> {
         let at = |key: &'static str| ["listeners", name, "socket_io", key];
         if !settings.path.starts_with('/') || !settings.path.ends_with('/') {
             self.fault(&at("path"), "begins and ends with a slash: \"/socket.io/\"");
@@ -310,7 +321,15 @@ impl Resolver<'_> {
             let rooms = self.rooms(&rule.rooms, &at("rooms"));
             publish.push((event, rooms, seen_as));
         }
+        if settings.jwt.is_some() && !has_auth {
+            let message =
+                "says how tokens are given that nobody asks for: the listener has no `auth`";
+            self.fault_at(&at("jwt"), Part::Key, message.to_owned());
+            return None;
+        }
+        let login = self.login(name, &settings.jwt.unwrap_or_default())?;
         Some(SocketIoConfig {
+            login,
             polling: settings.transports.contains(&SocketIoTransport::Polling),
             websocket: settings.transports.contains(&SocketIoTransport::Websocket),
             path: settings.path,
@@ -324,6 +343,30 @@ impl Resolver<'_> {
             origins: settings.cors.origins,
             credentials: settings.cors.credentials,
             publish,
+        })
+    }
+
+    fn login(&mut self, name: &str, settings: &JwtSettings) -> Option<LoginOptions> {
+        let at = |key: &'static str| ["listeners", name, "socket_io", "jwt", key];
+        if settings.ways.is_empty() {
+            self.fault(&at("ways"), "name at least one");
+            return None;
+        }
+        if settings.timeout.0.is_zero() {
+            self.fault(&at("timeout"), "expected a time above zero");
+            return None;
+        }
+        Some(LoginOptions {
+            event: settings.ways.contains(&JwtWay::Event),
+            handshake: settings.ways.contains(&JwtWay::Handshake),
+            payload: settings.ways.contains(&JwtWay::Auth),
+            time: settings.timeout.0,
+            refused: match settings.callback {
+                LoginCallback::Confirm => AfterRefusal::Confirmed,
+                LoginCallback::Immediate => AfterRefusal::AtOnce,
+                LoginCallback::After(Period(time)) => AfterRefusal::After(time),
+            },
+            delivers: settings.deliver_before_auth,
         })
     }
 

@@ -8,7 +8,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use polyport_core::{EventName, Limits, Permissions, RealmName, RoomName};
+use polyport_identity::SiteRules;
 pub use polyport_net::{Bind, CertificateFiles};
+use polyport_socket_io::LoginOptions;
 
 pub use access::{
     ApiConfig, ApiKeyConfig, AuthConfig, JwksConfig, JwksPlace, KeyMaterial, TokenKeyConfig,
@@ -77,6 +79,8 @@ pub struct ListenerConfig {
     pub permissions: PermissionRules,
     /// What is asked of tokens, if anything is.
     pub auth: Option<AuthConfig>,
+    /// How the sites of clients' pages are found.
+    pub site: SiteRules,
     /// What clients speak, with the settings that only this protocol has.
     pub protocol: Protocol,
 }
@@ -97,6 +101,7 @@ impl ListenerConfig {
             limits: _,
             permissions: _,
             auth,
+            site,
             protocol,
         } = self;
         *name == other.name
@@ -104,6 +109,7 @@ impl ListenerConfig {
             && *realm == other.realm
             && *join == other.join
             && *auth == other.auth
+            && *site == other.site
             && *protocol == other.protocol
     }
 }
@@ -226,6 +232,8 @@ pub struct SocketIoConfig {
     pub credentials: bool,
     /// Events that are published: the name, the rooms, and the name there.
     pub publish: Vec<(EventName, Vec<RoomName>, EventName)>,
+    /// How clients give their tokens.
+    pub login: LoginOptions,
 }
 
 /// How a `ws-rpc` listener behaves.

@@ -13,13 +13,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use access::{
-    ApiKeySettings, ApiSettings, ApiVerb, AuthSettings, JwksSettings, OnExpiry, TokenAlgorithm,
-    TokenKeySettings, TokenSettings,
+    ApiKeySettings, ApiSettings, ApiVerb, AuthSettings, JwksSettings, OnExpiry, SiteSettings,
+    SiteSource, TokenAlgorithm, TokenKeySettings, TokenSettings,
 };
 pub use backends::{BackendKind, BackendSettings, BreakerSettings, HookName, RouteSettings};
 pub use protocols::{
-    ChannelsSettings, CorsSettings, PublishSettings, Relay, RpcSettings, SocketIoSettings,
-    SocketIoTransport, VerbsSettings,
+    ChannelsSettings, CorsSettings, JwtSettings, JwtWay, PublishSettings, Relay, RpcSettings,
+    SocketIoSettings, SocketIoTransport, VerbsSettings,
 };
 
 use super::{
@@ -175,6 +175,9 @@ pub struct ListenerSettings {
         skip_serializing_if = "Option::is_none"
     )]
     pub auth: Option<AuthSettings>,
+    /// How the site of a client's page is found, for the room `site(HOST)`.
+    #[serde(deserialize_with = "table")]
+    pub site: SiteSettings,
     /// Only with `protocol = "ws-rpc"`.
     #[serde(
         deserialize_with = "optional_table",
@@ -218,6 +221,7 @@ impl Default for ListenerSettings {
             limits: LimitSettings::default(),
             permissions: PermissionSettings::default(),
             auth: None,
+            site: SiteSettings::default(),
             rpc: None,
             socket_io: None,
             verbs: None,

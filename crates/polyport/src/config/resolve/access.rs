@@ -1,6 +1,9 @@
 //! Resolving tokens, what listeners ask of them, and keys of the server API.
 
+use std::collections::HashMap;
+
 use polyport_core::{self as core, TokenSource};
+use polyport_identity::{SiteRules, SiteSource, base_domain};
 
 use super::Resolver;
 use crate::config::{
@@ -11,8 +14,8 @@ use crate::config::{
         TokensConfig,
     },
     settings::{
-        ApiSettings, AuthSettings, JwksSettings, OnExpiry, Settings, TokenKeySettings,
-        TokenSettings,
+        self, ApiSettings, AuthSettings, JwksSettings, OnExpiry, Settings, SiteSettings,
+        TokenKeySettings, TokenSettings,
     },
 };
 
@@ -145,9 +148,40 @@ impl Resolver<'_> {
             required: settings.required,
             sources: settings.from.iter().map(source).collect(),
             on_expiry: match settings.on_expiry {
-                OnExpiry::Close => core::OnExpiry::Close,
-                OnExpiry::Downgrade => core::OnExpiry::Downgrade,
+                OnExpiry::Close => Some(core::OnExpiry::Close),
+                OnExpiry::Downgrade => Some(core::OnExpiry::Downgrade),
+                OnExpiry::Keep => None,
             },
+        })
+    }
+
+    pub(super) fn site(&mut self, listener: &str, settings: &SiteSettings) -> Option<SiteRules> {
+        let at = |key: &'static str| ["listeners", listener, "site", key];
+        let mut map = HashMap::new();
+        for (host, site) in &settings.map {
+            for name in [host, site] {
+                if base_domain(name).is_none() {
+                    self.fault(&at("map"), format!("`{name}` is no host name"));
+                    return None;
+                }
+            }
+            map.insert(host.to_ascii_lowercase(), site.to_ascii_lowercase());
+        }
+        let strange = |site: &&String| base_domain(site).as_ref() != Some(*site);
+        if let Some(site) = settings.allow.iter().find(strange) {
+            let message = format!("`{site}` is no site: a base domain in lower case");
+            self.fault(&at("allow"), message);
+            return None;
+        }
+        let sources = settings.sources.iter().map(|source| match source {
+            settings::SiteSource::Origin => SiteSource::Origin,
+            settings::SiteSource::Referer => SiteSource::Referer,
+            settings::SiteSource::Host => SiteSource::Host,
+        });
+        Some(SiteRules {
+            sources: sources.collect(),
+            map,
+            allow: settings.allow.clone(),
         })
     }
 

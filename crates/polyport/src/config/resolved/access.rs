@@ -81,8 +81,8 @@ pub struct AuthConfig {
     pub required: bool,
     /// Where it may be.
     pub sources: Vec<TokenSource>,
-    /// What becomes of a session whose token expires.
-    pub on_expiry: OnExpiry,
+    /// What becomes of a session whose token expires; nothing if it stays who it is.
+    pub on_expiry: Option<OnExpiry>,
 }
 
 /// The server API.

@@ -180,6 +180,43 @@ pub enum OnExpiry {
     Close,
     /// It goes on as nobody's.
     Downgrade,
+    /// Nothing: it stays who it is.
+    Keep,
+}
+
+/// How the site of a client's page is found, which names the room `site(HOST)`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SiteSettings {
+    /// Where to look for the page's host, the first that names one. Empty: there are no sites but those in tokens.
+    pub sources: Vec<SiteSource>,
+    /// Sites of hosts for which the base domain is not what is meant: `{ "shop.example.de" = "example.com" }`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub map: BTreeMap<String, String>,
+    /// The only sites there are; a page of another one is on none. Empty: any.
+    pub allow: Vec<String>,
+}
+
+impl Default for SiteSettings {
+    fn default() -> Self {
+        Self {
+            sources: vec![SiteSource::Origin, SiteSource::Referer, SiteSource::Host],
+            map: BTreeMap::new(),
+            allow: Vec::new(),
+        }
+    }
+}
+
+/// What may say where a page is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SiteSource {
+    /// The header `Origin`.
+    Origin,
+    /// The header `Referer`.
+    Referer,
+    /// The header `Host`.
+    Host,
 }
 
 /// The server API, on the admin listener under `/api/`. Without this table there is none. `POLYPORT_API_KEY` in the environment is a

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{
-    strict::{optional_word, word},
+    places::LoginCallback,
+    strict::{optional_table, optional_word, word},
     units::{ByteSize, Period},
     verbs::{
         CacheShape, Compat, ErrorPrefix, FileError, MessageCount, MessageId, RoomErrors, Scrub,
@@ -188,6 +189,49 @@ pub struct SocketIoSettings {
     pub cors: CorsSettings,
     /// Events that no backend knows and that go to rooms.
     pub publish: Vec<PublishSettings>,
+    /// How clients give the tokens that `auth` of the listener asks for.
+    #[serde(
+        deserialize_with = "optional_table",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub jwt: Option<JwtSettings>,
+}
+
+/// How Socket.IO clients give their tokens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct JwtSettings {
+    /// Where tokens count: in the event `authenticate`, in the handshake (where `auth.from` says), in the payload of CONNECT.
+    pub ways: Vec<JwtWay>,
+    /// How long a client that has to log in by the event has for it, from CONNECT on or from when its token has expired.
+    pub timeout: Period,
+    /// What becomes of a client whose `authenticate` was refused: `"confirm"`, it is disconnected when it calls the callback; `"immediate"`; or a duration.
+    pub callback: LoginCallback,
+    /// Whether a client that has still to log in gets what is published to the rooms in `join`. Its own events are dropped either way.
+    pub deliver_before_auth: bool,
+}
+
+impl Default for JwtSettings {
+    fn default() -> Self {
+        Self {
+            ways: vec![JwtWay::Event, JwtWay::Handshake, JwtWay::Auth],
+            timeout: Period::secs(5),
+            callback: LoginCallback::Confirm,
+            deliver_before_auth: false,
+        }
+    }
+}
+
+/// How a Socket.IO client can give a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum JwtWay {
+    /// By the event `authenticate` after CONNECT, as npm socketio-jwt has it.
+    Event,
+    /// In the address or a header of the handshake.
+    Handshake,
+    /// In the payload of CONNECT: `auth: { token }`.
+    Auth,
 }
 
 /// What may carry Engine.IO.
@@ -237,6 +281,7 @@ impl Default for SocketIoSettings {
             cookie: String::new(),
             cors: CorsSettings::default(),
             publish: Vec::new(),
+            jwt: None,
         }
     }
 }

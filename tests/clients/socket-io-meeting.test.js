@@ -79,6 +79,21 @@ describe('the lobby', () => {
     assert.equal(await page.nextText(), '{"id":null,"message":"lobby.chat","data":["bytes",{"base64":true,"data":"AP8="}]}')
   })
 
+  test("a client's id is a room with nobody else in it", async () => {
+    for (const client of clients) {
+      assert.equal(await server.publish(client.id, 'bin', client.version), 1, client.version)
+      assert.deepEqual(await client.event('bin'), ['event', 'bin', client.version])
+    }
+    for (const client of clients) assert.equal(client.entries('event', 'bin').length, 1)
+    const [spared] = clients
+    const to = { rooms: ['lobby'], except: [spared.id] }
+    assert.equal((await server.api('publish', { to, event: 'uni', args: [] })).sessions, clients.length + 2)
+    assert.deepEqual(await spared.exchange('echo', ['barrier']), ['barrier'])
+    assert.deepEqual(spared.entries('event', 'uni'), [])
+    await telnet.before()
+    await page.before()
+  })
+
   test('an event that nobody knows and that goes nowhere is nothing', async () => {
     clients[0].emit('no such event', 1)
     assert.deepEqual(await clients[0].exchange('echo', ['alive']), ['alive'])

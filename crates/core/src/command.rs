@@ -321,9 +321,12 @@ impl Hub {
         target: &TargetSpec,
     ) -> Result<Vec<SessionRef>, CommandError> {
         let realm = self.check(default_realm, target)?;
-        let members = |room: &RoomName| {
-            let room = realm.find(room.as_str());
-            room.map(|room| room.sessions()).unwrap_or_default()
+        let alone = |room: &RoomName| self.alone_in(&realm, room.as_str());
+        let members = |name: &RoomName| {
+            let room = realm.find(name.as_str());
+            let mut members = room.map(|room| room.sessions()).unwrap_or_default();
+            members.extend(alone(name));
+            members
         };
         let sessions = match &target.to {
             Recipients::Session(id) => vec![self.session_in(None, *id)?],
@@ -332,7 +335,11 @@ impl Hub {
                 let mut sessions: Vec<_> = any_of.iter().flat_map(members).collect();
                 sessions.sort_unstable_by_key(SessionRef::id);
                 sessions.dedup();
-                sessions.retain(|session| !except.iter().any(|room| session.is_in(room)));
+                sessions.retain(|session| {
+                    let spared =
+                        |room| session.is_in(room) || alone(room).as_ref() == Some(session);
+                    !except.iter().any(spared)
+                });
                 sessions
             }
             Recipients::Everyone => self.sessions_of(&realm),

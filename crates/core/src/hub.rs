@@ -195,6 +195,16 @@ impl Hub {
         self.shard(id).lock().get(&id).cloned()
     }
 
+    /// The session that is in a room alone because the room's name is its client's own, as with Socket.IO's ids. Such a
+    /// session is no member, and the room takes no memory.
+    #[must_use]
+    pub fn alone_in(&self, realm: &Realm, room: &str) -> Option<SessionRef> {
+        let is_here = |session: &SessionRef| std::ptr::eq(&raw const **session.realm(), realm);
+        SessionId::named(room)
+            .filter_map(|id| self.session(id))
+            .find(is_here)
+    }
+
     /// The sessions open now that `wanted` picks.
     pub fn sessions(&self, wanted: impl Fn(&SessionRef) -> bool) -> Vec<SessionRef> {
         self.sessions
@@ -255,10 +265,15 @@ impl Hub {
                 room,
                 except,
             } => {
-                let sessions = realm.find(room.as_str()).map_or(0, |room| {
+                let members = realm.find(room.as_str()).map_or(0, |room| {
                     room.fan_out(except, &|dialect| written(dialect, event))
                 });
-                Delivered { sessions }
+                let alone = self.alone_in(realm, room.as_str());
+                let alone = alone.filter(|session| !except.covers(session) && !session.is_in(room));
+                let alone = alone.is_some_and(|session| session.tell(event));
+                Delivered {
+                    sessions: members + usize::from(alone),
+                }
             }
             Target::Any([only]) => self.publish(*only, event),
             Target::Rooms { .. } | Target::Realm(_) | Target::Any(_) => {

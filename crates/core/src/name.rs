@@ -1,7 +1,13 @@
 //! Names and ids: rooms, events, realms, sessions.
 
-use std::{fmt, hash, marker::PhantomData, sync::Arc};
+use std::{
+    fmt,
+    hash::{self, BuildHasher, RandomState},
+    marker::PhantomData,
+    sync::{Arc, LazyLock},
+};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
 /// Longest name of a room, an event or a realm, in bytes.
@@ -155,11 +161,44 @@ impl SessionId {
         short
     }
 
+    /// The id of a session whose client's own name for itself is a secret: the same for the same name in this process,
+    /// and nobody can tell the name by it.
+    #[must_use]
+    pub fn hiding(name: &str) -> Self {
+        static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
+        let mut bytes = [0; 16];
+        for (half, key) in bytes.chunks_mut(8).zip(&*KEYS) {
+            half.copy_from_slice(&key.hash_one(name).to_be_bytes());
+        }
+        bytes[15] = 0;
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// The ids of sessions that would be in a room of that name alone, because it is their client's own name:
+    /// [`SessionId::short`] in base64, or what [`SessionId::hiding`] was given.
+    pub(crate) fn named(name: &str) -> impl Iterator<Item = Self> {
+        let is_short = name.len() == SHORT_TEXT;
+        let mut short = [0; 16];
+        let read = is_short
+            && URL_SAFE_NO_PAD
+                .decode_slice(name, &mut short)
+                .is_ok_and(|length| length == 15);
+        short[15] = 0;
+        let may_hide = is_short || name.contains('#');
+        let whole = read.then(|| Self(Uuid::from_bytes(short)));
+        whole
+            .into_iter()
+            .chain(may_hide.then(|| Self::hiding(name)))
+    }
+
     /// Which of `count` shards holds it.
     pub(crate) fn shard(self, count: usize) -> usize {
         usize::from(self.0.as_bytes()[14]) % count
     }
 }
+
+/// Characters of [`SessionId::short`] in base64.
+const SHORT_TEXT: usize = 20;
 
 /// The text is not the id of any session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -217,6 +256,20 @@ mod tests {
             RoomName::new("default Room").unwrap().as_str(),
             "default Room"
         );
+    }
+
+    #[test]
+    fn names_that_clients_have_for_themselves() {
+        let id = SessionId::random_short();
+        let text = URL_SAFE_NO_PAD.encode(id.short());
+        assert_eq!(SessionId::named(&text).next(), Some(id));
+        for secret in ["H3Kok42QCvlKrePAAAAA", "/admin#H3Kok42QCvlKrePAAAAA"] {
+            let id = SessionId::hiding(secret);
+            assert_eq!(id, SessionId::hiding(secret));
+            assert!(SessionId::named(secret).any(|named| named == id));
+        }
+        assert_eq!(SessionId::named("lobby").count(), 0);
+        assert_eq!(SessionId::named("twenty characters...").count(), 1);
     }
 
     #[test]

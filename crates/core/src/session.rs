@@ -472,7 +472,10 @@ impl SessionRef {
             return Err(JoinError::AlreadyIn);
         }
         let permissions = self.listener().permissions();
-        if permissions.may_join(room, self.identity().as_deref()) {
+        let hub = self.listener().hub();
+        // Nobody listens to what is meant for another alone.
+        let is_anothers = hub.alone_in(self.realm(), room.as_str()).is_some();
+        if !is_anothers && permissions.may_join(room, self.identity().as_deref()) {
             Ok(())
         } else {
             Err(JoinError::Forbidden)

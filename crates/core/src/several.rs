@@ -27,6 +27,8 @@ pub(crate) struct Reach<'a> {
 struct Group<'a> {
     any_of: SmallVec<[usize; 4]>,
     without: SmallVec<[usize; 2]>,
+    /// Single sessions that do not get it either.
+    spared: Vec<SessionId>,
     except: Except<'a>,
 }
 
@@ -39,12 +41,12 @@ impl<'a> Reach<'a> {
                 realm,
                 room,
                 except,
-            } => self.add_group(realm, std::slice::from_ref(room), &[], except),
+            } => self.add_group(hub, realm, std::slice::from_ref(room), &[], except),
             Target::Rooms {
                 realm,
                 any_of,
                 except,
-            } => self.add_group(realm, any_of, except, Except::default()),
+            } => self.add_group(hub, realm, any_of, except, Except::default()),
             Target::Realm(realm) => self.loose.extend(hub.sessions_of(realm)),
             Target::Any(targets) => {
                 for target in targets {
@@ -56,16 +58,27 @@ impl<'a> Reach<'a> {
 
     fn add_group(
         &mut self,
+        hub: &Hub,
         realm: &Realm,
         any_of: &[RoomName],
         without: &[RoomName],
         except: Except<'a>,
     ) {
+        let alone = |room: &RoomName| hub.alone_in(realm, room.as_str());
+        let spared: Vec<_> = without.iter().filter_map(alone).map(|s| s.id()).collect();
+        self.loose
+            .extend(any_of.iter().filter_map(alone).filter(|session| {
+                let is_in = |room: &RoomName| session.is_in(room);
+                !except.covers(session)
+                    && !spared.contains(&session.id())
+                    && !without.iter().any(is_in)
+            }));
         let any_of = self.positions(realm, any_of).collect();
         let without = self.positions(realm, without).collect();
         self.groups.push(Group {
             any_of,
             without,
+            spared,
             except,
         });
     }
@@ -87,7 +100,7 @@ impl<'a> Reach<'a> {
     pub(crate) fn fan_out(&self, hub: &Hub, encode: Encode<'_>) -> usize {
         if self.loose.is_empty()
             && let [only] = &*self.groups
-            && let ([room], []) = (&*only.any_of, &*only.without)
+            && let ([room], [], []) = (&*only.any_of, &*only.without, &*only.spared)
         {
             return self.rooms[*room].fan_out(only.except, encode);
         }
@@ -174,7 +187,8 @@ impl Group<'_> {
     /// Members of the rooms whose members do not get it.
     fn hidden(&self, rooms: &[MutexGuard<'_, Members>]) -> Ids {
         let without = self.without.iter().flat_map(|&at| rooms[at].iter());
-        without.map(SessionRef::id).collect()
+        let members = without.map(SessionRef::id);
+        members.chain(self.spared.iter().copied()).collect()
     }
 
     fn wants(&self, session: &SessionRef, hidden: &Ids) -> bool {

@@ -332,7 +332,7 @@ impl Engine {
             self.refuse(namespace, "Invalid namespace", None);
             return;
         };
-        let id = SessionId::random_short();
+        let id = self.id_in(namespace);
         let Some(request) = &self.request else {
             let stage = Stage::Asking { owes_login: false };
             state.joined.push(Joined { id, branch, stage });
@@ -366,6 +366,16 @@ impl Engine {
             reception.receive(request)
         };
         self.await_decision(state, id, received);
+    }
+
+    /// The id of its session in a namespace. In generation 3 it hides what the client itself takes for its id: `SID`, or
+    /// `/admin#SID`.
+    fn id_in(&self, namespace: &str) -> SessionId {
+        match (self.revision, namespace) {
+            (Revision::V4, _) => SessionId::random_short(),
+            (Revision::V3, "/") => SessionId::hiding(self.sid()),
+            (Revision::V3, _) => SessionId::hiding(&format!("{namespace}#{}", self.sid())),
+        }
     }
 
     /// Goes on when tokens and backends have decided.

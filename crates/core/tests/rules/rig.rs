@@ -229,6 +229,18 @@ pub(crate) fn member(listener: &Arc<Listener>, name: &str) -> (Session, Arc<Memo
     (session, peer)
 }
 
+/// A session of that id in no room, whose peer takes everything.
+pub(crate) fn member_called(listener: &Arc<Listener>, id: SessionId) -> (Session, Arc<MemoryPeer>) {
+    let peer = MemoryPeer::new();
+    let session = Session::open(Opening {
+        id,
+        admission: listener.admit().unwrap(),
+        peer: Peer::Ip(address(1)),
+        transport: Arc::clone(&peer) as Arc<dyn Transport>,
+    });
+    (session, peer)
+}
+
 pub(crate) fn room(name: &str) -> RoomName {
     RoomName::new(name).unwrap()
 }

@@ -6,12 +6,13 @@ use std::{
 };
 
 use polyport_core::{
-    CloseReason, Dialect, Event, Hub, Json, Listener, RoomName, Session, SessionRef, Target,
+    CloseReason, Dialect, Event, Hub, JoinError, Json, Listener, RoomName, Session, SessionId,
+    SessionRef, Target,
 };
 
 use crate::rig::{
-    LineDialect, ListenerPlan, MemoryPeer, announce, check_metric, hub_and_listener, member, name,
-    open_on, room,
+    LineDialect, ListenerPlan, MemoryPeer, announce, check_metric, hub_and_listener, member,
+    member_called, name, open_on, room,
 };
 
 fn rooms(names: &[&str]) -> Vec<RoomName> {
@@ -118,6 +119,32 @@ fn targets_overlap_without_a_session_hearing_twice() {
     );
     assert_eq!(publish(&[others]), 1);
     assert_eq!((one_hears.lines().len(), two_hears.lines().len()), (2, 2));
+}
+
+#[test]
+fn a_clients_own_name_is_a_room_with_nobody_else_in_it() {
+    let (_hub, listener) = hub_and_listener();
+    let secret = "H3Kok42QCvlKrePAAAAA";
+    let (alone, alone_hears) = member_called(&listener, SessionId::hiding(secret));
+    let (other, other_hears) = member(&listener, "lobby");
+    alone.put_into(&room("lobby")).unwrap();
+    assert_eq!(announce(&listener, secret, Json::NULL), 1);
+    assert_eq!(to_rooms(&listener, &[secret, "lobby"], &[], 1), 2);
+    assert_eq!(to_rooms(&listener, &["lobby"], &[secret], 2), 1);
+    assert_eq!(to_rooms(&listener, &[secret], &["lobby"], 3), 0);
+    assert_eq!(to_rooms(&listener, &[secret, "nowhere"], &[], 4), 1);
+    assert_eq!(
+        (alone_hears.lines().len(), other_hears.lines().len()),
+        (3, 2)
+    );
+    assert_eq!(other.may_join(&room(secret)), Err(JoinError::Forbidden));
+    // The server may put it there; it hears once all the same.
+    alone.put_into(&room(secret)).unwrap();
+    assert_eq!(announce(&listener, secret, Json::NULL), 1);
+    assert_eq!(to_rooms(&listener, &[secret, "nowhere"], &[], 5), 1);
+    drop(alone);
+    assert_eq!(announce(&listener, secret, Json::NULL), 0);
+    assert_eq!(other.may_join(&room(secret)), Ok(()));
 }
 
 #[test]

@@ -20,9 +20,9 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use polyport_core::{
-    Accepted, ActionInfo, Answer, Ask, BackendMetrics, BackendRequest, Call, CallError, Hooks, Hub,
-    Json, Later, Millis, OpenRequest, Refused, Reply, SessionEnd, SessionId, SessionRef,
-    WeakSession,
+    Accepted, ActionInfo, Answer, Arg, Args, Ask, BackendMetrics, BackendRequest, Call, CallError,
+    Hooks, Hub, Json, Later, Millis, OpenRequest, Refused, Reply, SessionEnd, SessionId,
+    SessionRef, WeakSession, argument_with_binary,
 };
 use polyport_net::{HttpClient, Tasks};
 use tokio::sync::oneshot;
@@ -132,7 +132,7 @@ impl Provider for HttpBackend {
                 hub.turn(|| {
                     let (result, ends) = inner.follow(&session, answer);
                     respond(match result {
-                        Ok(Ok(value)) => Ok(Reply::Value(value.unwrap_or(Json::NULL))),
+                        Ok(Ok(value)) => Ok(reply(value.unwrap_or(Json::NULL))),
                         Ok(Err(ApplicationError(text))) => Err(CallError::Rejected(text)),
                         Err(failure) => Err(failure.call_error()),
                     });
@@ -235,6 +235,14 @@ impl Provider for HttpBackend {
 
 /// A value or the application's own error, or why there is neither.
 type Outcome = Result<Result<Option<Json>, ApplicationError>, Failure>;
+
+/// The answer to a call, in whose value binary may stand as text.
+fn reply(value: Json) -> Reply {
+    match argument_with_binary(value) {
+        Arg::Json(value) => Reply::Value(value),
+        binary => Reply::Args(Args::from_iter([binary])),
+    }
+}
 
 /// Whether a service answers a question with no.
 fn is_no(value: Option<&Json>) -> bool {
@@ -360,7 +368,7 @@ impl Inner {
         let refused = match answered.result {
             Ok(value) if is_no(value.as_ref()) => Some(Refused::Nobody),
             Ok(_) => None,
-            Err(ApplicationError(text)) => Some(Refused::Failed(text)),
+            Err(ApplicationError(text)) => Some(Refused::failed(text)),
         };
         if let Some(refused) = refused {
             drop(self.visits.not_let_in(id));
@@ -404,7 +412,7 @@ fn refusal(failure: &Failure) -> Refused {
     let text = failure.call_error().to_string();
     match failure {
         Failure::Forbidden(_) => Refused::Nobody,
-        _ if failure.is_answer() && failure.is_unclear() => Refused::Failed(text),
+        _ if failure.is_answer() && failure.is_unclear() => Refused::failed(text),
         _ => Refused::Unavailable(text),
     }
 }

@@ -7,9 +7,12 @@ mod engine;
 mod fetch;
 mod host;
 mod links;
+mod marks;
 mod modules;
 mod options;
+mod questions;
 mod queue;
+mod verdict;
 mod worker;
 
 use std::{
@@ -26,9 +29,9 @@ use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
 use parking_lot::Mutex;
 use polyport_core::{
-    Accepted, ActionInfo, Answer, Arg, Ask, BackendMetrics, BackendOutcome, BackendRequest, Call,
+    Accepted, ActionInfo, Answer, Ask, BackendMetrics, BackendOutcome, BackendRequest, Call,
     CallArgs, CallError, Hooks, Hub, Json, Later, OpenRequest, Refused, SessionEnd, SessionId,
-    SessionRef, single_argument,
+    SessionRef,
 };
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -40,6 +43,7 @@ use self::{
     engine::{Engine, Loaded},
     host::Names,
     links::Link,
+    marks::{ListText, Mark},
     modules::Folder,
     queue::{Asking, Job, Queue, To, What},
     worker::{Worker, engine_host},
@@ -71,6 +75,7 @@ struct Shared {
     fetch: Option<Arc<dyn Fetch>>,
     folder: Folder,
     file: String,
+    mark: Arc<Mark>,
     metrics: BackendMetrics,
     loaded: ArcSwap<Loaded>,
     /// Grows whenever `loaded` changes.
@@ -137,6 +142,7 @@ impl ScriptBackend {
             fetch,
             folder,
             file,
+            mark: Arc::new(Mark::random()),
             metrics,
             loaded: ArcSwap::default(),
             generation: AtomicU64::new(0),
@@ -273,27 +279,14 @@ fn hand_over(shared: &Shared, queue: &Queue, asking: Asking) {
     }
 }
 
-fn list_text(args: &[Arg]) -> String {
-    let mut text = String::from("[");
-    for (position, arg) in args.iter().enumerate() {
-        if position > 0 {
-            text.push(',');
-        }
-        match arg {
-            Arg::Json(json) => text.push_str(json.as_str()),
-            Arg::Binary(_) | Arg::Mixed(_) => {
-                text.push_str(single_argument(std::slice::from_ref(arg)).as_str());
-            }
-        }
-    }
-    text.push(']');
-    text
-}
-
-fn args_text(args: CallArgs<'_>) -> String {
+/// A list of arguments; or, of arguments by name, an object.
+fn args_text(mark: &Mark, args: CallArgs<'_>) -> ListText {
     match args {
-        CallArgs::List(list) => list_text(list),
-        CallArgs::Named(params) => Json::encode(params).as_str().to_owned(),
+        CallArgs::List(list) => mark.write(list),
+        CallArgs::Named(params) => ListText {
+            text: Json::encode(params).as_str().to_owned(),
+            has_binary: false,
+        },
     }
 }
 
@@ -354,7 +347,7 @@ impl Provider for ScriptBackend {
             return Answer::Now(Err(CallError::Overloaded));
         }
         let name = call.action.to_owned();
-        let args = args_text(call.args);
+        let args = args_text(&self.shared.mark, call.args);
         let what = if is_method {
             What::Method { key, name, args }
         } else {
@@ -444,13 +437,13 @@ impl Provider for ScriptBackend {
         let key = self.key(session);
         let queue = self.queue(key);
         let (request, hook, room, event, args) = match ask {
-            Ask::Join(room) => (BackendRequest::Join, "join", room, "", String::new()),
+            Ask::Join(room) => (BackendRequest::Join, "join", room, "", ListText::default()),
             Ask::Publish { room, event, args } => (
                 BackendRequest::Publish,
                 "publish",
                 room,
                 event.as_str(),
-                list_text(args),
+                self.shared.mark.write(args),
             ),
         };
         if !self.has_room(queue, request) {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Accepted, Arg, Json, Later, OpenRequest, Params, Refused, RoomName, SessionEnd, SessionId,
-    SessionRef,
+    Accepted, Arg, Args, Json, Later, OpenRequest, Params, Refused, RoomName, SessionEnd,
+    SessionId, SessionRef,
 };
 
 /// Something a client asks for by name. Borrowed: a backend that answers later copies what it needs.
@@ -32,6 +32,8 @@ pub enum CallArgs<'a> {
 pub enum Reply {
     /// A value; for protocols that answer with fields, a JSON object.
     Value(Json),
+    /// Arguments, with binary in them or several: for protocols whose answers carry them. Others take the first one.
+    Args(Args),
     /// The action chose not to answer.
     Nothing,
 }
@@ -137,7 +139,7 @@ pub enum Ask {
         /// The event's name.
         event: crate::EventName,
         /// Its arguments.
-        args: crate::Args,
+        args: Args,
     },
 }
 

@@ -5,6 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
@@ -143,6 +144,45 @@ pub fn single_argument(args: &[Arg]) -> Json {
     }
 }
 
+/// The first argument as JSON, `null` if there is none: for protocols whose answers are one value.
+#[must_use]
+pub fn first_argument(args: &[Arg]) -> Json {
+    single_argument(&args[..args.len().min(1)])
+}
+
+/// The inverse for one argument of a text without white space between its parts: what stands there as
+/// `{"base64":true,"data":"…"}` becomes binary, unless its data is no base64.
+#[must_use]
+pub fn argument_with_binary(json: Json) -> Arg {
+    // In a string its quotes would be escaped: where this stands it is the beginning of an object.
+    const BEGINNING: &str = r#"{"base64":true,"data":""#;
+    let mut pieces = json.as_str().split(BEGINNING);
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    let (mut texts, mut parts) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        let decoded = piece.split_once("\"}").and_then(|(data, behind)| {
+            let bytes = base64::Engine::decode(&STANDARD, data).ok()?;
+            Some((bytes, behind.to_owned()))
+        });
+        if let Some((bytes, behind)) = decoded {
+            parts.push(Bytes::from(bytes));
+            texts.push(std::mem::replace(&mut text, behind));
+        } else {
+            text.push_str(BEGINNING);
+            text.push_str(piece);
+        }
+    }
+    if parts.is_empty() {
+        return Arg::Json(json);
+    }
+    texts.push(text);
+    if parts.len() == 1 && texts.iter().all(String::is_empty) {
+        return Arg::Binary(parts.swap_remove(0));
+    }
+    let texts = texts.into_iter().map(String::into_boxed_str).collect();
+    Mixed::new(texts, parts).map_or(Arg::Json(json), |mixed| Arg::Mixed(Arc::new(mixed)))
+}
+
 fn binary_as_json(bytes: &[u8]) -> Json {
     #[derive(serde::Serialize)]
     struct Binary {
@@ -151,7 +191,7 @@ fn binary_as_json(bytes: &[u8]) -> Json {
     }
     Json::encode(&Binary {
         base64: true,
-        data: base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes),
+        data: base64::Engine::encode(&STANDARD, bytes),
     })
 }
 
@@ -183,6 +223,47 @@ mod tests {
             single_argument(&[json("{}"), binary]).as_str(),
             r#"[{},{"base64":true,"data":"AP8="}]"#
         );
+    }
+
+    #[test]
+    fn binary_is_found_where_it_stands() {
+        #[track_caller]
+        fn check(text: &str, parts: usize) {
+            let json = Json::parse(text).unwrap();
+            let arg = argument_with_binary(json.clone());
+            let found = match &arg {
+                Arg::Json(_) => 0,
+                Arg::Binary(_) => 1,
+                Arg::Mixed(mixed) => mixed.parts().len(),
+            };
+            assert_eq!(found, parts, "{text}");
+            assert_eq!(single_argument(&[arg]), json);
+        }
+        check(r#"{"base64":true,"data":"AP8="}"#, 1);
+        check(
+            r#"[{"base64":true,"data":""},{"a":{"base64":true,"data":"AP8="}}]"#,
+            2,
+        );
+        check(r#"{"base64":true,"data":"AP8"}"#, 0);
+        check(
+            r#"[{"base64":true,"data":"?"},{"base64":true,"data":"AA=="}]"#,
+            1,
+        );
+        check(r#"{"base64":true,"data":"AP8=","more":1}"#, 0);
+        check(r#"{"base64":true,"data":"}"}"#, 0);
+        check(r#"{"base64":false,"data":"AP8="}"#, 0);
+        check(r#""{\"base64\":true,\"data\":\"AP8=\"}""#, 0);
+        check("1e3", 0);
+    }
+
+    #[test]
+    fn of_an_answer_in_one_value_the_first_argument_is_left() {
+        let json = |text| Arg::Json(Json::parse(text).unwrap());
+        assert_eq!(first_argument(&[]).as_str(), "null");
+        assert_eq!(first_argument(&[json("1e3"), json("2")]).as_str(), "1e3");
+        let binary = Arg::Binary(Bytes::from_static(b"\x00"));
+        let expected = r#"{"base64":true,"data":"AA=="}"#;
+        assert_eq!(first_argument(&[binary, json("2")]).as_str(), expected);
     }
 
     #[test]

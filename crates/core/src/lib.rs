@@ -42,7 +42,10 @@ pub use command::{
     Command, CommandError, Disconnect, Done, Join, Leave, Publish, Recipients, Said, TargetSpec,
 };
 pub use dialect::{Dialect, Frame};
-pub use event::{Arg, Args, Event, Millis, Mixed, NotMixed, Sender, single_argument};
+pub use event::{
+    Arg, Args, Event, Millis, Mixed, NotMixed, Sender, argument_with_binary, first_argument,
+    single_argument,
+};
 pub use hub::{Delivered, Except, Hub, Target};
 pub use identity::{
     Expiry, Identity, MAX_TOKEN, OnExpiry, TokenError, TokenSource, TokenVerifier, Verified,

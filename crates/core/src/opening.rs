@@ -149,20 +149,34 @@ pub enum Refused {
     Token(TokenError),
     /// A backend knows nobody of that name: HTTP 401.
     Nobody,
-    /// A backend failed with this text: HTTP 500.
-    Failed(String),
+    /// A backend failed: HTTP 500.
+    Failed {
+        /// Why.
+        text: String,
+        /// What else the client is to know, for protocols whose refusals carry something.
+        data: Option<Json>,
+    },
     /// No backend could be asked, with this text: HTTP 503.
     Unavailable(String),
 }
 
 impl Refused {
+    /// A backend failed with this text.
+    #[must_use]
+    pub fn failed(text: impl Into<String>) -> Self {
+        Self::Failed {
+            text: text.into(),
+            data: None,
+        }
+    }
+
     /// Under which reason it is counted.
     #[must_use]
     pub fn reason(&self) -> RefuseReason {
         match self {
             Self::Token(_) => RefuseReason::Token,
             Self::Nobody => RefuseReason::Nobody,
-            Self::Failed(_) => RefuseReason::BackendFailed,
+            Self::Failed { .. } => RefuseReason::BackendFailed,
             Self::Unavailable(_) => RefuseReason::BackendUnavailable,
         }
     }

@@ -97,6 +97,9 @@ pub trait Asks: Send + Sync {
     /// without one or as many answers as may be are outstanding already.
     fn ask(&self, session: &SessionRef, event: &Event, respond: Answered);
 
+    /// The session is to end and its connection to go on.
+    fn disconnect(&self, session: &SessionRef);
+
     /// The session's identity has ended and it goes on as nobody's.
     fn identity_expired(&self, session: &SessionRef) {
         let _ = session;
@@ -352,6 +355,12 @@ impl SessionRef {
         Ok(())
     }
 
+    /// Whether its client answers events, so that it can be asked.
+    #[must_use]
+    pub fn answers_events(&self) -> bool {
+        self.0.asks.is_some()
+    }
+
     /// Whether this session may publish to a room now.
     ///
     /// # Errors
@@ -446,6 +455,15 @@ impl SessionRef {
     /// Ends the session: nothing more is queued, the connection's task says goodbye and closes.
     pub fn close(&self, reason: CloseReason) {
         self.0.wire.close(reason);
+    }
+
+    /// Ends this session alone at the server's wish, soon. Where it is the only one that its connection can have, that ends
+    /// too.
+    pub fn disconnect(&self) {
+        match &self.0.asks {
+            Some(asks) => asks.disconnect(self),
+            None => self.close(CloseReason::Disconnected),
+        }
     }
 
     /// Lets the connection's task look at its session again: whether it is closing, or its listener drains.

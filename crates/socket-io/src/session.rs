@@ -20,7 +20,10 @@ pub(crate) mod login;
 use login::Login;
 
 use crate::{
-    codec::{Kind, Packet, PacketError, Revision, is_reserved, write_connect, write_error},
+    codec::{
+        Kind, Packet, PacketError, Revision, is_reserved, write_connect, write_disconnect,
+        write_error,
+    },
     dialect::{ack_frame, event_frame},
     engine::{Engine, State},
 };
@@ -100,7 +103,7 @@ impl Joined {
         }
     }
 
-    /// The client has left the namespace by itself.
+    /// The namespace is over, by the client's will or the server's, and the connection goes on.
     fn left(mut self) {
         if let Stage::Open {
             visit: Some(visit), ..
@@ -162,6 +165,12 @@ impl Acks {
 }
 
 impl Asks for Acks {
+    fn disconnect(&self, session: &SessionRef) {
+        if let Some(engine) = self.engine.upgrade() {
+            engine.disconnect_soon(session.id());
+        }
+    }
+
     fn identity_expired(&self, session: &SessionRef) {
         if let Some(engine) = self.engine.upgrade() {
             engine.expired(session);
@@ -195,7 +204,7 @@ struct Unauthorized<'a> {
     r#type: &'a str,
 }
 
-/// What a client hears that is refused: a text, and for tokens an object.
+/// What a client hears that is refused: a text, and perhaps data.
 fn worded(refused: &Refused, missing: login::Missing) -> (String, Option<Json>) {
     match refused {
         Refused::Token(error) => {
@@ -212,11 +221,12 @@ fn worded(refused: &Refused, missing: login::Missing) -> (String, Option<Json>) 
             (message.to_owned(), Some(data))
         }
         Refused::Nobody => ("not authorized".to_owned(), None),
-        Refused::Failed(text) | Refused::Unavailable(text) => (text.clone(), None),
+        Refused::Failed { text, data } => (text.clone(), data.clone()),
+        Refused::Unavailable(text) => (text.clone(), None),
     }
 }
 
-/// What an ack of a call carries: its value; nothing; or an object with the error.
+/// What an ack of a call carries: its value or values; nothing; or an object with the error.
 fn answer_args(answer: &Result<Reply, CallError>) -> Args {
     #[derive(Serialize)]
     struct Failure {
@@ -224,6 +234,7 @@ fn answer_args(answer: &Result<Reply, CallError>) -> Args {
     }
     match answer {
         Ok(Reply::Value(value)) => Args::from_iter([Arg::Json(value.clone())]),
+        Ok(Reply::Args(args)) => args.clone(),
         Ok(Reply::Nothing) => Args::new(),
         Err(error) => {
             let error = error.to_string();
@@ -476,6 +487,32 @@ impl Engine {
     fn greeting(&self, joined: &Joined) -> Frame {
         let sid = (self.revision == Revision::V4).then(|| short(joined.id));
         ws::text(&write_connect(joined.namespace(), sid.as_deref()))
+    }
+
+    /// Ends one namespace in a task: who wants it may hold the state's lock, or have an answer to send first.
+    fn disconnect_soon(self: Arc<Self>, id: SessionId) {
+        let shared = Arc::clone(&self.shared);
+        let _inside = shared.runtime.enter();
+        shared.tasks.spawn(async move {
+            let hub = Arc::clone(self.shared.listener.hub());
+            hub.turn(|| self.disconnect(id));
+        });
+    }
+
+    /// The last word to a namespace; nothing if it is over already. Afterwards its client may connect to it again.
+    fn disconnect(&self, id: SessionId) {
+        let mut state = self.state.lock();
+        let Some(at) = state.joined.iter().position(|joined| joined.id == id) else {
+            return;
+        };
+        let joined = &state.joined[at];
+        joined.leave();
+        let farewell = write_disconnect(joined.namespace());
+        // A connection that is closing has its own last words to each of its namespaces.
+        if self.wire.send(ws::text(&farewell)) {
+            state.joined.remove(at).left();
+            self.reckon_logins(&mut state);
+        }
     }
 
     fn refuse(&self, namespace: &str, message: &str, data: Option<&Json>) {

@@ -128,7 +128,7 @@ impl RawFrontEnd for FrontEnd {
     fn refusal(&self, refused: &Refused) -> Frame {
         let text = match refused {
             Refused::Token(_) | Refused::Nobody => "you may not connect here",
-            Refused::Failed(text) | Refused::Unavailable(text) => text.as_str(),
+            Refused::Failed { text, .. } | Refused::Unavailable(text) => text.as_str(),
         };
         LineWriter::new(96)
             .string("error", text)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use polyport_core::{
     ActionInfo, Call, CallArgs, CallError, CloseReason, Frame, Guest, JoinError, Json, LimitKind,
-    Opening, Params, Reply, Session, SessionEnd, Visit, Wire,
+    Opening, Params, Reply, Session, SessionEnd, Visit, Wire, first_argument,
 };
 use polyport_net::{
     Handler, InOrder,
@@ -439,6 +439,7 @@ fn answer_line(
 ) -> Option<Frame> {
     let line = match answer {
         Ok(Reply::Value(value)) => LineWriter::from_object(value, 64),
+        Ok(Reply::Args(args)) => LineWriter::from_object(&first_argument(args), 64),
         Ok(Reply::Nothing) => return None,
         Err(error) => {
             let prefixed = match profile.error_prefix {

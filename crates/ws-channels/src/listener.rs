@@ -118,7 +118,7 @@ fn refusal(refused: &Refused) -> HttpAnswer {
             StatusCode::UNAUTHORIZED,
             "You may not open a session here.\n",
         ),
-        Refused::Failed(_) => http_answer(
+        Refused::Failed { .. } => http_answer(
             StatusCode::INTERNAL_SERVER_ERROR,
             "The session could not be opened.\n",
         ),

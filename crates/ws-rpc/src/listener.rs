@@ -192,7 +192,7 @@ fn readable_by(origin: Option<HeaderValue>, mut answer: HttpAnswer) -> HttpAnswe
 fn worded(refused: &Refused) -> HttpAnswer {
     let (status, text) = match refused {
         Refused::Nobody | Refused::Token(_) => (StatusCode::UNAUTHORIZED, "Unauthorized access"),
-        Refused::Failed(text) => (StatusCode::INTERNAL_SERVER_ERROR, text.as_str()),
+        Refused::Failed { text, .. } => (StatusCode::INTERNAL_SERVER_ERROR, text.as_str()),
         Refused::Unavailable(text) => (StatusCode::SERVICE_UNAVAILABLE, text.as_str()),
     };
     if text.is_empty() {

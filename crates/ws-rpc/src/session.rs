@@ -4,7 +4,7 @@ use std::{str, sync::Arc, time::Duration};
 
 use polyport_core::{
     Answer, Arg, Call, CallArgs, CallError, CloseReason, Frame, Guest, Opening, Reply, Session,
-    Visit, Wire,
+    Visit, Wire, first_argument,
 };
 use polyport_net::{Heartbeat, WsClose, WsHandler, respond, ws};
 
@@ -105,6 +105,7 @@ impl RpcSession {
 fn answer_frame(id: &str, name: &str, answer: &Result<Reply, CallError>) -> Frame {
     ws::written_text(|text| match answer {
         Ok(Reply::Value(value)) => codec::write_result(text, id, value.as_str()),
+        Ok(Reply::Args(args)) => codec::write_result(text, id, first_argument(args).as_str()),
         Ok(Reply::Nothing) => codec::write_result(text, id, "null"),
         Err(CallError::UnknownAction) => codec::write_unknown(text, id, name),
         Err(error) => codec::write_failure(text, id, &error.to_string()),

@@ -8,9 +8,9 @@ use std::{
 
 use polyport_admin::{AdminState, ApiKeys, ApiOptions, KeyOptions, Readiness, serve};
 use polyport_core::{
-    Answered, Arg, Asks, Dialect, Event, Frame, FrameQueue, Hub, Identity, Json, Limits, Listener,
-    ListenerConfig, OpeningOn, Peer, Permissions, RealmName, RoomName, Session, SessionId,
-    SessionRef, Transport, Wrote,
+    Answered, Arg, Asks, CloseReason, Dialect, Event, Frame, FrameQueue, Hub, Identity, Json,
+    Limits, Listener, ListenerConfig, OpeningOn, Peer, Permissions, RealmName, RoomName, Session,
+    SessionId, SessionRef, Transport, Wrote,
 };
 use serde_json::Value;
 use tokio::{
@@ -72,6 +72,10 @@ impl Transport for Wire {
 }
 
 impl Asks for Wire {
+    fn disconnect(&self, session: &SessionRef) {
+        session.close(CloseReason::Disconnected);
+    }
+
     fn ask(&self, _: &SessionRef, event: &Event, respond: Answered) {
         let mut args = event.args.clone();
         args.push(Arg::Binary(b"\x01\x02".as_slice().into()));

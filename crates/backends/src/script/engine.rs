@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use polyport_core::{ActionInfo, InputInfo, Json};
+use polyport_core::{ActionInfo, Args, InputInfo, Json};
 use rquickjs::{
     ArrayBuffer, Context, Ctx, Error, Function, Module, Object, Persistent, Runtime, Value,
     context::EvalOptions, module::Declared, promise::PromiseState,
@@ -17,6 +17,7 @@ use super::{
     ScriptError, ScriptOptions,
     fetch::FetchResponse,
     host::{Host, place},
+    marks::ListText,
     modules::{Imports, is_module},
     queue::What,
 };
@@ -99,6 +100,7 @@ struct Entries {
     may: Entry,
     fire: Entry,
     fetched: Entry,
+    answered: Entry,
 }
 
 /// An engine. Stays on its thread.
@@ -167,7 +169,8 @@ impl Engine {
         self.enter(id, |ctx, entries| match what {
             What::Method { key, name, args } => {
                 let entry = entries.call.clone().restore(ctx)?;
-                entry.call((id, js_key(*key), name.as_str(), args.as_str()))
+                let (list, has_binary) = (args.text.as_str(), args.has_binary);
+                entry.call((id, js_key(*key), name.as_str(), list, has_binary))
             }
             What::Action {
                 key,
@@ -177,9 +180,10 @@ impl Engine {
                 session,
             } => {
                 let entry = entries.act.clone().restore(ctx)?;
-                let (version, args) = (version.as_str(), args.as_str());
+                let (version, list) = (version.as_str(), args.text.as_str());
+                let (name, session) = (name.as_str(), session.as_str());
                 let key = js_key(*key);
-                entry.call((id, key, name.as_str(), version, args, session.as_str()))
+                entry.call((id, key, name, version, list, args.has_binary, session))
             }
             What::Open { link, text } => {
                 let entry = entries.open.clone().restore(ctx)?;
@@ -193,8 +197,9 @@ impl Engine {
                 args,
             } => {
                 let entry = entries.may.clone().restore(ctx)?;
-                let (room, event, args) = (room.as_str(), event.as_str(), args.as_str());
-                entry.call((id, js_key(*key), *hook, room, event, args))
+                let (room, event, list) = (room.as_str(), event.as_str(), args.text.as_str());
+                let key = js_key(*key);
+                entry.call((id, key, *hook, room, event, list, args.has_binary))
             }
         })
     }
@@ -249,6 +254,24 @@ impl Engine {
                 }
                 Err(error) => entry.call::<_, ()>((id, error))?,
             }
+            Ok(None)
+        })
+        .map(drop)
+    }
+
+    /// Tells the script what came of a question to a client.
+    pub(crate) fn answered(
+        &self,
+        number: f64,
+        outcome: Result<Args, &'static str>,
+    ) -> Result<(), Limit> {
+        let (error, list) = match outcome {
+            Ok(args) => ("", self.host.mark.write(&args)),
+            Err(error) => (error, ListText::default()),
+        };
+        self.enter(0, |ctx, entries| {
+            let entry = entries.answered.clone().restore(ctx)?;
+            entry.call::<_, ()>((number, error, list.text, list.has_binary))?;
             Ok(None)
         })
         .map(drop)
@@ -379,6 +402,7 @@ fn load(
         may: entry("may")?,
         fire: entry("fire")?,
         fetched: entry("fetched")?,
+        answered: entry("answered")?,
     };
     Ok((entries, found.into()))
 }

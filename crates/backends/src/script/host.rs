@@ -12,7 +12,9 @@ use std::{
 };
 
 use foldhash::fast::FixedState;
-use polyport_core::{Command, Event, EventName, Hub, Json, Millis, RealmName, RoomName, SessionId};
+use polyport_core::{
+    Arg, Args, Command, Event, EventName, Hub, Json, Millis, RealmName, RoomName, SessionId,
+};
 use prometheus::IntCounter;
 use rquickjs::{
     ArrayBuffer, Ctx, Exception, Function, Object, Result, context::EvalOptions, prelude::Opt,
@@ -22,8 +24,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     engine::key_of,
     fetch::{self, Fetch, FetchRequest, RequestText},
-    links::Link,
+    links::{Ending, Link, Message},
+    marks::{Mark, MarkError},
     modules::{Folder, is_module},
+    questions::Question,
     queue::{Job, Queue},
 };
 use crate::Node;
@@ -46,6 +50,7 @@ pub(crate) struct Host {
     pub(crate) hub: Arc<Hub>,
     pub(crate) node: Arc<Node>,
     pub(crate) folder: Folder,
+    pub(crate) mark: Arc<Mark>,
     /// The engine's number among those of its thread.
     pub(crate) number: u32,
     pub(crate) queue: Arc<Queue>,
@@ -60,8 +65,8 @@ pub(crate) struct Host {
     pub(crate) files: RefCell<Vec<(String, Option<SystemTime>)>>,
     /// Answers that came later, in order.
     pub(crate) settled: RefCell<Vec<(u32, String)>>,
-    /// Sessions to close once what has been answered is out.
-    pub(crate) closing: RefCell<Vec<Arc<Link>>>,
+    /// What is to end once what has been answered is out.
+    pub(crate) ending: RefCell<Vec<(Arc<Link>, Ending)>>,
     /// The names that the sessions' apis have, by the number of their shape.
     pub(crate) shapes: RefCell<Vec<Arc<Names>>>,
     /// When the next timer is due, in milliseconds since the start.
@@ -151,30 +156,79 @@ impl Host {
         has_changed
     }
 
-    fn emit(&self, ctx: &Ctx<'_>, key: u32, name: &str, data: &str) -> Result<()> {
+    /// The session that hears what is sent to it now.
+    fn listening(&self, key: u32) -> Option<Arc<Link>> {
         if self.muted.borrow().contains(&key) {
-            return Ok(());
+            return None;
         }
-        let Some(link) = self.links.borrow().get(&key).cloned() else {
+        self.links.borrow().get(&key).cloned()
+    }
+
+    fn emit(&self, ctx: &Ctx<'_>, key: u32, name: &str, data: &str) -> Result<()> {
+        let Some(link) = self.listening(key) else {
             return Ok(());
         };
-        let name = EventName::new(name).map_err(|error| {
-            Exception::throw_type(ctx, &format!("the name of an event: {error}"))
-        })?;
-        let json = json(ctx, data)?;
-        link.tell(Event::new(name, json), data.len()).map_err(|_| {
-            Exception::throw_range(ctx, "too much is sent to a session that is not open yet")
-        })
+        let event = Event::new(event_name(ctx, name)?, json(ctx, data)?);
+        send(ctx, &link, event, data.len(), None)
+    }
+
+    fn emit_list(&self, ctx: &Ctx<'_>, key: u32, name: &str, list: &str) -> Result<()> {
+        let Some(link) = self.listening(key) else {
+            return Ok(());
+        };
+        let event = self.event(ctx, name, list)?;
+        send(ctx, &link, event, list.len(), None)
+    }
+
+    fn ask(&self, ctx: &Ctx<'_>, key: u32, number: f64, name: &str, list: &str) -> Result<()> {
+        let Some(link) = self.listening(key) else {
+            let text = "there is no client to ask: its session has ended, or the script is being loaded anew";
+            return Err(Exception::throw_message(ctx, text));
+        };
+        let event = self.event(ctx, name, list)?;
+        let realm = link.request.realm().name().clone();
+        let question = Question::new(Arc::clone(&self.queue), self.number, number, realm);
+        send(ctx, &link, event, list.len(), Some(question))
+    }
+
+    fn event(&self, ctx: &Ctx<'_>, name: &str, list: &str) -> Result<Event> {
+        let mut event = Event::new(event_name(ctx, name)?, Json::NULL);
+        event.args = self
+            .mark
+            .read(list)
+            .map_err(|error| wrong_mark(ctx, error))?;
+        Ok(event)
+    }
+
+    fn end(&self, key: u32, ending: Ending) {
+        let link = self.links.borrow().get(&key).cloned();
+        let ending = link.map(|link| (link, ending));
+        self.ending.borrow_mut().extend(ending);
     }
 
     fn command(&self, ctx: &Ctx<'_>, text: &str) -> Result<f64> {
-        let command: Command = serde_json::from_str(text)
+        let mut command: Command = serde_json::from_str(text)
             .map_err(|error| Exception::throw_type(ctx, &error.to_string()))?;
+        if let Command::Publish(publish) = &mut command
+            && self.mark.is_in(text)
+        {
+            let marked = std::mem::take(&mut publish.said.args);
+            publish.said.args = self.read_all(ctx, &marked)?;
+        }
         let done = self
             .hub
             .execute(&self.realm.borrow(), &command)
             .map_err(|error| Exception::throw_message(ctx, &error.to_string()))?;
         Ok(count(done.sessions))
+    }
+
+    fn read_all(&self, ctx: &Ctx<'_>, marked: &[Arg]) -> Result<Args> {
+        let read = |arg: &Arg| match arg {
+            Arg::Json(json) => self.mark.read_one(json.as_str()),
+            other => Ok(other.clone()),
+        };
+        let args: std::result::Result<Args, MarkError> = marked.iter().map(read).collect();
+        args.map_err(|error| wrong_mark(ctx, error))
     }
 
     fn sessions(&self, ctx: &Ctx<'_>, filter: &str) -> Result<String> {
@@ -307,6 +361,7 @@ impl Host {
     /// The object with all functions.
     pub(crate) fn object<'js>(self: &Rc<Self>, ctx: &Ctx<'js>) -> Result<Object<'js>> {
         let object = Object::new(ctx.clone())?;
+        object.set("mark", self.mark.as_str())?;
         macro_rules! function {
             ($name:literal, |$host:ident, $ctx:ident $(, $arg:ident: $kind:ty)*| -> $result:ty $body:block) => {{
                 let $host = Rc::clone(self);
@@ -328,9 +383,29 @@ impl Host {
          -> () {
             host.emit(&ctx, key_of(key), &name, &data)
         });
+        function!("emitList", |host,
+                               ctx,
+                               key: f64,
+                               name: String,
+                               list: String|
+         -> () {
+            host.emit_list(&ctx, key_of(key), &name, &list)
+        });
+        function!("ask", |host,
+                          ctx,
+                          key: f64,
+                          number: f64,
+                          name: String,
+                          list: String|
+         -> () {
+            host.ask(&ctx, key_of(key), number, &name, &list)
+        });
         function!("close", |host, ctx, key: f64| -> () {
-            let link = host.links.borrow().get(&key_of(key)).cloned();
-            host.closing.borrow_mut().extend(link);
+            host.end(key_of(key), Ending::Connection);
+            Ok(())
+        });
+        function!("leave", |host, ctx, key: f64| -> () {
+            host.end(key_of(key), Ending::Session);
             Ok(())
         });
         function!("log", |host, ctx, level: String, text: String| -> () {
@@ -426,6 +501,27 @@ fn count(sessions: usize) -> f64 {
 
 fn json(ctx: &Ctx<'_>, text: &str) -> Result<Json> {
     Json::parse(text).map_err(|error| Exception::throw_type(ctx, &error.to_string()))
+}
+
+fn event_name(ctx: &Ctx<'_>, name: &str) -> Result<EventName> {
+    EventName::new(name)
+        .map_err(|error| Exception::throw_type(ctx, &format!("the name of an event: {error}")))
+}
+
+fn send(
+    ctx: &Ctx<'_>,
+    link: &Link,
+    event: Event,
+    bytes: usize,
+    question: Option<Question>,
+) -> Result<()> {
+    link.tell(Message { event, question }, bytes).map_err(|_| {
+        Exception::throw_range(ctx, "too much is sent to a session that is not open yet")
+    })
+}
+
+fn wrong_mark(ctx: &Ctx<'_>, error: MarkError) -> rquickjs::Error {
+    Exception::throw_type(ctx, &error.to_string())
 }
 
 fn room_name(ctx: &Ctx<'_>, room: &str) -> Result<RoomName> {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use polyport_core::{CloseReason, Event, OpenRequest, SessionRef};
 
+use super::questions::Question;
+
 /// Events, and bytes of their arguments, that a session may be sent before it is open.
 const EARLY_EVENTS: usize = 1000;
 const EARLY_BYTES: usize = 1 << 20;
@@ -21,10 +23,49 @@ pub(crate) struct Link {
 #[derive(Default)]
 struct State {
     session: Option<SessionRef>,
-    early: Vec<Event>,
+    early: Vec<Message>,
     early_bytes: usize,
-    /// The script has closed it, perhaps before it was open.
-    is_closed: bool,
+    /// The script has ended it, perhaps before it was open.
+    ended: Option<Ending>,
+}
+
+/// An event for a session's client, and who waits for its answer.
+pub(crate) struct Message {
+    pub(crate) event: Event,
+    pub(crate) question: Option<Question>,
+}
+
+/// What a script ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ending {
+    /// The session; a connection that can have others goes on.
+    Session,
+    /// Its connection, with all sessions that are on it.
+    Connection,
+}
+
+impl Message {
+    fn send(self, session: &SessionRef) {
+        let Self { event, question } = self;
+        let Some(question) = question else {
+            session.tell(&event);
+            return;
+        };
+        if !session.answers_events() {
+            return question.fail("clients of this protocol do not answer events");
+        }
+        // It can be asked; and what becomes of the question its engine hears in any case.
+        let _ = session.ask(&event, Box::new(|args| question.settle(args)));
+    }
+}
+
+impl Ending {
+    fn apply(self, session: &SessionRef) {
+        match self {
+            Self::Session => session.disconnect(),
+            Self::Connection => session.close(CloseReason::Disconnected),
+        }
+    }
 }
 
 /// More was sent to a session before it was open than is kept.
@@ -40,10 +81,10 @@ impl Link {
         }
     }
 
-    /// Sends an event to the session, or keeps it until it is open.
-    pub(crate) fn tell(&self, event: Event, bytes: usize) -> Result<(), TooMuchEarly> {
+    /// Sends an event with so many bytes of arguments to the session, or keeps it until it is open.
+    pub(crate) fn tell(&self, message: Message, bytes: usize) -> Result<(), TooMuchEarly> {
         let mut state = self.state.lock();
-        if state.is_closed {
+        if state.ended.is_some() {
             return Ok(());
         }
         let Some(session) = state.session.clone() else {
@@ -51,11 +92,11 @@ impl Link {
                 return Err(TooMuchEarly);
             }
             state.early_bytes += bytes;
-            state.early.push(event);
+            state.early.push(message);
             return Ok(());
         };
         drop(state);
-        session.tell(&event);
+        message.send(&session);
         Ok(())
     }
 
@@ -66,28 +107,28 @@ impl Link {
                 let mut state = self.state.lock();
                 if state.early.is_empty() {
                     state.session = Some(session.clone());
-                    if state.is_closed {
-                        session.close(CloseReason::Disconnected);
+                    if let Some(ending) = state.ended {
+                        ending.apply(session);
                     }
                     return;
                 }
                 std::mem::take(&mut state.early)
             };
-            for event in early {
-                session.tell(&event);
+            for message in early {
+                message.send(session);
             }
         }
     }
 
-    /// Ends the session, as soon as it is open if it is not yet.
-    pub(crate) fn close(&self) {
+    /// Ends the session or its connection, as soon as it is open if it is not yet.
+    pub(crate) fn end(&self, ending: Ending) {
         let session = {
             let mut state = self.state.lock();
-            state.is_closed = true;
+            state.ended = Some(ending);
             state.session.clone()
         };
         if let Some(session) = session {
-            session.close(CloseReason::Disconnected);
+            ending.apply(&session);
         }
     }
 }

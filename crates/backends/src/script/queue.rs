@@ -3,10 +3,10 @@
 use std::{collections::VecDeque, sync::Arc, thread, time::Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use polyport_core::{Accepted, BackendRequest, RealmName, Refused, Respond};
+use polyport_core::{Accepted, Args, BackendRequest, RealmName, Refused, Respond};
 use tokio::sync::oneshot;
 
-use super::{fetch::FetchResponse, links::Link};
+use super::{fetch::FetchResponse, links::Link, marks::ListText};
 
 /// Something for the engine to do.
 pub(crate) enum Job {
@@ -19,6 +19,13 @@ pub(crate) enum Job {
         engine: u32,
         id: u32,
         result: Result<FetchResponse, String>,
+    },
+    /// A question of an engine's script to a client is settled.
+    Answered {
+        engine: u32,
+        number: f64,
+        realm: RealmName,
+        outcome: Result<Args, &'static str>,
     },
     /// The script is to be loaded anew.
     Reload,
@@ -41,13 +48,13 @@ pub(crate) enum What {
     Method {
         key: u32,
         name: String,
-        args: String,
+        args: ListText,
     },
     Action {
         key: u32,
         name: String,
         version: String,
-        args: String,
+        args: ListText,
         session: String,
     },
     Open {
@@ -59,7 +66,7 @@ pub(crate) enum What {
         hook: &'static str,
         room: String,
         event: String,
-        args: String,
+        args: ListText,
     },
 }
 
@@ -72,7 +79,7 @@ pub(crate) enum To {
     May(BackendRequest, oneshot::Sender<Result<(), String>>),
 }
 
-/// Jobs in order. Only what is asked has a bound: an end is not lost, and there is one for each session.
+/// Jobs in order. Only what is asked has a bound: an end is not lost, and there is one for each session and each question.
 pub(crate) struct Queue {
     state: Mutex<State>,
     arrived: Condvar,

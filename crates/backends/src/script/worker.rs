@@ -8,17 +8,15 @@ use std::{
 };
 
 use foldhash::fast::FixedState;
-use polyport_core::{
-    Accepted, BackendOutcome, BackendRequest, CallError, Identity, Json, RealmName, Refused, Reply,
-    RestartCause,
-};
+use polyport_core::{Accepted, BackendOutcome, CallError, Identity, Json, RealmName, RestartCause};
 use serde::Deserialize;
 
 use super::{
     Shared,
     engine::{Engine, Limit, Loaded},
-    links::Link,
+    links::{Ending, Link},
     queue::{Asking, Job, Queue, To, What},
+    verdict::{Verdict, answer, verdict},
 };
 
 /// Jobs, and timers, of one turn of the hub.
@@ -41,11 +39,11 @@ pub(crate) struct Worker {
     next_id: u32,
 }
 
-struct Pending {
-    to: To,
+pub(super) struct Pending {
+    pub(super) to: To,
     /// The number of the engine that was asked.
     engine: u32,
-    asked_at: Instant,
+    pub(super) asked_at: Instant,
     deadline: Instant,
 }
 
@@ -130,6 +128,18 @@ impl Worker {
                     self.after(engine, 0, result.map(|()| None));
                 }
             }
+            Job::Answered {
+                engine,
+                number,
+                realm,
+                outcome,
+            } => {
+                if let Some(found) = self.find(engine) {
+                    found.host.realm.replace(realm);
+                    let result = found.answered(number, outcome);
+                    self.after(engine, 0, result.map(|()| None));
+                }
+            }
             Job::Reload => self.reload(),
             Job::Stop => return false,
         }
@@ -160,7 +170,7 @@ impl Worker {
         if is_answered {
             // Most are: nobody needs to find it by its number or its deadline.
             let text = result.ok().flatten().unwrap_or_default();
-            self.give(pending, verdict(&text));
+            self.give(pending, verdict(&self.shared.mark, &text));
             return self.after(self.number(), id, Ok(None));
         }
         self.by_deadline.insert((pending.deadline, id), ());
@@ -168,7 +178,7 @@ impl Worker {
         self.after(self.number(), id, result);
     }
 
-    /// Gives the answers that a run of an engine has brought, then closes what it closed.
+    /// Gives the answers that a run of an engine has brought, then ends what it ended.
     fn after(&mut self, number: u32, id: u32, result: Result<Option<String>, Limit>) {
         let Some(host) = self.find(number).map(|engine| Rc::clone(&engine.host)) else {
             return;
@@ -178,7 +188,7 @@ impl Worker {
         match result {
             Ok(Some(text)) => {
                 is_out_of_memory |= text == "M";
-                self.complete(id, verdict(&text));
+                self.complete(id, verdict(&host.mark, &text));
             }
             Ok(None) => {}
             Err(limit) => {
@@ -190,11 +200,11 @@ impl Worker {
         let settled = std::mem::take(&mut *host.settled.borrow_mut());
         for (id, text) in settled {
             is_out_of_memory |= text == "M";
-            self.complete(id, verdict(&text));
+            self.complete(id, verdict(&host.mark, &text));
         }
-        let closing = std::mem::take(&mut *host.closing.borrow_mut());
-        for link in closing {
-            link.close();
+        let ended = std::mem::take(&mut *host.ending.borrow_mut());
+        for (link, ending) in ended {
+            link.end(ending);
         }
         if self.is_resuming {
             return;
@@ -354,7 +364,7 @@ impl Worker {
             if !matches!(verdict, Verdict::Accepted(_)) {
                 // Its client connects again, and hears why.
                 host.links.borrow_mut().remove(&link.key);
-                link.close();
+                link.end(Ending::Connection);
             }
         }
         answer(&shared.metrics, pending, verdict);
@@ -419,97 +429,6 @@ impl Worker {
     }
 }
 
-enum Verdict<'a> {
-    Value(&'a str),
-    Nothing,
-    Nobody,
-    Rejected(&'a str),
-    Failed(&'a str),
-    Limit(Limit),
-    Over(BackendOutcome, String),
-    Accepted(Accepted),
-    Error(CallError),
-}
-
-/// What a text of the script's half says: its first letter tells which kind of answer it is.
-fn verdict(text: &str) -> Verdict<'_> {
-    let (letter, rest) = text.split_at(usize::from(!text.is_empty()));
-    match letter {
-        "+" => Verdict::Value(rest),
-        "-" => Verdict::Rejected(rest),
-        "F" => Verdict::Failed(rest),
-        "M" => Verdict::Limit(Limit::Memory),
-        "P" => Verdict::Error(CallError::MissingParam(rest.to_owned())),
-        "N" => Verdict::Nothing,
-        "0" => Verdict::Nobody,
-        _ => Verdict::Error(CallError::UnknownAction),
-    }
-}
-
-/// Answers whoever waits, and counts it.
-fn answer(metrics: &polyport_core::BackendMetrics, pending: Pending, verdict: Verdict<'_>) {
-    let mut outcome = match &verdict {
-        Verdict::Value(_) | Verdict::Nothing | Verdict::Nobody | Verdict::Accepted(_) => {
-            BackendOutcome::Ok
-        }
-        Verdict::Rejected(_) => BackendOutcome::Rejected,
-        Verdict::Failed(_) => BackendOutcome::Failed,
-        Verdict::Over(outcome, _) => *outcome,
-        Verdict::Limit(_) => BackendOutcome::Failed,
-        Verdict::Error(CallError::Deadline) => BackendOutcome::Timeout,
-        Verdict::Error(CallError::MissingParam(_) | CallError::UnknownAction) => {
-            BackendOutcome::Rejected
-        }
-        Verdict::Error(_) => BackendOutcome::Failed,
-    };
-    let result = match verdict {
-        Verdict::Value(text) => match Json::parse(text) {
-            Ok(json) => Ok(Reply::Value(json)),
-            Err(error) => {
-                outcome = BackendOutcome::Failed;
-                Err(CallError::Rejected(error.to_string()))
-            }
-        },
-        Verdict::Nothing | Verdict::Nobody | Verdict::Accepted(_) => Ok(Reply::Nothing),
-        Verdict::Rejected(text) | Verdict::Failed(text) => {
-            Err(CallError::Rejected(text.to_owned()))
-        }
-        Verdict::Over(_, ref text) => Err(CallError::OverLimit(text.clone())),
-        Verdict::Limit(_) => Err(CallError::Internal),
-        Verdict::Error(ref error) => Err(error.clone()),
-    };
-    let took = pending.asked_at.elapsed();
-    match pending.to {
-        To::Call(respond) => {
-            metrics.asked(BackendRequest::Call, outcome, took);
-            respond(result);
-        }
-        // Who asked may have gone away meanwhile.
-        To::Open(_, respond) => {
-            metrics.asked(BackendRequest::Open, outcome, took);
-            let _ = respond.send(match (verdict, result) {
-                (Verdict::Accepted(accepted), _) => Ok(accepted),
-                (Verdict::Nobody, _) => Err(Refused::Nobody),
-                (_, Err(error)) => {
-                    let text = error.to_string();
-                    let is_empty = text.is_empty();
-                    Err(Refused::Failed(if is_empty {
-                        "Internal Server Error".to_owned()
-                    } else {
-                        text
-                    }))
-                }
-                (_, Ok(_)) => Err(Refused::Failed("Internal Server Error".to_owned())),
-            });
-        }
-        To::Resume(_) => metrics.asked(BackendRequest::Open, outcome, took),
-        To::May(request, respond) => {
-            metrics.asked(request, outcome, took);
-            let _ = respond.send(result.map(drop).map_err(|error| error.to_string()));
-        }
-    }
-}
-
 /// The engine's own host, for a script that is loaded.
 pub(crate) fn engine_host(
     shared: &Shared,
@@ -521,6 +440,7 @@ pub(crate) fn engine_host(
         hub: Arc::clone(&shared.hub),
         node: Arc::clone(&shared.node),
         folder: shared.folder.clone(),
+        mark: Arc::clone(&shared.mark),
         number,
         queue: Arc::clone(queue),
         fetch: shared.fetch.clone(),
@@ -531,7 +451,7 @@ pub(crate) fn engine_host(
         muted: Default::default(),
         files: Default::default(),
         settled: Default::default(),
-        closing: Default::default(),
+        ending: Default::default(),
         shapes: Default::default(),
         next_timer: std::cell::Cell::new(f64::INFINITY),
         blamed: Default::default(),

@@ -1,6 +1,6 @@
 //! What a service's answers do.
 
-use polyport_core::{CallError, CloseReason, Json, Reply};
+use polyport_core::{Arg, Args, CallError, CloseReason, Json, Reply};
 
 use crate::{
     service::{Reaction, Service},
@@ -23,6 +23,14 @@ async fn a_result_is_given_to_the_client_as_it_is() {
     assert_eq!(answered(200, "{}").await, value("null"));
     assert_eq!(answered(200, "").await, value("null"));
     assert_eq!(answered(204, "").await, value("null"));
+}
+
+#[tokio::test]
+async fn binary_in_a_result_is_binary_for_clients_that_can_have_it() {
+    let body = r#"{ "result": { "base64": true, "data": "AP8=" } }"#;
+    let binary = Arg::Binary(bytes::Bytes::from_static(b"\x00\xff"));
+    let expected = Reply::Args(Args::from_iter([binary]));
+    assert_eq!(answered(200, body).await, Ok(expected));
 }
 
 #[tokio::test]

@@ -72,7 +72,7 @@ async fn who_is_not_let_in_hears_why() {
         let (_, guest) = world.ask_for_session("/").await;
         assert_eq!(guest.unwrap_err(), expected, "{status} {body}");
     };
-    let failed = |text: &str| Refused::Failed(text.to_owned());
+    let failed = |text: &str| Refused::failed(text);
     let unavailable = |text: &str| Refused::Unavailable(text.to_owned());
     check(401, "", Refused::Nobody).await;
     check(403, r#"{"error":"banned"}"#, Refused::Nobody).await;

@@ -203,6 +203,7 @@ impl World {
         let respond: Respond = Box::new(move |answer| {
             let text = match &answer {
                 Ok(Reply::Value(value)) => format!("answer {}\n", value.as_str()),
+                Ok(Reply::Args(args)) => format!("answer {}\n", single_argument(args).as_str()),
                 Ok(Reply::Nothing) => String::new(),
                 Err(error) => format!("failed {error}\n"),
             };

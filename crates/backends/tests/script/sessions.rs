@@ -51,7 +51,7 @@ fn the_tour() {
 fn openings_are_refused() {
     let world = tour();
     assert_eq!(world.refusal("/unauthorized"), Refused::Nobody);
-    let down = Refused::Failed("Session store is down".to_owned());
+    let down = Refused::failed("Session store is down");
     assert_eq!(world.refusal("/boom"), down);
     let started = std::time::Instant::now();
     world.open("/slow-auth").check("sum", "[1,2]", "3");
@@ -117,10 +117,7 @@ fn the_example_of_the_document_runs() {
     client.check("clap", "[1]", "\"Clap Clap Clap with 1\"");
     let identity = client.session.identity().unwrap();
     assert_eq!(identity.user.as_deref(), Some("7"));
-    assert_eq!(
-        world.refusal("/"),
-        Refused::Failed("Who are you?".to_owned())
-    );
+    assert_eq!(world.refusal("/"), Refused::failed("Who are you?"));
 }
 
 #[test]
@@ -128,7 +125,7 @@ fn the_example_of_the_document_as_it_stands_is_refused_in_the_originals_words() 
     let world = World::of(include_str!("files/unrepaired.js"));
     let expected = "Cannot access 'session' before initialization".to_owned();
     let log = logged();
-    assert_eq!(world.refusal("/7"), Refused::Failed(expected));
+    assert_eq!(world.refusal("/7"), Refused::failed(expected));
     let log = String::from_utf8(log.lock().clone()).unwrap();
     let line = log
         .lines()
@@ -190,7 +187,7 @@ fn a_session_that_is_none_or_does_not_start_is_refused_with_a_text() {
            return { api: {}, onStart() { throw new Error('no start'); } };
          });",
     );
-    let failed = |text: &str| Refused::Failed(text.to_owned());
+    let failed = |text: &str| Refused::failed(text);
     let none = "createSession gave no session: return an object, or null to refuse";
     assert_eq!(world.refusal("/nothing"), failed(none));
     assert_eq!(world.refusal("/empty"), failed("Internal Server Error"));

@@ -12,10 +12,10 @@ use polyport_backends::{
     ScriptBackend, ScriptError, ScriptOptions,
 };
 use polyport_core::{
-    Answer, Arg, Backend, Call, CallArgs, CallError, Dialect, Event, Frame, FrameQueue, Guest, Hub,
-    Json, Limits, Listener, ListenerConfig, OpenRequest, Opening, Params, Peer, Permissions,
-    RealmName, Received, Reception, Refused, Reply, Session, SessionEnd, SessionId, Transport,
-    Visit, Wrote, single_argument,
+    Answer, Answered, Arg, Asks, Backend, Call, CallArgs, CallError, Dialect, Event, Frame,
+    FrameQueue, Guest, Hub, Json, Limits, Listener, ListenerConfig, OpenRequest, Opening,
+    OpeningOn, Params, Peer, Permissions, RealmName, Received, Reception, Refused, Reply, Session,
+    SessionEnd, SessionId, SessionRef, Transport, Visit, Wrote, single_argument,
 };
 
 pub(crate) struct World {
@@ -75,6 +75,33 @@ impl Transport for Wire {
     }
 
     fn wake(&self) {}
+}
+
+/// Answers every event with its arguments, but keeps the questions named `hold`.
+#[derive(Default)]
+pub(crate) struct Answering(Mutex<Vec<Answered>>);
+
+impl Answering {
+    /// The client goes: there will be no answers.
+    pub(crate) fn go(&self) {
+        for respond in std::mem::take(&mut *self.0.lock()) {
+            respond(None);
+        }
+    }
+}
+
+impl Asks for Answering {
+    fn ask(&self, session: &SessionRef, event: &Event, respond: Answered) {
+        session.tell(event);
+        match event.name.as_str() {
+            "hold" => self.0.lock().push(respond),
+            _ => respond(Some(event.args.clone())),
+        }
+    }
+
+    fn disconnect(&self, session: &SessionRef) {
+        session.send(Frame::from_static(b"left\n"));
+    }
 }
 
 /// A client's session.
@@ -190,6 +217,25 @@ impl World {
             peer: Peer::Unix,
             transport: wire.clone(),
         });
+        self.entered(session, wire, guest)
+    }
+
+    /// A session whose client answers events, on a connection that may have others.
+    pub(crate) fn open_answering(&self, target: &str, asks: &Arc<Answering>) -> Client {
+        let (id, guest) = self.receive(target).unwrap();
+        let wire = Arc::new(Wire::default());
+        let admission = self.listener.admit().unwrap();
+        let session = Session::open_on(OpeningOn {
+            id,
+            wire: &polyport_core::Wire::new(admission, Peer::Unix, wire.clone()),
+            branch: Arc::clone(self.listener.branch()),
+            asks: Some(asks.clone()),
+            greeting: None,
+        });
+        self.entered(session, wire, guest)
+    }
+
+    fn entered(&self, session: Session, wire: Arc<Wire>, guest: Guest) -> Client {
         let visit = self.hub.turn(|| guest.enter(&session));
         Client {
             session,
@@ -210,7 +256,6 @@ pub(crate) type Told = mpsc::Receiver<Result<Reply, CallError>>;
 impl Client {
     /// Starts a call with a JSON array of arguments, or an object of named ones.
     pub(crate) fn start(&self, name: &str, args: &str) -> Told {
-        let (tell, told) = mpsc::channel();
         let value: serde_json::Value = serde_json::from_str(args).unwrap();
         let (list, params) = match &value {
             serde_json::Value::Array(list) => {
@@ -225,13 +270,20 @@ impl Client {
                 (Vec::new(), Some(params))
             }
         };
+        let args = match &params {
+            Some(params) => CallArgs::Named(params),
+            None => CallArgs::List(&list),
+        };
+        self.start_with(name, args)
+    }
+
+    /// The same with arguments as they are.
+    pub(crate) fn start_with(&self, name: &str, args: CallArgs<'_>) -> Told {
+        let (tell, told) = mpsc::channel();
         let call = Call {
             action: name,
             version: None,
-            args: match &params {
-                Some(params) => CallArgs::Named(params),
-                None => CallArgs::List(&list),
-            },
+            args,
         };
         let wire = Arc::clone(&self.wire);
         let session = (*self.session).clone();
@@ -282,6 +334,7 @@ impl Client {
 pub(crate) fn shown(result: &Result<Reply, CallError>) -> String {
     match result {
         Ok(Reply::Value(json)) => json.as_str().to_owned(),
+        Ok(Reply::Args(args)) => format!("args {}", single_argument(args).as_str()),
         Ok(Reply::Nothing) => "nothing".to_owned(),
         Err(error) => format!("error: {error}"),
     }

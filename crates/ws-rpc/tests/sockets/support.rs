@@ -75,9 +75,9 @@ impl Backend for Doorman {
         }
         let decided = match request.target.as_str() {
             "/unauthorized" => Err(Refused::Nobody),
-            "/boom" => Err(Refused::Failed("Session store is down".to_owned())),
-            "/boom-utf8" => Err(Refused::Failed("läuft nicht 😀".to_owned())),
-            "/boom-empty" => Err(Refused::Failed(String::new())),
+            "/boom" => Err(Refused::failed("Session store is down")),
+            "/boom-utf8" => Err(Refused::failed("läuft nicht 😀")),
+            "/boom-empty" => Err(Refused::failed(String::new())),
             "/unavailable" => Err(Refused::Unavailable("the backend is down".to_owned())),
             "/public" => Ok(Accepted {
                 public: Some(Json::parse(r#"{"id":7}"#).unwrap()),

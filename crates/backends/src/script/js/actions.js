@@ -1,5 +1,5 @@
 // Actions in the forms of Actionhero: `run(api, data, next)`, `run(data)`, and classes.
-(function ({ host, log, message, failure, success, finish, session, enter }) {
+(function ({ host, log, message, failure, success, finish, read, session, enter }) {
   class Action {}
   const byName = new Map();
 
@@ -91,7 +91,7 @@
 
   const refused = (error) => error instanceof Refusal ? error.text : failure(error);
 
-  function act(id, key, name, version, args, who) {
+  function act(id, key, name, version, args, hasBinary, who) {
     enter(id);
     const versions = byName.get(name);
     if (!versions) return 'U';
@@ -100,7 +100,7 @@
       const wanted = version ? Number(version) : Math.max(...versions.keys());
       const found = versions.get(wanted);
       if (!found) return 'U';
-      const given = JSON.parse(args);
+      const given = read(args, hasBinary);
       if (found.simple) return run(id, found, simpleInputs(found.inputs, given), key, who);
       checkedInputs(found.action, found.inputs, given).then((params) => {
         const now = run(id, found, params, key, who);

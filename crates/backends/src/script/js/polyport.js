@@ -1,8 +1,8 @@
 // What `require('polyport')` gives.
-(function ({ host, log, Action }) {
+(function ({ host, log, Action, Args, write }) {
   const text = (value) => JSON.stringify(value) ?? 'null';
   const target = (to) => typeof to === 'string' ? { room: to } : to;
-  const command = (value) => host.command(text(value));
+  const command = (value) => host.command(write(value));
   const cache = {
     get: (key) => { const found = host.cacheLoad(String(key)); return found === undefined ? undefined : JSON.parse(found); },
     set: (key, value, ttl) => host.cacheSave(String(key), text(value), ttl === undefined ? -1 : Number(ttl)),
@@ -10,6 +10,7 @@
   };
   return {
     Action, log, cache,
+    args: (...list) => new Args(list),
     publish: (to, event, ...args) => command({ publish: { to: target(to), event, args: args.map((arg) => arg ?? null) } }),
     dispatch: (to, action) => command({ publish: { to: target(to), action: action ?? null } }),
     join: (to, room) => command({ join: { to: target(to), room } }),

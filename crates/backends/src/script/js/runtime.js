@@ -1,10 +1,54 @@
 // The half of a script's engine that is written in JavaScript. `host` holds the functions of the program.
 // An entry gives back its answer, one letter that says what it is and a text, or nothing if the answer comes later through
-// `host.settle`: `+` a value, `-` the application's own error, `F` a result that is none, `M` out of memory,
-// `U` unknown, `P` a missing input, `N` no answer, `0` nobody, `!` one that the log explains.
+// `host.settle`: `+` a value, `*` a list of arguments that may have binary in it, `-` the application's own error, `D` the
+// same with data, in JSON, `F` a result that is none, `M` out of memory, `U` unknown, `P` a missing input, `N` no answer, `0` nobody, `!` one that the log explains.
 (function (host) {
-  const stringify = JSON.stringify, parse = JSON.parse;
+  const write = JSON.stringify, parse = JSON.parse;
   const { create, defineProperty, getOwnPropertyDescriptor, getOwnPropertyNames, getPrototypeOf } = Object;
+
+  // --- values -------------------------------------------------------------------------------------------------------
+
+  // Binary in a value for the program is a string with a mark in front; see marks.rs. `write` writes it so.
+  const { mark } = host;
+  const { toBase64 } = Uint8Array.prototype;
+  const { fromBase64 } = Uint8Array;
+  // How many things have been written so that are no plain JSON.
+  let pieces = 0;
+  // Somebody else's text is being written: binary is an object of numbers there, as everywhere in JavaScript.
+  let isPlain = false;
+
+  function stringify(value, replacer, space) {
+    const outer = isPlain;
+    isPlain = true;
+    try {
+      return write(value, replacer, space);
+    } finally {
+      isPlain = outer;
+    }
+  }
+
+  const method = (value) => ({ value, writable: true, configurable: true });
+  defineProperty(JSON, 'stringify', method(stringify));
+
+  function binary(own, bytes) {
+    if (isPlain) return { ...own };
+    pieces++;
+    return mark + toBase64.call(bytes);
+  }
+  defineProperty(Uint8Array.prototype, 'toJSON', method(function toJSON() { return binary(this, this); }));
+  defineProperty(ArrayBuffer.prototype, 'toJSON', method(function toJSON() { return binary(this, new Uint8Array(this)); }));
+
+  // An answer of several arguments.
+  class Args {
+    constructor(list) { this.list = list; }
+    toJSON() { pieces++; return this.list; }
+  }
+
+  function read(text, hasBinary) {
+    if (!hasBinary) return parse(text);
+    return parse(text, (key, value) =>
+      typeof value === 'string' && value.startsWith(mark) ? fromBase64(value.slice(mark.length)) : value);
+  }
 
   // --- errors -------------------------------------------------------------------------------------------------------
 
@@ -31,10 +75,23 @@
     return '-' + message(error);
   }
 
+  function refusal(error) {
+    const said = failure(error);
+    if (!(error instanceof Error) || error.data === undefined || said[0] !== '-') return said;
+    try {
+      return 'D' + stringify({ text: said.slice(1), data: error.data ?? null });
+    } catch (cause) {
+      host.log('error', 'the data of a refusal cannot be written as JSON: ' + message(cause));
+      return said;
+    }
+  }
+
   function success(value) {
     try {
-      const text = stringify(value);
-      return text === undefined ? '+null' : '+' + text;
+      const before = pieces;
+      const text = write(value);
+      if (pieces === before) return text === undefined ? '+null' : '+' + text;
+      return value instanceof Args ? '*' + text : '*[' + text + ']';
     } catch (error) {
       return isMemory(error) ? 'M' : 'Fthe result cannot be written as JSON: ' + message(error);
     }
@@ -213,21 +270,52 @@
     attached.add(object);
     const key = entry.key;
     const methods = {
-      emit(name, data) { host.emit(key, String(name), stringify(data) ?? 'null'); },
-      dispatch(action) { host.emit(key, 'action', stringify(action) ?? 'null'); },
+      emit(name, ...args) {
+        if (args.length !== 1) return host.emitList(key, String(name), write(args));
+        const before = pieces;
+        const text = write(args[0]) ?? 'null';
+        if (pieces === before) host.emit(key, String(name), text);
+        else host.emitList(key, String(name), '[' + text + ']');
+      },
+      dispatch(action) { methods.emit('action', action); },
       close() { host.close(key); },
       addCloseListener(listener) { entry.listeners.push(listener); },
     };
-    for (const name of Object.keys(methods))
-      defineProperty(object, name, { value: methods[name], writable: true, configurable: true });
-    if (!('id' in object)) defineProperty(object, 'id', { value: entry.id, writable: true, configurable: true });
+    for (const name of Object.keys(methods)) defineProperty(object, name, method(methods[name]));
+    // What npm socket.red does not have gives way to what the script has.
+    const ours = {
+      id: entry.id,
+      ask(name, ...args) { return ask(key, String(name), args); },
+      leave() { host.leave(key); },
+    };
+    for (const name of Object.keys(ours)) if (!(name in object)) defineProperty(object, name, method(ours[name]));
     return object;
+  }
+
+  const questions = new Map();
+  // For the hash of `Map`, as timers.
+  let nextQuestion = 2 ** 52;
+
+  const ask = (key, name, args) => new Promise((resolve, reject) => {
+    const number = nextQuestion++;
+    host.ask(key, number, name, write(args));
+    questions.set(number, { resolve, reject, call: current });
+  });
+
+  function answered(number, error, list, hasBinary) {
+    const waiting = questions.get(number);
+    if (!waiting) return;
+    questions.delete(number);
+    current = waiting.call;
+    host.blame(current);
+    if (error) waiting.reject(new Error(error));
+    else waiting.resolve(read(list, hasBinary));
   }
 
   // A use of a variable inside its own initialiser: the client is told what V8 says, the log what to do.
   function openFailure(error) {
     const found = error instanceof ReferenceError && /^'?([\w$]+)'? is not initialized$/.exec(error.message);
-    if (!found) return failure(error);
+    if (!found) return refusal(error);
     const name = found[1];
     host.log('error', host.place(error.stack) + ': `' + name + '` is used while its own value is still being made: the ' +
       'object that is to become `' + name + '` does not exist yet where it is passed on. Make the object first and what ' +
@@ -276,17 +364,17 @@
     }
   }
 
-  function call(id, key, name, args) {
+  function call(id, key, name, args, hasBinary) {
     current = id;
     const entry = sessions.get(key);
     if (!entry) return 'U';
     if (entry.ready) {
-      entry.ready.then(() => { const now = call(id, key, name, args); if (now !== undefined) host.settle(id, now); });
+      entry.ready.then(() => { const now = call(id, key, name, args, hasBinary); if (now !== undefined) host.settle(id, now); });
       return;
     }
     if (!entry.shape.names.has(name)) return 'U';
     try {
-      args = parse(args);
+      args = read(args, hasBinary);
       return finish(id, Array.isArray(args) ? entry.api[name](...args) : entry.api[name](args));
     } catch (error) {
       return failure(error);
@@ -319,12 +407,12 @@
   // --- permission hooks ---------------------------------------------------------------------------------------------
 
   let hooks = {};
-  function may(id, key, hook, room, event, args) {
+  function may(id, key, hook, room, event, args, hasBinary) {
     current = id;
     const allowed = (value) => value === false ? '-not authorized' : typeof value === 'string' ? '-' + value : '+null';
     try {
       const session = sessions.get(key)?.session ?? null;
-      return finish(id, hook === 'join' ? hooks.onJoin(session, room) : hooks.onPublish(session, room, event, parse(args)), allowed);
+      return finish(id, hook === 'join' ? hooks.onJoin(session, room) : hooks.onPublish(session, room, event, read(args, hasBinary)), allowed);
     } catch (error) {
       return failure(error);
     }
@@ -332,9 +420,9 @@
 
   // --- modules ------------------------------------------------------------------------------------------------------
 
-  const { collect, act, Action, api } = host.parts.actions({ host, log, message, failure, success, finish,
+  const { collect, act, Action, api } = host.parts.actions({ host, log, message, failure, success, finish, read,
     session: (key) => sessions.get(key)?.session, enter: (id) => { current = id; } });
-  const polyport = host.parts.polyport({ host, log, Action });
+  const polyport = host.parts.polyport({ host, log, Action, Args, write });
   api.cache = polyport.cache;
   const builtin = { 'socket.red': startServer, polyport, actionhero: { Action, api } };
   const modules = new Map();
@@ -369,5 +457,5 @@
       publish: typeof hooks.onPublish === 'function', actions: collect(hooks) });
   }
 
-  return { open, call, act, close, may, fire, fetched, loaded, main: (file) => loaded(requireFrom('')('./' + file)) };
+  return { open, call, act, close, may, fire, fetched, answered, loaded, main: (file) => loaded(requireFrom('')('./' + file)) };
 })

@@ -13,6 +13,25 @@ process.on('unhandledRejection', () => {})
 
 const VERSION = '4.8.4'
 
+/** What socket.io-msgpack-parser 2.2.1 does, which is of an age with clients 2.x. */
+const OLD_PARSER = {
+  Encoder: class {
+    encode(packet, callback) {
+      const isText = [0, 1, 4].includes(packet.type)
+      callback([isText ? JSON.stringify(packet) : new parser.Encoder().encode(packet)[0]])
+    }
+  },
+  Decoder: class extends parser.Decoder {
+    add(message) {
+      if (typeof message !== 'string') return super.add(message)
+      const packet = JSON.parse(message)
+      const isString = typeof packet.data === 'string'
+      if (packet.type === 4 ? !isString : packet.data !== undefined) throw new Error('invalid payload')
+      this.emit('decoded', packet)
+    }
+  },
+}
+
 describe('msgpack', () => {
   let npm
   const gateways = {}
@@ -94,6 +113,29 @@ describe('msgpack', () => {
   })
 
   if (runs('gateway')) {
+    test('generation 3: some packets are JSON text, the others binary', async () => {
+      const server = gateways.msgpack
+      const client = connect('2.5.0', server.url, { parser: OLD_PARSER })
+      await client.connected()
+      assert.deepEqual(await client.exchange('echo', ['é', 2 ** 40, { a: [true, null] }]), ['é', 2 ** 40, { a: [true, null] }])
+      const admin = client.namespace('/admin', { query: { token: 'abc' } })
+      await admin.connected()
+      assert.deepEqual(await admin.exchange('echo', [-1.5]), [-1.5])
+      const refused = client.namespace('/unknown')
+      assert.deepEqual(await refused.saw(['error']), ['error', 'Invalid namespace'])
+      client.close()
+
+      const socket = await openSocket(server.port, { eio: 3 })
+      assert.equal(await socket.nextText(), '4{"type":0,"nsp":"/"}')
+      await socket.send('binary', Buffer.concat([Buffer.from([4]), packet({ type: 5, nsp: '/', data: ['echo', 'x'] })]))
+      const answer = await socket.next()
+      assert.deepEqual([answer.kind, answer.payload[0]], ['binary', 4])
+      assert.deepEqual(read(answer.payload.subarray(1)), { type: 2, nsp: '/', data: ['echo', 'x'] })
+      await socket.text('42["echo"]')
+      assert.equal((await socket.next()).kind, 'close')
+      socket.close()
+    })
+
     test('clients with and without it meet in one room', async () => {
       const server = gateways.auto
       const clients = [

@@ -5,13 +5,14 @@ use std::time::Duration;
 use polyport_admin::KeyOptions;
 use polyport_backends::builtin::BuiltinOptions;
 use polyport_core::{EventName, RoomName};
-use polyport_socket_io::{PublishRule, SocketIoOptions, codec::Revision};
+use polyport_socket_io::{Parser, PublishRule, SocketIoOptions, codec::Revision};
 use polyport_tcp_verbs::{Profile, PublicFolders, VerbsOptions};
 use polyport_ws_channels::{self as channels, ChannelsOptions};
 use polyport_ws_rpc::RpcOptions;
 
 use crate::config::{
-    ApiKeyConfig, ChannelsConfig, Protocol, Relay, RpcConfig, SocketIoConfig, VerbsConfig,
+    ApiKeyConfig, ChannelsConfig, Protocol, Relay, RpcConfig, SocketIoConfig, SocketIoParser,
+    VerbsConfig,
 };
 
 /// How a listener of Actionhero's verbs speaks.
@@ -75,6 +76,11 @@ pub(crate) fn socket_io_options(config: &SocketIoConfig) -> SocketIoOptions {
         credentials: config.credentials,
         publish: config.publish.iter().map(rule).collect(),
         login: config.login.clone(),
+        parser: match config.parser {
+            SocketIoParser::Json => Some(Parser::Json),
+            SocketIoParser::Msgpack => Some(Parser::Msgpack),
+            SocketIoParser::Auto => None,
+        },
     }
 }
 

@@ -1,12 +1,17 @@
-//! Bytes of both layers, without I/O: Engine.IO packets and polling bodies, Socket.IO packets.
+//! Bytes of both layers, without I/O: Engine.IO packets and polling bodies, Socket.IO packets in JSON and msgpack.
 
 mod engine;
+mod msgpack;
 mod packet;
 mod payload;
 
 pub use engine::{
     EnginePacket, OpenPacket, read_engine, read_engine_base64, read_engine_binary,
     write_engine_base64,
+};
+pub use msgpack::{
+    read_msgpack, read_msgpack_text, write_msgpack_ack, write_msgpack_connect,
+    write_msgpack_disconnect, write_msgpack_error, write_msgpack_event, write_msgpack_text,
 };
 pub use packet::{
     Assembler, Attachments, Kind, Packet, PacketError, ReadLimits, Whole, is_reserved, write_ack,

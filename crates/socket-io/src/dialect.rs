@@ -1,19 +1,33 @@
-//! How events of the core look to Socket.IO clients of one namespace.
+//! How events of the core look to Socket.IO clients of one namespace, and all else that is said to them.
 
-use polyport_core::{Arg, Dialect, Event, Frame};
+use polyport_core::{Arg, Dialect, Event, Frame, Json};
 use polyport_net::ws;
 
-use crate::codec::{Attachments, Revision, is_reserved, write_ack, write_event};
+use crate::{
+    codec::{
+        Attachments, Kind, Revision, is_reserved, write_ack, write_connect, write_disconnect,
+        write_error, write_event, write_msgpack_ack, write_msgpack_connect,
+        write_msgpack_disconnect, write_msgpack_error, write_msgpack_event, write_msgpack_text,
+    },
+    options::Parser,
+};
 
 /// The protocol's name in the configuration and in metrics.
 pub(crate) const PROTOCOL: &str = "socket-io";
 
-/// One namespace in one revision. An event is written as WebSocket frames, attachments behind their packet in the same
+/// How packets are written for a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Form {
+    pub(crate) revision: Revision,
+    pub(crate) parser: Parser,
+}
+
+/// One namespace in one form. An event is written as WebSocket frames, attachments behind their packet in the same
 /// piece, so that nothing comes between; polling takes the frames apart again.
 #[derive(Debug)]
 pub(crate) struct SocketIoDialect {
     pub(crate) namespace: Box<str>,
-    pub(crate) revision: Revision,
+    pub(crate) form: Form,
 }
 
 impl Dialect for SocketIoDialect {
@@ -27,28 +41,86 @@ impl Dialect for SocketIoDialect {
     }
 
     fn encode(&self, event: &Event) -> Frame {
-        event_frame(self.revision, &self.namespace, None, event)
+        self.form.event(&self.namespace, None, event)
     }
 }
 
-/// An event, with the number of the ack that is wanted.
-pub(crate) fn event_frame(
-    revision: Revision,
-    namespace: &str,
-    id: Option<u64>,
-    event: &Event,
-) -> Frame {
-    frames(revision, |text, attachments| {
-        let name = event.name.as_str();
-        write_event(text, attachments, namespace, id, name, &event.args, None);
-    })
-}
+impl Form {
+    /// All there are.
+    pub(crate) const ALL: [Self; 4] = [
+        Self::new(Revision::V3, Parser::Json),
+        Self::new(Revision::V3, Parser::Msgpack),
+        Self::new(Revision::V4, Parser::Json),
+        Self::new(Revision::V4, Parser::Msgpack),
+    ];
 
-/// An ack.
-pub(crate) fn ack_frame(revision: Revision, namespace: &str, id: u64, args: &[Arg]) -> Frame {
-    frames(revision, |text, attachments| {
-        write_ack(text, attachments, namespace, id, args);
-    })
+    pub(crate) const fn new(revision: Revision, parser: Parser) -> Self {
+        Self { revision, parser }
+    }
+
+    /// An event, with the number of the ack that is wanted.
+    pub(crate) fn event(self, namespace: &str, id: Option<u64>, event: &Event) -> Frame {
+        let name = event.name.as_str();
+        match self.parser {
+            Parser::Json => frames(self.revision, |text, attachments| {
+                write_event(text, attachments, namespace, id, name, &event.args, None);
+            }),
+            Parser::Msgpack => {
+                let packet = write_msgpack_event(namespace, id, name, &event.args, None);
+                binary_frame(self.revision, &packet)
+            }
+        }
+    }
+
+    /// An ack.
+    pub(crate) fn ack(self, namespace: &str, id: u64, args: &[Arg]) -> Frame {
+        match self.parser {
+            Parser::Json => frames(self.revision, |text, attachments| {
+                write_ack(text, attachments, namespace, id, args);
+            }),
+            Parser::Msgpack => binary_frame(self.revision, &write_msgpack_ack(namespace, id, args)),
+        }
+    }
+
+    /// The namespace is open; generation 4 hears the id it has there.
+    pub(crate) fn connect(self, namespace: &str, sid: &str) -> Frame {
+        match (self.parser, self.revision) {
+            (Parser::Json, Revision::V3) => ws::text(&write_connect(namespace, None, None)),
+            (Parser::Json, Revision::V4) => ws::text(&write_connect(namespace, Some(sid), None)),
+            (Parser::Msgpack, Revision::V3) => {
+                ws::text(&write_msgpack_text(Kind::Connect, namespace, None))
+            }
+            (Parser::Msgpack, Revision::V4) => {
+                ws::binary(&write_msgpack_connect(namespace, Some(sid), None))
+            }
+        }
+    }
+
+    /// The namespace is over.
+    pub(crate) fn disconnect(self, namespace: &str) -> Frame {
+        match (self.parser, self.revision) {
+            (Parser::Json, _) => ws::text(&write_disconnect(namespace)),
+            (Parser::Msgpack, Revision::V3) => {
+                ws::text(&write_msgpack_text(Kind::Disconnect, namespace, None))
+            }
+            (Parser::Msgpack, Revision::V4) => ws::binary(&write_msgpack_disconnect(namespace)),
+        }
+    }
+
+    /// The namespace is refused. With msgpack a client of generation 3 gets the message alone: it would break on data.
+    pub(crate) fn error(self, namespace: &str, message: &str, data: Option<&Json>) -> Frame {
+        match (self.parser, self.revision) {
+            (Parser::Json, revision) => ws::text(&write_error(revision, namespace, message, data)),
+            (Parser::Msgpack, Revision::V3) => ws::text(&write_msgpack_text(
+                Kind::ConnectError,
+                namespace,
+                Some(message),
+            )),
+            (Parser::Msgpack, Revision::V4) => {
+                ws::binary(&write_msgpack_error(namespace, message, data))
+            }
+        }
+    }
 }
 
 fn frames(revision: Revision, write: impl FnOnce(&mut String, &mut Attachments)) -> Frame {

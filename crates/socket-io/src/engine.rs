@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -23,10 +23,10 @@ use crate::{
     carrier::Carrier,
     codec::{
         Assembler, EnginePacket, OpenPacket, ReadLimits, Revision, Style, read_engine,
-        read_engine_binary, write_disconnect,
+        read_engine_binary,
     },
-    dialect::SocketIoDialect,
-    options::{SocketIoOptions, matches},
+    dialect::{Form, SocketIoDialect},
+    options::{Parser, SocketIoOptions, matches},
     session::{Joined, login},
 };
 
@@ -36,8 +36,8 @@ const ATTACHMENTS: usize = 10;
 /// How long a polling session that was closed waits for one last poll.
 const LAST_POLL: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// Namespaces by name, one for each revision.
-type Branches = HashMap<(Box<str>, Revision), Weak<Branch>>;
+/// Namespaces by name, one for each form.
+type Branches = HashMap<(Box<str>, Form), Weak<Branch>>;
 
 /// What the sessions of a listener share.
 pub(crate) struct Shared {
@@ -48,8 +48,8 @@ pub(crate) struct Shared {
     pub(crate) runtime: Handle,
     pub(crate) deadlines: Deadlines,
     engines: Mutex<HashMap<Box<str>, Arc<Engine>>>,
-    /// `/` in revision 3 and in 4.
-    roots: [Arc<Branch>; 2],
+    /// `/` in each form.
+    roots: HashMap<Form, Arc<Branch>>,
     /// The other namespaces that have sessions.
     branches: Mutex<Branches>,
 }
@@ -63,17 +63,18 @@ impl Shared {
         deadlines: Deadlines,
     ) -> Self {
         let reception = login::by_ways(reception, &options.login);
-        let root = |revision| {
+        let root = |form| {
             let realm = Arc::clone(listener.realm());
             let join = listener.join().to_vec();
             let dialect = Arc::new(SocketIoDialect {
                 namespace: "/".into(),
-                revision,
+                form,
             });
-            Arc::new(Branch::new("/", realm, dialect, join, Vec::new()))
+            let branch = Branch::new("/", realm, dialect, join, Vec::new());
+            (form, Arc::new(branch))
         };
         Self {
-            roots: [root(Revision::V3), root(Revision::V4)],
+            roots: Form::ALL.map(root).into(),
             options,
             listener,
             reception,
@@ -91,21 +92,16 @@ impl Shared {
     }
 
     /// The namespace of that name, if there is one.
-    pub(crate) fn branch(&self, namespace: &str, revision: Revision) -> Option<Arc<Branch>> {
+    pub(crate) fn branch(&self, namespace: &str, form: Form) -> Option<Arc<Branch>> {
         if namespace == "/" {
-            let [old, new] = &self.roots;
-            let root = match revision {
-                Revision::V3 => old,
-                Revision::V4 => new,
-            };
-            return Some(Arc::clone(root));
+            return self.roots.get(&form).cloned();
         }
         let known = &self.options.namespaces;
         if !known.iter().any(|pattern| matches(pattern, namespace)) {
             return None;
         }
         let mut branches = self.branches.lock();
-        let key = (Box::from(namespace), revision);
+        let key = (Box::from(namespace), form);
         if let Some(branch) = branches.get(&key).and_then(Weak::upgrade) {
             return Some(branch);
         }
@@ -113,7 +109,7 @@ impl Shared {
         let realm = RealmName::new(&realm).ok()?;
         let dialect = Arc::new(SocketIoDialect {
             namespace: namespace.into(),
-            revision,
+            form,
         });
         let realm = self.listener.hub().realm(&realm);
         let branch = Branch::new(namespace, realm, dialect, Vec::new(), Vec::new());
@@ -130,6 +126,8 @@ pub(crate) struct Engine {
     /// The bearer's secret: never logged.
     sid: Box<str>,
     pub(crate) revision: Revision,
+    /// Empty until the client's first message shows it.
+    parser: OnceLock<Parser>,
     pub(crate) wire: Arc<Wire>,
     /// Of a session that began with polling.
     pub(crate) carrier: Option<Arc<Carrier>>,
@@ -197,11 +195,16 @@ impl Engine {
             Revision::V3 => Moment::NEVER,
             Revision::V4 => deadlines.after(options.ping_interval),
         };
+        let parser = match (options.parser, revision) {
+            (None, Revision::V4) => OnceLock::new(),
+            (parser, _) => OnceLock::from(parser.unwrap_or(Parser::Json)),
+        };
         let is_open_door = shared.reception.is_open_door();
         let engine = Arc::new(Self {
             shared: Arc::clone(shared),
             sid: sid.into(),
             revision,
+            parser,
             wire: beginning.wire,
             carrier: beginning.carrier,
             base64_only: beginning.base64_only,
@@ -265,6 +268,16 @@ impl Engine {
             .is_some_and(|carrier| !carrier.is_upgraded())
     }
 
+    /// What the client's packets are written with, which this message shows if it is the first.
+    pub(crate) fn shown_parser(&self, shown: Parser) -> Parser {
+        *self.parser.get_or_init(|| shown)
+    }
+
+    /// How packets are written for the client; of generation 4, none is before its first message.
+    pub(crate) fn form(&self) -> Form {
+        Form::new(self.revision, self.shown_parser(Parser::Json))
+    }
+
     pub(crate) fn read_limits(&self) -> ReadLimits {
         ReadLimits {
             revision: self.revision,
@@ -322,7 +335,7 @@ impl Engine {
             return;
         }
         self.heard(&mut state);
-        self.on_attachment(&mut state, data);
+        self.on_binary_message(&mut state, data);
         self.set_deadline(&state);
     }
 
@@ -514,7 +527,7 @@ impl Engine {
         }
         let state = self.state.lock();
         let open = state.joined.iter().filter(|joined| joined.is_connected());
-        open.map(|joined| ws::text(&write_disconnect(joined.namespace())))
+        open.map(|joined| self.form().disconnect(joined.namespace()))
             .collect()
     }
 

@@ -15,4 +15,4 @@ mod session;
 mod socket;
 
 pub use listener::start;
-pub use options::{AfterRefusal, LoginOptions, PublishRule, SocketIoOptions};
+pub use options::{AfterRefusal, LoginOptions, Parser, PublishRule, SocketIoOptions};

@@ -14,9 +14,9 @@ use polyport_net::{
 use crate::{
     carrier::Carrier,
     codec::Revision,
-    dialect::{PROTOCOL, SocketIoDialect},
+    dialect::{Form, PROTOCOL, SocketIoDialect},
     engine::{Beginning, Engine, Shared},
-    options::{AfterRefusal, SocketIoOptions, matches},
+    options::{AfterRefusal, Parser, SocketIoOptions, matches},
     poll,
     socket::Socket,
 };
@@ -36,7 +36,7 @@ pub fn start(
 ) -> Result<Server, BindError> {
     let dialect = Arc::new(SocketIoDialect {
         namespace: "/".into(),
-        revision: Revision::V4,
+        form: Form::new(Revision::V4, Parser::Json),
     });
     let listener = place.listener(&process.hub, PROTOCOL, dialect);
     let tasks = process.transportation.tasks.clone();

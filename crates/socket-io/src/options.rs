@@ -37,6 +37,9 @@ pub struct SocketIoOptions {
     pub publish: Vec<PublishRule>,
     /// How clients give their tokens, if those are asked for.
     pub login: LoginOptions,
+    /// What packets are written with. None: a client of revision 4 shows it by its first message, and one of revision 3
+    /// has JSON.
+    pub parser: Option<Parser>,
 }
 
 /// How clients give their tokens.
@@ -81,6 +84,15 @@ impl Default for LoginOptions {
     }
 }
 
+/// What packets are written with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Parser {
+    /// Text, with binary in messages of its own.
+    Json,
+    /// npm `socket.io-msgpack-parser`.
+    Msgpack,
+}
+
 /// Which events are published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishRule {
@@ -109,6 +121,7 @@ impl Default for SocketIoOptions {
             credentials: false,
             publish: Vec::new(),
             login: LoginOptions::default(),
+            parser: Some(Parser::Json),
         }
     }
 }

@@ -11,7 +11,7 @@ use polyport_core::{
     Frame, Guest, Json, OpenRequest, OpeningOn, Received, Refused, Reply, Session, SessionEnd,
     SessionId, SessionRef, TokenError, Visit,
 };
-use polyport_net::{respond, ws};
+use polyport_net::respond;
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -20,12 +20,10 @@ pub(crate) mod login;
 use login::Login;
 
 use crate::{
-    codec::{
-        Kind, Packet, PacketError, Revision, is_reserved, write_connect, write_disconnect,
-        write_error,
-    },
-    dialect::{ack_frame, event_frame},
+    codec::{Kind, Packet, PacketError, Revision, is_reserved, read_msgpack, read_msgpack_text},
+    dialect::Form,
     engine::{Engine, State},
+    options::Parser,
 };
 
 /// Most namespaces of one client.
@@ -125,7 +123,7 @@ impl Drop for Joined {
 /// Answers that a client owes.
 struct Acks {
     engine: Weak<Engine>,
-    revision: Revision,
+    form: Form,
     branch: Arc<Branch>,
     state: Mutex<Owed>,
 }
@@ -192,7 +190,7 @@ impl Asks for Acks {
             id
         };
         let namespace = self.branch.namespace();
-        session.send(event_frame(self.revision, namespace, Some(id), event));
+        session.send(self.form.event(namespace, Some(id), event));
     }
 }
 
@@ -247,16 +245,27 @@ impl Engine {
     /// A message that holds a packet, or its beginning.
     pub(crate) fn on_message(self: &Arc<Self>, state: &mut State, message: &str) {
         let limits = self.read_limits();
-        match state.assembler.text(message, &limits) {
+        let read = match (self.shown_parser(Parser::Json), self.revision) {
+            (Parser::Json, _) => state.assembler.text(message, &limits),
+            (Parser::Msgpack, Revision::V3) => read_msgpack_text(message).map(Some),
+            (Parser::Msgpack, Revision::V4) => Err(PacketError::Broken("text beside msgpack")),
+        };
+        match read {
             Ok(None) => {}
             Ok(Some(packet)) => self.on_packet(state, packet),
             Err(error) => self.on_error(state, error),
         }
     }
 
-    /// An attachment.
-    pub(crate) fn on_attachment(self: &Arc<Self>, state: &mut State, data: &[u8]) {
+    /// A binary message: a packet of msgpack, or an attachment.
+    pub(crate) fn on_binary_message(self: &Arc<Self>, state: &mut State, data: &[u8]) {
         let limits = self.read_limits();
+        if self.shown_parser(Parser::Msgpack) == Parser::Msgpack {
+            return match read_msgpack(data, &limits) {
+                Ok(packet) => self.on_packet(state, packet),
+                Err(error) => self.on_error(state, error),
+            };
+        }
         match state.assembler.binary(data, &limits) {
             Ok(None) => {}
             Ok(Some(whole)) => match whole.packet(&limits) {
@@ -338,7 +347,7 @@ impl Engine {
         if state.joined.iter().position_of(namespace).is_some() {
             return self.out_of_place();
         }
-        let branch = self.shared.branch(namespace, self.revision);
+        let branch = self.shared.branch(namespace, self.form());
         let Some(branch) = branch.filter(|_| state.joined.len() < NAMESPACES) else {
             self.refuse(namespace, "Invalid namespace", None);
             return;
@@ -446,7 +455,7 @@ impl Engine {
         let branch = Arc::clone(&joined.branch);
         let acks = Arc::new(Acks {
             engine: Arc::downgrade(self),
-            revision: self.revision,
+            form: self.form(),
             branch: Arc::clone(&branch),
             state: Mutex::default(),
         });
@@ -485,8 +494,7 @@ impl Engine {
 
     /// What says that the namespace is open.
     fn greeting(&self, joined: &Joined) -> Frame {
-        let sid = (self.revision == Revision::V4).then(|| short(joined.id));
-        ws::text(&write_connect(joined.namespace(), sid.as_deref()))
+        self.form().connect(joined.namespace(), &short(joined.id))
     }
 
     /// Ends one namespace in a task: who wants it may hold the state's lock, or have an answer to send first.
@@ -507,28 +515,27 @@ impl Engine {
         };
         let joined = &state.joined[at];
         joined.leave();
-        let farewell = write_disconnect(joined.namespace());
+        let farewell = self.form().disconnect(joined.namespace());
         // A connection that is closing has its own last words to each of its namespaces.
-        if self.wire.send(ws::text(&farewell)) {
+        if self.wire.send(farewell) {
             state.joined.remove(at).left();
             self.reckon_logins(&mut state);
         }
     }
 
     fn refuse(&self, namespace: &str, message: &str, data: Option<&Json>) {
-        let packet = write_error(self.revision, namespace, message, data);
-        self.wire.send(ws::text(&packet));
+        self.wire.send(self.form().error(namespace, message, data));
     }
 
     // --- events -------------------------------------------------------------------------------------------------------
 
     /// A call if a backend knows it, else published if a rule says so, else dropped.
     fn on_event(&self, session: &Session, name: &EventName, args: Args, id: Option<u64>) {
-        let revision = self.revision;
+        let form = self.form();
         let branch = Arc::clone(session.branch());
         let acknowledge = move |session: &SessionRef, args: &[Arg]| {
             if let Some(id) = id {
-                session.send(ack_frame(revision, branch.namespace(), id, args));
+                session.send(form.ack(branch.namespace(), id, args));
             }
         };
         let fail = |error: CallError| acknowledge(session, &answer_args(&Err(error)));

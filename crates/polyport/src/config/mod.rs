@@ -41,8 +41,9 @@ pub use settings::{
     BackendSettings, BreakerSettings, ChannelsSettings, CorsSettings, HookName, JwksSettings,
     JwtSettings, JwtWay, LimitSettings, ListenerSettings, LogFormat, LogSettings, OnExpiry,
     PermissionSettings, ProcessLimitSettings, ProtocolName, PublishSettings, Relay, RouteSettings,
-    RpcSettings, Settings, ShutdownSettings, SiteSettings, SiteSource, SocketIoSettings,
-    SocketIoTransport, TlsSettings, TokenAlgorithm, TokenKeySettings, TokenSettings, VerbsSettings,
+    RpcSettings, Settings, ShutdownSettings, SiteSettings, SiteSource, SocketIoParser,
+    SocketIoSettings, SocketIoTransport, TlsSettings, TokenAlgorithm, TokenKeySettings,
+    TokenSettings, VerbsSettings,
 };
 pub use strict::OneOrMany;
 pub use units::{Address, ByteSize, Malformed, Network, Period};

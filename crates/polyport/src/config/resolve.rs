@@ -343,6 +343,7 @@ impl Resolver<'_> {
             origins: settings.cors.origins,
             credentials: settings.cors.credentials,
             publish,
+            parser: settings.parser,
         })
     }
 

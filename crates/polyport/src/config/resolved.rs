@@ -21,7 +21,7 @@ pub use backends::{
 };
 
 use super::{
-    settings::{LogFormat, ProtocolName, Relay},
+    settings::{LogFormat, ProtocolName, Relay, SocketIoParser},
     verbs::{Compat, VerbsSwitches},
 };
 use crate::logging::Filter;
@@ -234,6 +234,8 @@ pub struct SocketIoConfig {
     pub publish: Vec<(EventName, Vec<RoomName>, EventName)>,
     /// How clients give their tokens.
     pub login: LoginOptions,
+    /// What packets are written with.
+    pub parser: SocketIoParser,
 }
 
 /// How a `ws-rpc` listener behaves.

@@ -19,7 +19,7 @@ pub use access::{
 pub use backends::{BackendKind, BackendSettings, BreakerSettings, HookName, RouteSettings};
 pub use protocols::{
     ChannelsSettings, CorsSettings, JwtSettings, JwtWay, PublishSettings, Relay, RpcSettings,
-    SocketIoSettings, SocketIoTransport, VerbsSettings,
+    SocketIoParser, SocketIoSettings, SocketIoTransport, VerbsSettings,
 };
 
 use super::{

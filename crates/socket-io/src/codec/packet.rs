@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::Revision;
 
 /// The largest ack id: what a double holds exactly.
-const MAX_ID: u64 = 1 << 53;
+pub(super) const MAX_ID: u64 = 1 << 53;
 
 /// Names of the client's own occurrences, which no packet may carry (`RESERVED_EVENTS` of socket.io-parser 4.2).
 const RESERVED: [&str; 6] = [
@@ -57,6 +57,19 @@ pub enum Kind {
     Ack,
     /// 4: a namespace is refused.
     ConnectError,
+}
+
+impl Kind {
+    /// Its number, without regard to binary.
+    pub(super) fn digit(self) -> u8 {
+        match self {
+            Self::Connect => 0,
+            Self::Disconnect => 1,
+            Self::Event => 2,
+            Self::Ack => 3,
+            Self::ConnectError => 4,
+        }
+    }
 }
 
 /// A packet, whole.
@@ -298,10 +311,15 @@ fn event_name(element: Option<&RawValue>) -> Result<EventName, PacketError> {
         Some(b'-' | b'0'..=b'9') => Cow::Borrowed(text),
         _ => return Err(Broken("an event's name is a string")),
     };
-    if is_reserved(&name) {
+    checked_name(&name)
+}
+
+/// The name of an event, unless no packet may carry it.
+pub(super) fn checked_name(name: &str) -> Result<EventName, PacketError> {
+    if is_reserved(name) {
         return Err(PacketError::Reserved);
     }
-    EventName::new(&name).map_err(|_| Broken("an event's name is empty or too long"))
+    EventName::new(name).map_err(|_| Broken("an event's name is empty or too long"))
 }
 
 /// An argument of a packet with attachments: these stand where the placeholders are.
@@ -347,7 +365,7 @@ fn with_parts(text: &str, parts: &[Bytes]) -> Result<Arg, PacketError> {
 }
 
 /// Where the string that begins at `at` has ended.
-fn end_of_string(bytes: &[u8], at: usize) -> usize {
+pub(super) fn end_of_string(bytes: &[u8], at: usize) -> usize {
     let mut at = at + 1;
     while let Some(byte) = bytes.get(at) {
         match byte {
@@ -464,14 +482,18 @@ pub fn write_ack(
     out.push(']');
 }
 
-/// `40…`: the namespace is open. `sid` is for generation 4 alone.
+/// `40…`: the namespace is open. `sid` is for generation 4 alone; `pid`, the private id, for recovery.
 #[must_use]
-pub fn write_connect(namespace: &str, sid: Option<&str>) -> String {
+pub fn write_connect(namespace: &str, sid: Option<&str>, pid: Option<&str>) -> String {
     let mut out = String::from("40");
     write_namespace(&mut out, namespace);
     if let Some(sid) = sid {
         out.push_str("{\"sid\":");
         out.push_str(Json::string(sid).as_str());
+        if let Some(pid) = pid {
+            out.push_str(",\"pid\":");
+            out.push_str(Json::string(pid).as_str());
+        }
         out.push('}');
     }
     out
@@ -560,7 +582,7 @@ fn write_arg(out: &mut String, attachments: &mut Attachments, arg: &Arg) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -766,12 +788,12 @@ mod tests {
 
     #[test]
     fn what_the_server_says_of_namespaces() {
-        assert_eq!(write_connect("/", Some("abc")), r#"40{"sid":"abc"}"#);
+        assert_eq!(write_connect("/", Some("abc"), None), r#"40{"sid":"abc"}"#);
         assert_eq!(
-            write_connect("/admin", Some("abc")),
-            r#"40/admin,{"sid":"abc"}"#
+            write_connect("/admin", Some("abc"), Some("p")),
+            r#"40/admin,{"sid":"abc","pid":"p"}"#
         );
-        assert_eq!(write_connect("/admin", None), "40/admin,");
+        assert_eq!(write_connect("/admin", None, None), "40/admin,");
         assert_eq!(write_disconnect("/"), "41");
         assert_eq!(write_disconnect("/admin"), "41/admin,");
         let data = Json::parse(r#"{"content":"later"}"#).unwrap();
@@ -804,7 +826,7 @@ mod tests {
         })
     }
 
-    fn arg() -> impl Strategy<Value = Arg> {
+    pub(in crate::codec) fn arg() -> impl Strategy<Value = Arg> {
         let bytes = || prop::collection::vec(any::<u8>(), 0..9).prop_map(Bytes::from);
         prop_oneof![
             json().prop_map(|text| Arg::Json(Json::parse(&text).unwrap())),

@@ -12,7 +12,6 @@ use serde::Serialize;
 use super::{Stage, Unauthorized};
 use crate::{
     codec::{Kind, Packet},
-    dialect::event_frame,
     engine::{Engine, State},
     options::{AfterRefusal, LoginOptions},
 };
@@ -258,7 +257,7 @@ impl Engine {
                 login.next_ack += 1;
                 login.confirmed_by = Some(ack);
                 let namespace = joined.branch.namespace();
-                let frame = event_frame(self.revision, namespace, Some(ack), &unauthorized);
+                let frame = self.form().event(namespace, Some(ack), &unauthorized);
                 self.wire.send(frame);
             }
             Stage::Open { session, .. } => {

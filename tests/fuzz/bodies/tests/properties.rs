@@ -1,7 +1,7 @@
 //! The fuzz targets' bodies, fed by proptest.
 
 use polyport_fuzz_bodies::{
-    channels, engine_payload, lines, rpc, socket_packets, verbs, ws_frames,
+    channels, engine_payload, lines, msgpack_packets, rpc, socket_packets, verbs, ws_frames,
 };
 use proptest::prelude::*;
 
@@ -133,6 +133,40 @@ const ENGINE: &[&str] = &[
     "d=%5C",
 ];
 
+/// Choices, then a packet of known bytes.
+fn msgpack() -> impl Strategy<Value = Vec<u8>> {
+    const KNOWN: &[&[u8]] = &[
+        b"\xa3nsp\xa1/",
+        b"\xa4data",
+        b"\xa4type",
+        b"\xa2id",
+        b"\x91",
+        b"\x92",
+        b"\x81",
+        b"\xa1a",
+        b"\x02",
+        b"\xd4\x00\x00",
+        b"\xd7\x00",
+        b"\xc4\x01",
+        b"\xc7\x01\x00",
+        b"\xcb",
+        b"\xc0",
+    ];
+    const HEADS: &[&[u8]] = &[
+        b"",
+        b"\x83\xa3nsp\xa1/\xa4type\x02\xa4data\x92\xa1a",
+        b"\x84\xa3nsp\xa1/\xa4type\x03\xa2id\x07\xa4data\x91",
+    ];
+    let word = prop_oneof![
+        4 => prop::sample::select(KNOWN).prop_map(<[u8]>::to_vec),
+        1 => prop::collection::vec(any::<u8>(), 1..9),
+    ];
+    let head = prop::sample::select(HEADS);
+    let choices = prop::collection::vec(any::<u8>(), 4);
+    (choices, head, prop::collection::vec(word, 0..8))
+        .prop_map(|(choices, head, words)| [choices, head.to_vec(), words.concat()].concat())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
@@ -164,6 +198,11 @@ proptest! {
     #[test]
     fn socket_packets_hold(data in prop_oneof![input(b"0123456-/,[]{}\":#\n"), words(PACKETS, 1)]) {
         socket_packets(&data);
+    }
+
+    #[test]
+    fn msgpack_packets_hold(data in prop_oneof![msgpack(), words(RPC, 4)]) {
+        msgpack_packets(&data);
     }
 
     #[test]
@@ -229,5 +268,20 @@ fn well_formed_payloads_hold() {
     for choices in 0..16 {
         let body = b"\x00\x05\xff40/\xc3\xa9\x01\x03\xff\x04hi";
         engine_payload(&[&[choices], &body[..]].concat());
+    }
+}
+
+#[test]
+fn well_formed_msgpack_holds() {
+    for packet in [
+        &b"\x84\xa4type\x02\xa4data\x94\xa4echo\x01\x81\xa1a\xa1b\xc4\x02\x01\x02\xa2id\x00\xa3nsp\xa1/"[..],
+        b"\x84\xa2id\x00\xa4type\x03\xa4data\x91\xcb\x3f\xf8\x00\x00\x00\x00\x00\x00\xa3nsp\xa1/",
+        b"\x83\xa4type\x02\xa4data\x92\xa1a\xd7\x00\x80\x00\x00\x00\x00\x00\x00\x00\xa3nsp\xa1/",
+        b"{\"type\":0,\"query\":\"b\",\"nsp\":\"/a?b\"}",
+        b"[1,-1.5e3,\"\\ud800\",{\"a\":1e999}]",
+    ] {
+        for revision in 0..2 {
+            msgpack_packets(&[&[revision, 10, 16, 255], packet].concat());
+        }
     }
 }

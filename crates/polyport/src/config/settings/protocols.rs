@@ -195,6 +195,9 @@ pub struct SocketIoSettings {
         skip_serializing_if = "Option::is_none"
     )]
     pub jwt: Option<JwtSettings>,
+    /// What packets are written with; clients must be set to the same.
+    #[serde(deserialize_with = "word")]
+    pub parser: SocketIoParser,
 }
 
 /// How Socket.IO clients give their tokens.
@@ -232,6 +235,19 @@ pub enum JwtWay {
     Handshake,
     /// In the payload of CONNECT: `auth: { token }`.
     Auth,
+}
+
+/// What packets of Socket.IO are written with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SocketIoParser {
+    /// What clients have by themselves.
+    #[default]
+    Json,
+    /// For clients with npm socket.io-msgpack-parser, and no others.
+    Msgpack,
+    /// What a client of generation 4 shows by its first message; JSON for generation 3.
+    Auto,
 }
 
 /// What may carry Engine.IO.
@@ -282,6 +298,7 @@ impl Default for SocketIoSettings {
             cors: CorsSettings::default(),
             publish: Vec::new(),
             jwt: None,
+            parser: SocketIoParser::default(),
         }
     }
 }

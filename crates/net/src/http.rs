@@ -57,14 +57,7 @@ impl HttpRequest {
     /// # Errors
     /// [`RefuseReason`]; it is counted.
     pub fn admit(&self, listener: &Arc<Listener>) -> Result<Admission, RefuseReason> {
-        if let Some(admission) = self.place.lock().take() {
-            return Ok(admission);
-        }
-        let mut admission = listener.admit()?;
-        if let Some(address) = self.peer.ip() {
-            admission.count_address(address)?;
-        }
-        Ok(admission)
+        admit(&self.place, listener, self.peer)
     }
 
     /// This request belongs to an open session, which has a place already: its connection needs none.
@@ -96,6 +89,21 @@ impl HttpRequest {
             payload: None,
         }
     }
+}
+
+fn admit(
+    place: &Mutex<Option<Admission>>,
+    listener: &Arc<Listener>,
+    peer: Peer,
+) -> Result<Admission, RefuseReason> {
+    if let Some(admission) = place.lock().take() {
+        return Ok(admission);
+    }
+    let mut admission = listener.admit()?;
+    if let Some(address) = peer.ip() {
+        admission.count_address(address)?;
+    }
+    Ok(admission)
 }
 
 /// What becomes of an opening, at once or later.
@@ -369,8 +377,10 @@ async fn on_request<F: WsFrontEnd>(
             return closing(front_end.refuse(StatusCode::SERVICE_UNAVAILABLE, text));
         }
     };
-    let Some(admission) = door.admission.lock().take() else {
-        return closing(front_end.refuse(StatusCode::BAD_REQUEST, "Upgraded already"));
+    // An earlier request of this connection may have begun a session that has its place.
+    let Ok(admission) = admit(&door.admission, listener, door.peer) else {
+        let text = "Too many connections";
+        return closing(front_end.refuse(StatusCode::SERVICE_UNAVAILABLE, text));
     };
     let connecting = Arc::clone(&door);
     door.common.tasks.spawn(async move {

@@ -4,6 +4,7 @@
 const assert = require('node:assert/strict')
 const net = require('node:net')
 const { after, before, describe, test } = require('node:test')
+const jwt = require('jsonwebtoken')
 const { connectedSocket, openSocket, Polling } = require('./lib/engine-io')
 const { connect } = require('./lib/socket-io')
 const { GatewayServer, NpmServer, runs } = require('./lib/socket-io-servers')
@@ -63,6 +64,7 @@ const SERVERS = {
   npm: () => NpmServer.start('4.8.4', { server: { connectionStateRecovery: {}, allowEIO3: true } }),
   gateway: (recovery = '2m') => GatewayServer.start({ socketIo: { recovery } }),
 }
+const SECRET = 'secret-of-the-socket-io-suites-0123456789'
 const ID = '[A-Za-z0-9_-]{20}'
 const WELCOME = new RegExp(`^40\\{"sid":"(${ID})","pid":"(${ID})"\\}$`)
 
@@ -173,6 +175,13 @@ for (const kind of Object.keys(SERVERS).filter(runs)) {
     })
 
     if (!isNpm) {
+      // Of their own, since they count its sessions: a polling client that was cut off between two polls is missed only later.
+      let counting
+      before(async () => {
+        counting = await SERVERS.gateway()
+      })
+      after(() => counting?.stop())
+
       /** A session that has one event and is lost; what it needs to come back. */
       const lost = async (port) => {
         const socket = await connectedSocket(port)
@@ -187,32 +196,116 @@ for (const kind of Object.keys(SERVERS).filter(runs)) {
         return { socket, ...welcomed(await socket.nextText()) }
       }
       const gone = () =>
-        until('it to be gone', async () => (await server.gateway.metrics()).sum('polyport_sessions', { listener: 'messaging' }) === 0)
+        until('it to be gone', async () => (await counting.gateway.metrics()).sum('polyport_sessions', { listener: 'messaging' }) === 0)
 
       test('a pid is good once', async () => {
-        const one = await lost(server.port)
+        const one = await lost(counting.port)
         one.socket.close()
         await gone()
-        const second = await comeBack(server.port, one)
+        const second = await comeBack(counting.port, one)
         assert.equal(second.sid, one.sid)
-        const third = await comeBack(server.port, one)
+        const third = await comeBack(counting.port, one)
         assert.notEqual(third.sid, one.sid)
         for (const { socket } of [second, third]) socket.close()
       })
 
       test('after good-bye, or a broken packet, there is no return', async () => {
         for (const last of ['41', '4abc', '42["kick"]']) {
-          const one = await lost(server.port)
+          const one = await lost(counting.port)
           await one.socket.text(last)
           if (last === '42["kick"]') assert.equal(await one.socket.nextText(), '41')
           if (last === '4abc') await one.socket.next()
           one.socket.close()
           await gone()
-          const back = await comeBack(server.port, one)
+          const back = await comeBack(counting.port, one)
           assert.notEqual(back.sid, one.sid, last)
           back.socket.close()
           await gone()
         }
+      })
+
+      /** A figure of the listener, once it is `value`. */
+      const counted = (of, name, labels, value) =>
+        until(`${value} of ${name}`, async () => (await of.gateway.metrics()).sum(name, { listener: 'messaging', ...labels }) === value)
+
+      test('every namespace of a connection comes back on its own', async () => {
+        const fresh = await SERVERS.gateway()
+        const one = await lost(fresh.port)
+        await one.socket.text('40/admin,')
+        const admin = await one.socket.nextText()
+        const { pid } = JSON.parse(admin.slice('40/admin,'.length))
+        one.socket.close()
+        await counted(fresh, 'polyport_sessions_parked', {}, 2)
+        const back = await comeBack(fresh.port, one)
+        assert.equal(back.sid, one.sid)
+        await counted(fresh, 'polyport_sessions_parked', {}, 1)
+        await back.socket.text(`40/admin,${JSON.stringify({ pid })}`)
+        assert.equal(await back.socket.nextText(), admin)
+        await counted(fresh, 'polyport_sessions', {}, 2)
+        await counted(fresh, 'polyport_recoveries_total', { result: 'recovered' }, 2)
+        await fresh.stop()
+      })
+
+      test('a polling client that is lost between two polls need not wait until that is noticed', async () => {
+        const fresh = await SERVERS.gateway()
+        const polling = await Polling.open(fresh.port)
+        await polling.send('40')
+        const known = welcomed((await polling.poll())[0])
+        const { offset: seen } = offset(await polling.echo('seen'))
+        await polling.send('42["echo","missed"]')
+        const back = await comeBack(fresh.port, { ...known, offset: seen })
+        assert.equal(back.sid, known.sid)
+        assert.deepEqual(offset(await back.socket.nextText()).args, ['echo', 'missed'])
+        assert.equal((await polling.get()).text, '{"code":1,"message":"Session ID unknown"}')
+        back.socket.close()
+        polling.close()
+        await fresh.stop()
+      })
+
+      test('a session that waits is in its rooms, and can be ended', async () => {
+        const fresh = await SERVERS.gateway()
+        const one = await lost(fresh.port)
+        await one.socket.text('420["join","waiting"]')
+        assert.equal(await one.socket.nextText(), '430[true]')
+        one.socket.close()
+        await counted(fresh, 'polyport_sessions_parked', {}, 1)
+        assert.equal(await fresh.publish('waiting', 'news'), 1)
+        await fresh.api('disconnect', { to: { room: 'waiting' } })
+        await counted(fresh, 'polyport_sessions_closed_total', { reason: 'disconnected' }, 1)
+        assert.equal(await fresh.publish('waiting', 'news'), 0)
+        const back = await comeBack(fresh.port, one)
+        assert.notEqual(back.sid, one.sid)
+        await counted(fresh, 'polyport_recoveries_total', { result: 'unknown' }, 1)
+        await fresh.stop()
+      })
+
+      test('a session does not outlive its token, nor hold up the end of the gateway', async () => {
+        const keys = [{ algorithm: 'HS256', secret: 'env:TEST_JWT_SECRET' }]
+        const guarded = await GatewayServer.start({
+          socketIo: { recovery: '2m' },
+          listener: { auth: { tokens: 'main', required: true, from: ['bearer'] } },
+          config: { tokens: { main: { keys, leeway: '0s' } }, shutdown: { deadline: '60s' } },
+          run: { env: { TEST_JWT_SECRET: SECRET } },
+        })
+        const enter = async (expiresIn) => {
+          const socket = await openSocket(guarded.port)
+          const token = jwt.sign({ id: 1 }, SECRET, { expiresIn })
+          await socket.text(`40${JSON.stringify({ token })}`)
+          const known = welcomed(await socket.nextText())
+          socket.close()
+          return { ...known, token }
+        }
+        const brief = await enter(1)
+        await counted(guarded, 'polyport_sessions_closed_total', { reason: 'identity_expired' }, 1)
+        const back = await openSocket(guarded.port)
+        await back.text(`40${JSON.stringify(brief)}`)
+        assert.match(await back.nextText(), /^44\{"message":"jwt expired"/)
+        back.close()
+        await enter(300)
+        await counted(guarded, 'polyport_sessions_parked', {}, 1)
+        const begun = Date.now()
+        await guarded.stop()
+        assert.ok(Date.now() - begun < 20_000, 'it waited for nobody')
       })
 
       test('generation 3 sees no offsets', async () => {

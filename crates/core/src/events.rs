@@ -22,6 +22,22 @@ pub(crate) fn session_closed(session: &SessionRef, reason: CloseReason) {
     debug!(session = %session.id(), listener = session.listener().name(), reason = reason.label(), "session closed");
 }
 
+/// Its connection is lost, and its client may come back.
+pub(crate) fn session_parked(session: &SessionRef) {
+    let metrics = session.listener().metrics();
+    metrics.sessions.dec();
+    metrics.parked.inc();
+    debug!(session = %session.id(), listener = session.listener().name(), "session parked");
+}
+
+/// Its client is back, or its time is over and it closes next.
+pub(crate) fn session_unparked(session: &SessionRef) {
+    let metrics = session.listener().metrics();
+    metrics.parked.dec();
+    metrics.sessions.inc();
+    debug!(session = %session.id(), listener = session.listener().name(), "session no longer parked");
+}
+
 pub(crate) fn connection_refused(listener: &Listener, peer: Option<IpAddr>, reason: RefuseReason) {
     listener.metrics().refused(reason).inc();
     debug!(

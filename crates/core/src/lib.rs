@@ -55,7 +55,7 @@ pub use json::{Json, JsonError};
 pub use limits::{LimitKind, Limits};
 pub use listener::{Admission, Branch, Listener, ListenerConfig};
 pub use metrics::{
-    ApiMetrics, BackendMetrics, BackendOutcome, BackendRequest, ListenerMetrics, Metrics,
+    ApiMetrics, BackendMetrics, BackendOutcome, BackendRequest, ListenerMetrics, Metrics, Recovery,
     RestartCause,
 };
 pub use name::{EventName, Name, NameError, RealmName, RoomName, SessionId, SessionIdError};

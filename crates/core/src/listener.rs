@@ -252,6 +252,7 @@ impl Listener {
         Ok(Admission {
             listener: Arc::clone(self),
             address: None,
+            takes_place: true,
         })
     }
 
@@ -270,6 +271,7 @@ impl Listener {
 pub struct Admission {
     listener: Arc<Listener>,
     address: Option<IpAddr>,
+    takes_place: bool,
 }
 
 impl Admission {
@@ -298,10 +300,22 @@ impl Admission {
     pub fn listener(&self) -> &Arc<Listener> {
         &self.listener
     }
+
+    /// For what shares the place of a connection that is counted already.
+    pub(crate) fn shared(&self) -> Self {
+        Self {
+            listener: Arc::clone(&self.listener),
+            address: None,
+            takes_place: false,
+        }
+    }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
+        if !self.takes_place {
+            return;
+        }
         self.listener.hub.admitted().fetch_sub(1, Ordering::Relaxed);
         self.listener.admitted.fetch_sub(1, Ordering::Relaxed);
         if let Some(address) = self.address {

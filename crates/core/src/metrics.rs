@@ -39,6 +39,8 @@ const TOKEN_OUTCOMES: [&str; 5] = ["ok", "missing", "invalid", "expired", "unava
 pub struct Metrics {
     registry: Registry,
     sessions: IntGaugeVec,
+    parked: IntGaugeVec,
+    recoveries: IntCounterVec,
     opened: IntCounterVec,
     closed: IntCounterVec,
     refused: IntCounterVec,
@@ -107,6 +109,16 @@ impl Metrics {
         };
         Self {
             sessions: gauge("polyport_sessions", "Sessions open now.", per_listener),
+            parked: gauge(
+                "polyport_sessions_parked",
+                "Sessions whose connection is lost and whose client may come back.",
+                per_listener,
+            ),
+            recoveries: counter(
+                "polyport_recoveries_total",
+                "Clients that came back for a session they had, by what became of it.",
+                &["listener", "protocol", "result"],
+            ),
             opened: counter(
                 "polyport_sessions_opened_total",
                 "Sessions opened.",
@@ -256,6 +268,8 @@ impl Metrics {
             delivered: self.delivered(protocol),
             encodes: self.encodes(protocol),
             sessions: self.sessions.with_label_values(&labels),
+            parked: self.parked.with_label_values(&labels),
+            recoveries: Recovery::ALL.map(|result| with(&self.recoveries, result.label())),
             opened: self.opened.with_label_values(&labels),
             closed: CloseReason::ALL.map(|reason| with(&self.closed, reason.label())),
             refused: RefuseReason::ALL.map(|reason| with(&self.refused, reason.label())),
@@ -460,6 +474,35 @@ impl RestartCause {
     }
 }
 
+/// What became of a client that came back for a session it had; a metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// It has it again.
+    Recovered,
+    /// No session waits for it: it came too late, or to another process.
+    Unknown,
+    /// Not everything that it has missed is kept any more.
+    Missed,
+    /// The session was ended while the client was away, or its identity has.
+    Ended,
+}
+
+impl Recovery {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Recovered, Self::Unknown, Self::Missed, Self::Ended];
+
+    /// The metric label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Recovered => "recovered",
+            Self::Unknown => "unknown",
+            Self::Missed => "missed",
+            Self::Ended => "ended",
+        }
+    }
+}
+
 /// One backend's figures.
 #[derive(Debug)]
 pub struct BackendMetrics {
@@ -495,6 +538,8 @@ pub struct ListenerMetrics {
     pub(crate) delivered: IntCounter,
     pub(crate) encodes: IntCounter,
     pub(crate) sessions: IntGauge,
+    pub(crate) parked: IntGauge,
+    recoveries: [IntCounter; Recovery::ALL.len()],
     pub(crate) opened: IntCounter,
     closed: [IntCounter; CloseReason::ALL.len()],
     refused: [IntCounter; RefuseReason::ALL.len()],
@@ -524,6 +569,11 @@ impl ListenerMetrics {
 
     pub(crate) fn limit_hit(&self, kind: LimitKind) -> &IntCounter {
         &self.limit_hits[position(&LimitKind::ALL, &kind)]
+    }
+
+    /// Counts a client that came back for a session it had.
+    pub fn recovery(&self, result: Recovery) {
+        self.recoveries[position(&Recovery::ALL, &result)].inc();
     }
 
     /// Counts what became of a token.

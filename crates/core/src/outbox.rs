@@ -135,6 +135,18 @@ impl FrameQueue {
         self.frames.push_front(piece);
     }
 
+    /// Takes the next frame out, whole or what is left of it, for a transport that passes frames on instead of writing bytes.
+    /// A source that stands at the front is drawn from.
+    pub fn pop(&mut self) -> Option<Frame> {
+        self.draw();
+        let Some(Piece::Frame(frame)) = self.frames.pop_front() else {
+            return None;
+        };
+        self.cost -= frame.len() + FRAME_OVERHEAD;
+        self.head_is_partial = false;
+        Some(frame)
+    }
+
     /// Gives `write` the next frames as slices (at most 64, and no second frame beyond `max_bytes`), and drops what it
     /// says it wrote.
     ///
@@ -536,15 +548,29 @@ mod tests {
         assert!(outbox.state.lock().queue.frames.capacity() <= KEPT_CAPACITY);
     }
 
+    struct Countdown(u8);
+
+    impl FrameSource for Countdown {
+        fn next(&mut self) -> Option<Frame> {
+            self.0 = self.0.checked_sub(1)?;
+            Some(Bytes::from(self.0.to_string()))
+        }
+    }
+
+    #[test]
+    fn frames_are_taken_out_in_order_and_of_a_written_one_the_rest() {
+        let mut queue = FrameQueue::default();
+        queue.push(Piece::Frame(frame("begun")));
+        queue.push(Piece::Source(Box::new(Countdown(2))));
+        queue.push(Piece::Frame(frame("b")));
+        queue.write_with(usize::MAX, |_| Ok::<_, ()>(3)).unwrap();
+        let taken: Vec<Frame> = std::iter::from_fn(|| queue.pop()).collect();
+        assert_eq!(taken, ["un", "1", "0", "b"]);
+        assert_eq!((queue.cost(), queue.head_is_partial), (0, false));
+    }
+
     #[test]
     fn what_is_queued_behind_a_source_waits_for_its_end() {
-        struct Countdown(u8);
-        impl FrameSource for Countdown {
-            fn next(&mut self) -> Option<Frame> {
-                self.0 = self.0.checked_sub(1)?;
-                Some(Bytes::from(self.0.to_string()))
-            }
-        }
         let mut queue = FrameQueue::default();
         queue.push(Piece::Frame(frame("a")));
         queue.push(Piece::Source(Box::new(Countdown(3))));

@@ -478,6 +478,17 @@ impl SessionRef {
         }
     }
 
+    /// Says that its connection is lost while its client may still come back: it stays open, but counts as parked until
+    /// [`SessionRef::unpark`], which also precedes its end.
+    pub fn park(&self) {
+        events::session_parked(self);
+    }
+
+    /// Says that it is parked no longer.
+    pub fn unpark(&self) {
+        events::session_unparked(self);
+    }
+
     // --- rooms ------------------------------------------------------------------------------------------------------
 
     /// Whether this session may join a room now, at the client's wish: for front ends that ask somebody else before

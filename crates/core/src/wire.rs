@@ -37,6 +37,13 @@ impl Wire {
         })
     }
 
+    /// Another wire to the same peer, with an outbox of its own, whose `transport` passes on to `base` what is queued here.
+    /// It takes no place of its own among those that are admitted.
+    #[must_use]
+    pub fn above(base: &Self, transport: Arc<dyn Transport>) -> Arc<Self> {
+        Self::new(base.admission.shared(), base.peer, transport)
+    }
+
     /// The other end.
     #[must_use]
     pub fn peer(&self) -> Peer {

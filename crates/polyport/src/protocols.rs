@@ -71,6 +71,7 @@ pub(crate) fn socket_io_options(config: &SocketIoConfig) -> SocketIoOptions {
         ping_timeout: config.ping_timeout,
         upgrade_timeout: config.upgrade_timeout,
         connect_timeout: config.connect_timeout,
+        recovery: config.recovery,
         cookie: config.cookie.clone(),
         origins: config.origins.clone(),
         credentials: config.credentials,

@@ -9,6 +9,7 @@ pub use engine::{
     EnginePacket, OpenPacket, read_engine, read_engine_base64, read_engine_binary,
     write_engine_base64,
 };
+pub(crate) use msgpack::msgpack_tail;
 pub use msgpack::{
     read_msgpack, read_msgpack_text, write_msgpack_ack, write_msgpack_connect,
     write_msgpack_disconnect, write_msgpack_error, write_msgpack_event, write_msgpack_text,

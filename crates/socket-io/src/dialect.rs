@@ -10,6 +10,7 @@ use crate::{
         write_msgpack_disconnect, write_msgpack_error, write_msgpack_event, write_msgpack_text,
     },
     options::Parser,
+    recovery::Offsets,
 };
 
 /// The protocol's name in the configuration and in metrics.
@@ -28,6 +29,8 @@ pub(crate) struct Form {
 pub(crate) struct SocketIoDialect {
     pub(crate) namespace: Box<str>,
     pub(crate) form: Form,
+    /// Gives each event its offset, if lost clients may come back.
+    pub(crate) offsets: Option<Offsets>,
 }
 
 impl Dialect for SocketIoDialect {
@@ -41,7 +44,9 @@ impl Dialect for SocketIoDialect {
     }
 
     fn encode(&self, event: &Event) -> Frame {
-        self.form.event(&self.namespace, None, event)
+        let offset = self.offsets.as_ref().map(|it| it.next().to_string());
+        self.form
+            .event(&self.namespace, None, event, offset.as_deref())
     }
 }
 
@@ -58,15 +63,21 @@ impl Form {
         Self { revision, parser }
     }
 
-    /// An event, with the number of the ack that is wanted.
-    pub(crate) fn event(self, namespace: &str, id: Option<u64>, event: &Event) -> Frame {
+    /// An event, with the number of the ack that is wanted, or its offset where lost clients may come back.
+    pub(crate) fn event(
+        self,
+        namespace: &str,
+        id: Option<u64>,
+        event: &Event,
+        offset: Option<&str>,
+    ) -> Frame {
         let name = event.name.as_str();
         match self.parser {
             Parser::Json => frames(self.revision, |text, attachments| {
-                write_event(text, attachments, namespace, id, name, &event.args, None);
+                write_event(text, attachments, namespace, id, name, &event.args, offset);
             }),
             Parser::Msgpack => {
-                let packet = write_msgpack_event(namespace, id, name, &event.args, None);
+                let packet = write_msgpack_event(namespace, id, name, &event.args, offset);
                 binary_frame(self.revision, &packet)
             }
         }
@@ -82,16 +93,16 @@ impl Form {
         }
     }
 
-    /// The namespace is open; generation 4 hears the id it has there.
-    pub(crate) fn connect(self, namespace: &str, sid: &str) -> Frame {
+    /// The namespace is open; generation 4 hears the id it has there, and the secret by which it can come back.
+    pub(crate) fn connect(self, namespace: &str, sid: &str, pid: Option<&str>) -> Frame {
         match (self.parser, self.revision) {
             (Parser::Json, Revision::V3) => ws::text(&write_connect(namespace, None, None)),
-            (Parser::Json, Revision::V4) => ws::text(&write_connect(namespace, Some(sid), None)),
+            (Parser::Json, Revision::V4) => ws::text(&write_connect(namespace, Some(sid), pid)),
             (Parser::Msgpack, Revision::V3) => {
                 ws::text(&write_msgpack_text(Kind::Connect, namespace, None))
             }
             (Parser::Msgpack, Revision::V4) => {
-                ws::binary(&write_msgpack_connect(namespace, Some(sid), None))
+                ws::binary(&write_msgpack_connect(namespace, Some(sid), pid))
             }
         }
     }

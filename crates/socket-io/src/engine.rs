@@ -27,6 +27,7 @@ use crate::{
     },
     dialect::{Form, SocketIoDialect},
     options::{Parser, SocketIoOptions, matches},
+    recovery::{Offsets, Recovery},
     session::{Joined, login},
 };
 
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) tasks: Tasks,
     pub(crate) runtime: Handle,
     pub(crate) deadlines: Deadlines,
+    /// Where lost clients may come back.
+    pub(crate) recovery: Option<Recovery>,
     engines: Mutex<HashMap<Box<str>, Arc<Engine>>>,
     /// `/` in each form.
     roots: HashMap<Form, Arc<Branch>>,
@@ -63,12 +66,16 @@ impl Shared {
         deadlines: Deadlines,
     ) -> Self {
         let reception = login::by_ways(reception, &options.login);
-        let root = |form| {
+        let period = options.recovery;
+        let recovery = (!period.is_zero()).then(|| Recovery::new(period));
+        let root = |form: Form| {
             let realm = Arc::clone(listener.realm());
             let join = listener.join().to_vec();
+            let is_recoverable = recovery.is_some() && form.revision == Revision::V4;
             let dialect = Arc::new(SocketIoDialect {
                 namespace: "/".into(),
                 form,
+                offsets: is_recoverable.then(Offsets::new),
             });
             let branch = Branch::new("/", realm, dialect, join, Vec::new());
             (form, Arc::new(branch))
@@ -81,6 +88,7 @@ impl Shared {
             tasks,
             runtime: Handle::current(),
             deadlines,
+            recovery,
             engines: Mutex::default(),
             branches: Mutex::default(),
         }
@@ -107,9 +115,11 @@ impl Shared {
         }
         let realm = format!("{}{namespace}", self.listener.realm().name());
         let realm = RealmName::new(&realm).ok()?;
+        let is_recoverable = self.recovery.is_some() && form.revision == Revision::V4;
         let dialect = Arc::new(SocketIoDialect {
             namespace: namespace.into(),
             form,
+            offsets: is_recoverable.then(Offsets::new),
         });
         let realm = self.listener.hub().realm(&realm);
         let branch = Branch::new(namespace, realm, dialect, Vec::new(), Vec::new());
@@ -306,6 +316,7 @@ impl Engine {
             Ok(EnginePacket::Pong(_)) if self.revision == Revision::V4 => {
                 let options = &self.shared.options;
                 state.alive_by = Moment::NEVER;
+                state.joined.iter().for_each(Joined::ponged);
                 state.ping_at = self.shared.deadlines.after(options.ping_interval);
             }
             Ok(EnginePacket::Close) => self.wire.close(CloseReason::ClientLeft),
@@ -317,6 +328,7 @@ impl Engine {
             ) => {}
             Ok(EnginePacket::Ping(_)) | Err(_) => self.broken(),
         }
+        state.joined.iter().for_each(Joined::pass_on);
         self.set_deadline(&state);
     }
 
@@ -336,6 +348,7 @@ impl Engine {
         }
         self.heard(&mut state);
         self.on_binary_message(&mut state, data);
+        state.joined.iter().for_each(Joined::pass_on);
         self.set_deadline(&state);
     }
 
@@ -465,6 +478,7 @@ impl Engine {
         } else if state.ping_at <= now {
             state.ping_at = Moment::NEVER;
             state.alive_by = deadlines.after(self.shared.options.ping_timeout);
+            state.joined.iter().for_each(Joined::pinging);
             self.wire.send(ws::text("2"));
         }
         if state.connect_by <= now {
@@ -513,8 +527,9 @@ impl Engine {
         state.joined.iter().any(Joined::is_calling)
     }
 
-    /// Its sessions leave their rooms.
+    /// Its sessions leave their rooms, but for those to which its client may come back.
     pub(crate) fn leave(&self) {
+        self.park();
         for joined in &self.state.lock().joined {
             joined.leave();
         }
@@ -565,7 +580,7 @@ impl Engine {
         state.gone_by = self.shared.deadlines.after(LAST_POLL);
         self.set_deadline(&state);
         drop(state);
-        drop(left);
+        left.into_iter().for_each(|joined| joined.end(reason));
     }
 
     /// Two polls, or two POSTs, at once: somebody else may have the session's id. The one that waits hears the end.
@@ -580,13 +595,30 @@ impl Engine {
 
     /// It is over: its sessions end, nobody finds it any more.
     pub(crate) fn end(&self) {
-        let left = {
-            let mut state = self.state.lock();
-            if std::mem::replace(&mut state.is_over, true) {
-                return;
-            }
-            std::mem::take(&mut state.joined)
+        if !std::mem::replace(&mut self.state.lock().is_over, true) {
+            self.finish();
+        }
+    }
+
+    /// Ends a polling session of which no request is here just now: its client may have been lost between two of them.
+    /// Waits for nothing; whether it has ended it.
+    pub(crate) fn end_between_polls(&self) -> bool {
+        let Some(mut state) = self.state.try_lock() else {
+            return false;
         };
+        let is_waiting = self.carrier.as_ref().is_some_and(|it| it.is_waiting());
+        let is_probing = state.probe.as_ref().is_some_and(|it| it.strong_count() > 0);
+        let is_busy = is_waiting || is_probing || state.is_posting;
+        if is_busy || state.is_over || !self.is_polling() {
+            return false;
+        }
+        state.is_over = true;
+        drop(state);
+        self.finish();
+        true
+    }
+
+    fn finish(&self) {
         self.wire.close(CloseReason::PeerGone);
         self.deadline.set(Moment::NEVER);
         let removed = self.shared.engines.lock().remove(&*self.sid);
@@ -596,8 +628,15 @@ impl Engine {
         if let Some(carrier) = &self.carrier {
             carrier.answer(&ws::text("1"));
         }
+        self.park();
+        let left = std::mem::take(&mut self.state.lock().joined);
         // Outside of every lock: rooms and backends hear of it.
-        drop(left);
+        let reason = self
+            .wire
+            .outbox()
+            .closing()
+            .unwrap_or(CloseReason::PeerGone);
+        left.into_iter().for_each(|joined| joined.end(reason));
         drop(removed);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A client is an [`engine::Engine`] whatever carries it: a WebSocket (`socket`) or polls (`poll`, whose answers go through
 //! `carrier`). Events are written as WebSocket frames once (`dialect`); polling takes the frames apart. `session` is what
-//! Socket.IO's packets mean, `listener` which requests are answered how. `codec` has the bytes of both layers, without I/O.
+//! Socket.IO's packets mean, `recovery` what waits for a client that was lost, `listener` which requests are answered how. `codec` has the bytes of both layers, without I/O.
 
 mod carrier;
 pub mod codec;
@@ -11,6 +11,7 @@ mod engine;
 mod listener;
 mod options;
 mod poll;
+mod recovery;
 mod session;
 mod socket;
 

@@ -37,6 +37,7 @@ pub fn start(
     let dialect = Arc::new(SocketIoDialect {
         namespace: "/".into(),
         form: Form::new(Revision::V4, Parser::Json),
+        offsets: None,
     });
     let listener = place.listener(&process.hub, PROTOCOL, dialect);
     let tasks = process.transportation.tasks.clone();
@@ -62,13 +63,17 @@ pub fn start(
 }
 
 fn shortest_time(options: &SocketIoOptions, has_logins: bool) -> Duration {
-    let beat = options.ping_interval.min(options.ping_timeout);
     let login = &options.login;
-    match login.refused {
-        _ if !has_logins => beat,
-        AfterRefusal::After(time) => beat.min(login.time).min(time),
-        AfterRefusal::Confirmed | AfterRefusal::AtOnce => beat.min(login.time),
+    let after = match login.refused {
+        AfterRefusal::After(time) => time,
+        AfterRefusal::Confirmed | AfterRefusal::AtOnce => login.time,
+    };
+    let mut times = vec![options.ping_interval, options.ping_timeout];
+    if has_logins {
+        times.extend([login.time, after]);
     }
+    times.extend(Some(options.recovery).filter(|time| !time.is_zero()));
+    times.into_iter().min().unwrap_or_default()
 }
 
 struct FrontEnd(Arc<Shared>);

@@ -27,6 +27,8 @@ pub struct SocketIoOptions {
     pub upgrade_timeout: Duration,
     /// How long a client may go without any namespace.
     pub connect_timeout: Duration,
+    /// How long a session of revision 4 waits for a client whose connection is lost; zero is not at all.
+    pub recovery: Duration,
     /// The name of a cookie with the session's id for load balancers; empty is none.
     pub cookie: String,
     /// Origins whose pages may poll; `*` is any. WebSockets are let in from them and from pages of the gateway's own host.
@@ -116,6 +118,7 @@ impl Default for SocketIoOptions {
             ping_timeout: Duration::from_secs(20),
             upgrade_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(45),
+            recovery: Duration::ZERO,
             cookie: String::new(),
             origins: Vec::new(),
             credentials: false,

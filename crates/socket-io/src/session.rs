@@ -7,15 +7,16 @@ use std::{
 
 use parking_lot::Mutex;
 use polyport_core::{
-    Answer, Answered, Arg, Args, Asks, Branch, Call, CallArgs, CallError, Event, EventName, Except,
-    Frame, Guest, Json, OpenRequest, OpeningOn, Received, Refused, Reply, Session, SessionEnd,
-    SessionId, SessionRef, TokenError, Visit,
+    Answer, Answered, Arg, Args, Asks, Branch, Call, CallArgs, CallError, CloseReason, Event,
+    EventName, Except, Frame, Guest, Json, OpenRequest, OpeningOn, Received, Refused, Reply,
+    Session, SessionEnd, SessionId, SessionRef, TokenError, Visit,
 };
 use polyport_net::respond;
 use serde::Serialize;
 use tokio::time::timeout;
 
 pub(crate) mod login;
+mod loss;
 
 use login::Login;
 
@@ -24,6 +25,7 @@ use crate::{
     dialect::Form,
     engine::{Engine, State},
     options::Parser,
+    recovery::Relay,
 };
 
 /// Most namespaces of one client.
@@ -38,6 +40,8 @@ const STRIKES: u8 = 3;
 /// A namespace that a client has connected to, or wants to.
 pub(crate) struct Joined {
     id: SessionId,
+    /// The secret by which the client comes back, where it may.
+    pid: Option<Box<str>>,
     branch: Arc<Branch>,
     stage: Stage,
 }
@@ -57,6 +61,8 @@ enum Stage {
         acks: Arc<Acks>,
         /// It is nobody's, and has to log in by an event.
         login: Option<Box<Login>>,
+        /// Between it and the connection, where the client may come back.
+        relay: Option<Arc<Relay>>,
     },
 }
 
@@ -99,6 +105,7 @@ impl Joined {
         if let Some(session) = self.session() {
             session.leave_all();
         }
+        self.pass_on();
     }
 
     /// The namespace is over, by the client's will or the server's, and the connection goes on.
@@ -122,7 +129,8 @@ impl Drop for Joined {
 
 /// Answers that a client owes.
 struct Acks {
-    engine: Weak<Engine>,
+    /// Another one when the client has come back.
+    engine: Mutex<Weak<Engine>>,
     form: Form,
     branch: Arc<Branch>,
     state: Mutex<Owed>,
@@ -136,6 +144,10 @@ struct Owed {
 }
 
 impl Acks {
+    fn engine(&self) -> Option<Arc<Engine>> {
+        self.engine.lock().upgrade()
+    }
+
     /// An answer has come. One that nobody waits for is ignored.
     fn answered(&self, id: u64, args: Args) {
         let mut state = self.state.lock();
@@ -164,13 +176,15 @@ impl Acks {
 
 impl Asks for Acks {
     fn disconnect(&self, session: &SessionRef) {
-        if let Some(engine) = self.engine.upgrade() {
-            engine.disconnect_soon(session.id());
+        match self.engine() {
+            Some(engine) => engine.disconnect_soon(session.id()),
+            // Its client is lost.
+            None => session.close(CloseReason::Disconnected),
         }
     }
 
     fn identity_expired(&self, session: &SessionRef) {
-        if let Some(engine) = self.engine.upgrade() {
+        if let Some(engine) = self.engine() {
             engine.expired(session);
         }
     }
@@ -190,7 +204,7 @@ impl Asks for Acks {
             id
         };
         let namespace = self.branch.namespace();
-        session.send(self.form.event(namespace, Some(id), event));
+        session.send(self.form.event(namespace, Some(id), event, None));
     }
 }
 
@@ -352,10 +366,18 @@ impl Engine {
             self.refuse(namespace, "Invalid namespace", None);
             return;
         };
+        if self.comes_back(state, &branch, payload.as_ref()) {
+            return;
+        }
         let id = self.id_in(namespace);
         let Some(request) = &self.request else {
             let stage = Stage::Asking { owes_login: false };
-            state.joined.push(Joined { id, branch, stage });
+            state.joined.push(Joined {
+                id,
+                pid: self.new_pid(),
+                branch,
+                stage,
+            });
             return self.received(state, id, Ok(Guest::on_site(self.site.clone())));
         };
         let mut request = OpenRequest {
@@ -371,14 +393,24 @@ impl Engine {
         let owes_login = self.has_to_log_in(&request);
         if owes_login && !self.shared.options.login.delivers {
             let stage = Stage::Waiting(self.new_login(Some(request)));
-            let joined = Joined { id, branch, stage };
+            let joined = Joined {
+                id,
+                pid: self.new_pid(),
+                branch,
+                stage,
+            };
             self.wire.send(self.greeting(&joined));
             state.joined.push(joined);
             state.connect_by = polyport_net::Moment::NEVER;
             return self.reckon_logins(state);
         }
         let stage = Stage::Asking { owes_login };
-        state.joined.push(Joined { id, branch, stage });
+        state.joined.push(Joined {
+            id,
+            pid: self.new_pid(),
+            branch,
+            stage,
+        });
         let reception = &self.shared.reception;
         let received = if owes_login {
             reception.receive_nobody(request)
@@ -454,7 +486,7 @@ impl Engine {
         let joined = &mut state.joined[at];
         let branch = Arc::clone(&joined.branch);
         let acks = Arc::new(Acks {
-            engine: Arc::downgrade(self),
+            engine: Mutex::new(Arc::downgrade(self)),
             form: self.form(),
             branch: Arc::clone(&branch),
             state: Mutex::default(),
@@ -464,9 +496,12 @@ impl Engine {
             _ => None,
         };
         let greeting = self.greeting(joined);
+        let relayed = joined.pid.as_deref();
+        let relayed = relayed.map(|pid| self.relay(joined.namespace(), pid));
+        let (relay, wire) = relayed.unzip();
         let session = Session::open_on(OpeningOn {
             id: joined.id,
-            wire: &self.wire,
+            wire: wire.as_ref().unwrap_or(&self.wire),
             branch,
             asks: Some(Arc::clone(&acks) as Arc<dyn Asks>),
             greeting: waited.is_none().then_some(greeting),
@@ -487,6 +522,7 @@ impl Engine {
             visit,
             acks,
             login,
+            relay,
         };
         state.connect_by = polyport_net::Moment::NEVER;
         self.reckon_logins(state);
@@ -494,7 +530,8 @@ impl Engine {
 
     /// What says that the namespace is open.
     fn greeting(&self, joined: &Joined) -> Frame {
-        self.form().connect(joined.namespace(), &short(joined.id))
+        self.form()
+            .connect(joined.namespace(), &short(joined.id), joined.pid.as_deref())
     }
 
     /// Ends one namespace in a task: who wants it may hold the state's lock, or have an answer to send first.

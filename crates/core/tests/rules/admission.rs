@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use polyport_core::{Hub, Limits, Permissions, RefuseReason};
+use polyport_core::{Hub, Limits, Peer, Permissions, RefuseReason, Wire};
 
-use crate::rig::{ListenerPlan, check_metric, hub_and_listener};
+use crate::rig::{ListenerPlan, MemoryPeer, check_metric, hub_and_listener};
 
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
@@ -50,6 +50,20 @@ fn a_listener_bounds_its_own_and_a_refusal_takes_no_place_anywhere() {
         &[("reason", "listener_sessions")],
         10.0,
     );
+}
+
+#[test]
+fn a_wire_above_another_takes_no_place() {
+    let hub = Hub::new(2, None);
+    let listener = ListenerPlan::new("one").on(&hub);
+    let base = Wire::new(listener.admit().unwrap(), Peer::Unix, MemoryPeer::new());
+    let above = Wire::above(&base, MemoryPeer::new());
+    assert_eq!(above.peer(), base.peer());
+    let other = listener.admit().unwrap();
+    drop(above);
+    assert_eq!(listener.admit().unwrap_err(), RefuseReason::Sessions);
+    drop((base, other));
+    let _both = [listener.admit().unwrap(), listener.admit().unwrap()];
 }
 
 #[test]

@@ -339,6 +339,7 @@ impl Resolver<'_> {
             ping_timeout: settings.ping_timeout.0,
             upgrade_timeout: settings.upgrade_timeout.0,
             connect_timeout: settings.connect_timeout.0,
+            recovery: settings.recovery.0,
             cookie: settings.cookie,
             origins: settings.cors.origins,
             credentials: settings.cors.credentials,

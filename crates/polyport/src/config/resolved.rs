@@ -224,6 +224,8 @@ pub struct SocketIoConfig {
     pub upgrade_timeout: Duration,
     /// How long a client may go without a namespace.
     pub connect_timeout: Duration,
+    /// How long a session waits for a client that was lost; zero is not at all.
+    pub recovery: Duration,
     /// The name of a cookie with the session's id; empty is none.
     pub cookie: String,
     /// Origins whose pages may poll.

@@ -336,6 +336,13 @@ pub fn write_msgpack_event(
     out.finish()
 }
 
+/// What every packet of a namespace ends with: its last member.
+pub(crate) fn msgpack_tail(namespace: &str) -> Vec<u8> {
+    let mut out = Writer::default();
+    out.namespace(namespace);
+    out.finish()
+}
+
 /// An ack.
 #[must_use]
 pub fn write_msgpack_ack(namespace: &str, id: u64, args: &[Arg]) -> Vec<u8> {

@@ -257,7 +257,7 @@ impl Engine {
                 login.next_ack += 1;
                 login.confirmed_by = Some(ack);
                 let namespace = joined.branch.namespace();
-                let frame = self.form().event(namespace, Some(ack), &unauthorized);
+                let frame = self.form().event(namespace, Some(ack), &unauthorized, None);
                 self.wire.send(frame);
             }
             Stage::Open { session, .. } => {

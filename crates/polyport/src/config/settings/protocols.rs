@@ -183,6 +183,8 @@ pub struct SocketIoSettings {
     pub upgrade_timeout: Period,
     /// How long a client may go without any namespace.
     pub connect_timeout: Period,
+    /// How long a session of generation 4 whose connection is lost waits for its client, which comes back as who it was and gets what it has missed. `"0s"` is not at all. Every event has one more argument while this is on.
+    pub recovery: Period,
     /// The name of a cookie with the session's id, for load balancers; empty is none.
     pub cookie: String,
     /// Pages that may poll from another origin, and open a WebSocket.
@@ -294,6 +296,7 @@ impl Default for SocketIoSettings {
             ping_timeout: Period::secs(20),
             upgrade_timeout: Period::secs(10),
             connect_timeout: Period::secs(45),
+            recovery: Period::secs(0),
             cookie: String::new(),
             cors: CorsSettings::default(),
             publish: Vec::new(),

@@ -1,0 +1,245 @@
+//! Sessions whose connection is lost, until their clients come back or their time is over.
+//!
+//! With recovery each session has a wire of its own, and on it a [`Relay`] that keeps what the client may have missed. When the
+//! connection is lost the session is parked here by its `pid`: it stays in its rooms and gets their events. The client that
+//! brings the `pid` gets the session, which goes on where the client's last [`Offset`] says.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use parking_lot::Mutex;
+use polyport_core::{CloseReason, Listener, SessionId, SessionRef};
+use polyport_net::{Deadline, Moment, Watched};
+
+mod offset;
+mod relay;
+mod ring;
+
+pub(crate) use offset::{Offset, Offsets};
+pub(crate) use relay::{Keeper, Relay};
+
+use crate::{
+    engine::{Engine, Shared},
+    session::Joined,
+};
+
+/// A secret by which a client comes back: 20 characters.
+pub(crate) fn new_pid() -> Box<str> {
+    URL_SAFE_NO_PAD
+        .encode(SessionId::random_short().short())
+        .into()
+}
+
+/// The parked sessions of a listener.
+pub(crate) struct Recovery {
+    /// How long a session is parked.
+    period: Duration,
+    lot: Mutex<Lot>,
+    /// By the pids of their sessions, clients that began with polling.
+    polling: Mutex<HashMap<Box<str>, Weak<Engine>>>,
+}
+
+#[derive(Default)]
+struct Lot {
+    parked: HashMap<Box<str>, Arc<Parked>>,
+    /// Places that are taken, those of sessions included that are just being parked.
+    taken: usize,
+    taken_by_address: HashMap<IpAddr, usize>,
+}
+
+impl Lot {
+    /// There may be as many parked sessions as open ones, and as many of one address. They have a count of their own: when
+    /// all clients are lost at once, all must be able to come back.
+    fn take_place(&mut self, listener: &Listener, address: Option<IpAddr>) -> bool {
+        let limits = listener.limits();
+        let is_below = |taken: usize, most: usize| most == 0 || taken < most;
+        if !is_below(self.taken, limits.sessions) {
+            return false;
+        }
+        if let Some(address) = address {
+            let taken = self.taken_by_address.entry(address).or_default();
+            if !is_below(*taken, limits.sessions_per_address) {
+                return false;
+            }
+            *taken += 1;
+        }
+        self.taken += 1;
+        true
+    }
+
+    fn give_back(&mut self, address: Option<IpAddr>) {
+        self.taken -= 1;
+        if let Some(address) = address
+            && let Some(taken) = self.taken_by_address.get_mut(&address)
+        {
+            *taken -= 1;
+            if *taken == 0 {
+                self.taken_by_address.remove(&address);
+            }
+        }
+        if self.taken == 0 {
+            *self = Self::default();
+        }
+    }
+}
+
+/// A parked session.
+struct Parked {
+    /// The listener may have been bound anew meanwhile, and nobody else hold this.
+    shared: Arc<Shared>,
+    pid: Box<str>,
+    joined: Mutex<Option<Joined>>,
+    address: Option<IpAddr>,
+    /// Why the connection was lost.
+    reason: CloseReason,
+    deadline: Deadline,
+    watch_key: AtomicUsize,
+}
+
+impl Watched for Parked {
+    fn deadline(&self) -> &Deadline {
+        &self.deadline
+    }
+
+    fn overdue(&self) {
+        self.deadline.set(Moment::NEVER);
+        self.shared.end_parked(&self.pid);
+    }
+}
+
+impl Recovery {
+    /// `period` is how long a session is parked.
+    pub(crate) fn new(period: Duration) -> Self {
+        Self {
+            period,
+            lot: Mutex::default(),
+            polling: Mutex::default(),
+        }
+    }
+}
+
+impl Shared {
+    /// Parks a session whose connection was lost for `reason`, or gives it back if its client cannot come back to it.
+    pub(crate) fn park(
+        self: &Arc<Self>,
+        joined: Joined,
+        reason: CloseReason,
+    ) -> Result<(), Joined> {
+        let (Some(recovery), Some((session, relay))) = (&self.recovery, joined.relayed()) else {
+            return Err(joined);
+        };
+        let address = session.peer().ip();
+        let is_over = session.outbox().closing().is_some() || self.listener.is_draining();
+        if is_over || !recovery.lot.lock().take_place(&self.listener, address) {
+            return Err(joined);
+        }
+        relay.park();
+        joined.lost();
+        let session = SessionRef::clone(session);
+        let pid = Box::from(relay.pid());
+        let parked = Arc::new(Parked {
+            shared: Arc::clone(self),
+            pid: Box::clone(&pid),
+            joined: Mutex::new(Some(joined)),
+            address,
+            reason,
+            deadline: Deadline::never(),
+            watch_key: AtomicUsize::new(usize::MAX),
+        });
+        parked.deadline.set(self.deadlines.after(recovery.period));
+        let watched = Arc::clone(&parked) as Arc<dyn Watched>;
+        let key = self.deadlines.watch(watched);
+        parked.watch_key.store(key, Ordering::Relaxed);
+        recovery.lot.lock().parked.insert(pid, Arc::clone(&parked));
+        // When this is seen in the metrics, its client can have it.
+        session.park();
+        // Who closed it, or drained the listener, while it was being parked has not found it here.
+        if session.outbox().closing().is_some() || self.listener.is_draining() {
+            self.end_parked(&parked.pid);
+        }
+        Ok(())
+    }
+
+    /// The parked session of that pid, which is parked no longer.
+    pub(crate) fn unpark(&self, pid: &str) -> Option<Joined> {
+        self.take_parked(pid)?.take()
+    }
+
+    /// Ends the parked session of that pid.
+    fn end_parked(&self, pid: &str) {
+        let Some(parked) = self.take_parked(pid) else {
+            return;
+        };
+        self.listener.hub().turn(|| {
+            if let Some(joined) = parked.take() {
+                joined.end(parked.reason);
+            }
+        });
+    }
+
+    /// `engine` has the session of that pid from now on.
+    pub(crate) fn carries(&self, engine: &Arc<Engine>, pid: &str) {
+        if let (Some(recovery), Some(_)) = (&self.recovery, &engine.carrier) {
+            let engine = Arc::downgrade(engine);
+            recovery.polling.lock().insert(pid.into(), engine);
+        }
+    }
+
+    /// Ends the client that has the session of that pid if it polls and none of its requests is here. Whether it has.
+    pub(crate) fn end_between_polls(&self, pid: &str) -> bool {
+        let recovery = self.recovery.as_ref();
+        let engine = recovery.and_then(|it| it.polling.lock().get(pid)?.upgrade());
+        engine.is_some_and(|engine| engine.end_between_polls())
+    }
+
+    fn take_parked(&self, pid: &str) -> Option<Arc<Parked>> {
+        let parked = {
+            let mut lot = self.recovery.as_ref()?.lot.lock();
+            let parked = lot.parked.remove(pid)?;
+            lot.give_back(parked.address);
+            parked
+        };
+        let key = parked.watch_key.load(Ordering::Relaxed);
+        self.deadlines.forget(key);
+        Some(parked)
+    }
+}
+
+impl Parked {
+    fn take(&self) -> Option<Joined> {
+        let joined = self.joined.lock().take()?;
+        if let Some((session, _)) = joined.relayed() {
+            session.unpark();
+        }
+        Some(joined)
+    }
+}
+
+impl Keeper for Shared {
+    /// In a task: what ends with a session takes locks that whoever calls this may hold.
+    fn end_soon(self: Arc<Self>, pid: &str) {
+        let pid = Box::<str>::from(pid);
+        let shared = Arc::clone(&self);
+        let _inside = self.runtime.enter();
+        self.tasks.spawn(async move { shared.end_parked(&pid) });
+    }
+
+    fn forget(&self, pid: &str) {
+        if let Some(recovery) = &self.recovery {
+            let mut polling = recovery.polling.lock();
+            polling.remove(pid);
+            if polling.len() * 4 < polling.capacity() {
+                let few = polling.len() * 2;
+                polling.shrink_to(few);
+            }
+        }
+    }
+}

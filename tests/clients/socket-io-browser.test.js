@@ -267,10 +267,18 @@ describe('JSONP', () => {
         polling.close()
       })
 
-      test('only the digits of j are said', async () => {
+      test('only digits of j are said', async () => {
         const polling = new Polling(server.port, 3, '&b64=1', {})
         const answer = await polling.get({ path: polling.path('&j=5;alert(1)') })
-        assert.match(answer.text, /^___eio\[51?\]\("/)
+        if (kind === 'npm') assert.match(answer.text, /^___eio\[51?\]\("/)
+        else assert.deepEqual([answer.status, answer.text], [400, '{"code":3,"message":"Bad request"}'])
+        polling.close()
+      })
+
+      test('refusals are no script', async () => {
+        const polling = new Polling(server.port, 3, '&b64=1&sid=nope', {})
+        const answer = await polling.get({ path: polling.path('&j=0') })
+        assert.deepEqual([answer.status, answer.text], [400, '{"code":1,"message":"Session ID unknown"}'])
         polling.close()
       })
 
@@ -306,6 +314,10 @@ describe('the script that a page takes from its server', () => {
           assert.match(answer.headers['content-type'], file.endsWith('.map') ? /^application\/json/ : /^application\/javascript/)
           assert.equal(answer.headers['cache-control'], 'public, max-age=0')
           assert.deepEqual(answer.body, require('node:fs').readFileSync(path.join(DIST('4.8.4'), file)))
+          const head = await send(server.port, { method: 'HEAD', path: target })
+          const { date, 'transfer-encoding': chunked, 'content-length': length, ...said } = answer.headers
+          for (const [header, value] of Object.entries(said)) assert.equal(head.headers[header], value, header)
+          assert.deepEqual([head.status, head.text], [200, ''])
           const again = await send(server.port, { path: target, headers: { 'if-none-match': answer.headers.etag } })
           assert.deepEqual([again.status, again.text], [304, ''])
         }

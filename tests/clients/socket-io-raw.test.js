@@ -169,7 +169,7 @@ for (const name of names) {
     let server
     let neighbour
     before(async () => {
-      server = await SERVERS[name]()
+      server = await SERVERS[name](isNpm ? {} : { compressFrom: '1KiB' })
       neighbour = await Polling.connected(server.port)
     })
     after(() => server?.stop())
@@ -414,6 +414,48 @@ for (const name of names) {
       })
     }
 
+    if (!isNpm) {
+      test('what ends the session by what it says: 400, however it is said', async () => {
+        for (const packet of ['4abc', '42{}', '42["disconnect"]', '42/admin,["echo",1]']) {
+          const polling = await session()
+          const answer = await polling.post(`42["echo",1]\x1e${packet}`)
+          assert.deepEqual([answer.status, answer.text], [400, ''], packet)
+          await isUnknown(polling)
+        }
+      })
+
+      test('very many packets in one body cost no memory', async () => {
+        const polling = await session({ eio: 3, query: '&b64=1' })
+        const before = server.gateway.memory()
+        assert.equal((await polling.post('1:3'.repeat(LIMIT / 4))).text, 'ok')
+        assert.ok(server.gateway.memory() - before < 4 * 1024 * 1024, 'memory is flat')
+        assert.equal(await polling.echo('alive'), '42["echo","alive"]')
+      })
+
+      test('JSONP, where it is off, and where nobody asks for it', async () => {
+        const refused = await send(server.port, { path: `${PATH}?EIO=3&transport=polling&j=0` })
+        assert.deepEqual([refused.status, refused.text], [400, REQUEST.body])
+        const polling = await session({ query: '&j=0' })
+        assert.match(polling.handshake.text, /^0\{/)
+      })
+
+      // Node goes on with the old connection when both come at once, and closes.
+      test('leaving a namespace and joining it again in one body', async () => {
+        for (const eio of [4, 3]) {
+          const polling = await session({ eio, query: eio === 3 ? '&b64=1' : '' })
+          const greeting = eio === 3 ? /^40\/admin,$/ : /^40\/admin,\{"sid":"[A-Za-z0-9_-]{20}"\}$/
+          await polling.send('40/admin,')
+          const [first] = await polling.packets(1)
+          await polling.send('41/admin,', '40/admin,')
+          const [second] = await polling.packets(1)
+          for (const packet of [first, second]) assert.match(packet, greeting)
+          if (eio === 4) assert.notEqual(first, second)
+          await polling.send('42/admin,["echo","again"]')
+          assert.deepEqual(await polling.packets(1), ['42/admin,["echo","again"]'])
+        }
+      })
+    }
+
     test('leaving the namespace, and everything else', async () => {
       const polling = await session()
       const { answer } = await waiting(polling)
@@ -480,6 +522,19 @@ for (const name of names) {
       }
     })
 
+    test('binary in text frames is taken, too', async () => {
+      for (const [eio, frame] of [[4, 'bCQgH'], [3, 'b4CQgH']]) {
+        const client = await connectedSocket(server.port, { eio })
+        const event = '451-["echo",{"_placeholder":true,"num":0}]'
+        await client.text(event)
+        await client.text(frame)
+        assert.equal(await client.nextText(), event)
+        const { payload } = await client.next()
+        assert.equal(payload.toString('hex'), eio === 3 ? '04090807' : '090807')
+        client.close()
+      }
+    })
+
     test('fragments, pings, no compression, no subprotocol', async () => {
       const client = await FrameClient.open({
         port: server.port, path: `${PATH}?EIO=4&transport=websocket`,
@@ -521,6 +576,21 @@ for (const name of names) {
         socket.close()
       }
     })
+
+    if (!isNpm) {
+      test('leaving a namespace and joining it again in frames back to back', async () => {
+        const client = await connectedSocket(server.port)
+        await client.text('40/admin,')
+        const first = await client.nextText()
+        await Promise.all([client.text('41/admin,'), client.text('40/admin,')])
+        const second = await client.nextText()
+        for (const packet of [first, second]) assert.match(packet, /^40\/admin,\{"sid":"[A-Za-z0-9_-]{20}"\}$/)
+        assert.notEqual(first, second)
+        await client.text('42/admin,["echo","again"]')
+        assert.equal(await client.nextText(), '42/admin,["echo","again"]')
+        client.close()
+      })
+    }
 
     test('probe and upgrade back to back, with a poll that waits', async () => {
       const polling = await Polling.connected(server.port)
@@ -611,8 +681,8 @@ for (const name of names) {
     for (const eio of [4, 3]) {
       test(`a client of generation ${eio} that never answers is cut after 500 ms`, async () => {
         await inTime(async () => {
-          const client = await connectedSocket(server.port, { eio })
-          return lasted(Date.now(), client)
+          const start = Date.now()
+          return lasted(start, await connectedSocket(server.port, { eio }))
         }, 495, 500 + LATE)
       })
     }
@@ -684,17 +754,39 @@ for (const name of names) {
 
     test('nothing connected in time: closed', async () => {
       await inTime(async () => {
-        const client = await openSocket(server.port)
-        return lasted(Date.now(), client)
+        const start = Date.now()
+        return lasted(start, await openSocket(server.port))
       }, 390, 400 + LATE)
       await inTime(async () => {
-        const client = await openSocket(server.port)
         const start = Date.now()
+        const client = await openSocket(server.port)
         await client.text('40/unknown,')
         assert.equal(await client.nextText(), '44/unknown,{"message":"Invalid namespace"}')
         return lasted(start, client)
       }, 390, 400 + LATE)
     })
+  })
+}
+
+// --- section 11 -------------------------------------------------------------------------------------------------------
+
+for (const name of names) {
+  test(`${name}: when the server ends, clients without a namespace hear it too`, async () => {
+    const server = await SERVERS[name]()
+    const socket = await openSocket(server.port)
+    const joined = await connectedSocket(server.port)
+    const polling = await Polling.open(server.port)
+    const waiting = polling.get()
+    // Whatever is asked later has been answered, so the poll waits.
+    assert.equal(await (await Polling.connected(server.port)).echo('before'), '42["echo","before"]')
+    if (name === NPM) server.command({ close: true })
+    else await server.stop()
+    for (const client of [socket, joined]) {
+      const { kind, code } = await client.next()
+      assert.deepEqual([kind, code], ['close', null])
+    }
+    assert.equal((await waiting).text, '1')
+    await server.stop()
   })
 }
 

@@ -53,7 +53,7 @@ pub use identity::{
 };
 pub use json::{Json, JsonError};
 pub use limits::{LimitKind, Limits};
-pub use listener::{Admission, Branch, Listener, ListenerConfig};
+pub use listener::{Admission, Branch, Connections, Listener, ListenerConfig};
 pub use metrics::{
     ApiMetrics, BackendMetrics, BackendOutcome, BackendRequest, ListenerMetrics, Metrics, Recovery,
     RestartCause,

@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
@@ -111,6 +111,16 @@ impl Drop for Branch {
     }
 }
 
+/// The connections of a front end that may be open without a session in the hub, which therefore cannot tell them that
+/// their listener drains.
+pub trait Connections: Send + Sync {
+    /// Lets each of them look again, as [`Wire::wake`](crate::Wire::wake) does. Must not wait.
+    fn wake(&self);
+
+    /// Whether one of them has not said goodbye yet.
+    fn are_open(&self) -> bool;
+}
+
 /// A bound address with a protocol, limits and a realm. Shared by its sessions.
 pub struct Listener {
     name: String,
@@ -125,6 +135,7 @@ pub struct Listener {
     admitted: AtomicUsize,
     by_address: Mutex<HashMap<IpAddr, usize>>,
     draining: AtomicBool,
+    connections: OnceLock<Weak<dyn Connections>>,
 }
 
 impl std::fmt::Debug for Listener {
@@ -152,6 +163,7 @@ impl Listener {
             admitted: AtomicUsize::new(0),
             by_address: Mutex::default(),
             draining: AtomicBool::new(false),
+            connections: OnceLock::new(),
         }
     }
 
@@ -222,9 +234,28 @@ impl Listener {
         self.permissions.store(Arc::new(permissions));
     }
 
-    /// From now on new calls are refused: the listener is being removed or the process stops.
+    /// From now on new calls are refused: the listener is being removed or the process stops. Sessions have to be woken to
+    /// notice it; connections without one are.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+        if let Some(connections) = self.connections() {
+            connections.wake();
+        }
+    }
+
+    /// Says who else is to notice that it drains. Only the first word counts.
+    pub fn set_connections(&self, connections: Weak<dyn Connections>) {
+        let _ = self.connections.set(connections);
+    }
+
+    /// Whether there are connections beside its sessions that have not said goodbye yet.
+    #[must_use]
+    pub fn has_connections(&self) -> bool {
+        self.connections().is_some_and(|it| it.are_open())
+    }
+
+    fn connections(&self) -> Option<Arc<dyn Connections>> {
+        self.connections.get()?.upgrade()
     }
 
     /// Whether [`Listener::drain`] was called.

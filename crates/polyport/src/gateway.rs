@@ -239,6 +239,7 @@ impl Gateway {
                 }
                 None => {
                     info!(listener = earlier.name(), "listener removed");
+                    earlier.drain();
                     self.drain_sessions(|session| Arc::ptr_eq(session.listener(), earlier));
                 }
             }
@@ -285,6 +286,9 @@ impl Gateway {
             running.server.stop_accepting();
         }
         info!(sessions = self.process.hub.len(), "draining");
+        for listener in self.all_listeners() {
+            listener.drain();
+        }
         self.drain_sessions(|_| true);
         self.wait_for_sessions(self.config.shutdown_deadline).await;
         let late = self.process.hub.sessions(|_| true);
@@ -303,15 +307,25 @@ impl Gateway {
 
     async fn wait_for_sessions(&self, at_most: Duration) {
         let deadline = Instant::now() + at_most;
-        while !self.process.hub.is_empty() && Instant::now() < deadline {
+        while self.has_clients() && Instant::now() < deadline {
             sleep(DRAIN_CHECK).await;
         }
+    }
+
+    fn has_clients(&self) -> bool {
+        !self.process.hub.is_empty() || self.all_listeners().any(|it| it.has_connections())
+    }
+
+    fn all_listeners(&self) -> impl Iterator<Item = &Arc<Listener>> {
+        let running = self.listeners.iter();
+        running
+            .map(|running| running.server.listener())
+            .chain(&self.earlier)
     }
 
     /// Tells sessions that their listener drains: they end when they have no call in flight.
     fn drain_sessions(&self, which: impl Fn(&polyport_core::SessionRef) -> bool) {
         for session in self.process.hub.sessions(which) {
-            session.listener().drain();
             session.wake();
         }
     }
@@ -351,7 +365,8 @@ impl Gateway {
                 polyport_ws_rpc::start(place, &self.process, options, reception)
             }
             Protocol::SocketIo(socket_io) => {
-                let options = protocols::socket_io_options(socket_io);
+                let options = protocols::socket_io_options(socket_io)
+                    .with_context(|| format!("listener `{}`", config.name))?;
                 let reception = reception.with_sites(Arc::new(config.site.clone()));
                 polyport_socket_io::start(place, &self.process, options, reception)
             }

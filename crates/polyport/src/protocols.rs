@@ -1,11 +1,12 @@
 //! From the configuration to the options that crates take.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use anyhow::Context;
 use polyport_admin::KeyOptions;
 use polyport_backends::builtin::BuiltinOptions;
 use polyport_core::{EventName, RoomName};
-use polyport_socket_io::{Parser, PublishRule, SocketIoOptions, codec::Revision};
+use polyport_socket_io::{ClientFiles, Parser, PublishRule, SocketIoOptions, codec::Revision};
 use polyport_tcp_verbs::{Profile, PublicFolders, VerbsOptions};
 use polyport_ws_channels::{self as channels, ChannelsOptions};
 use polyport_ws_rpc::RpcOptions;
@@ -51,7 +52,10 @@ pub(crate) fn rpc_options(config: &RpcConfig) -> RpcOptions {
 }
 
 /// How a listener of Socket.IO behaves.
-pub(crate) fn socket_io_options(config: &SocketIoConfig) -> SocketIoOptions {
+///
+/// # Errors
+/// When the files of `client_files` cannot be read.
+pub(crate) fn socket_io_options(config: &SocketIoConfig) -> anyhow::Result<SocketIoOptions> {
     let revision = |generation: &u8| match generation {
         3 => Revision::V3,
         _ => Revision::V4,
@@ -61,7 +65,9 @@ pub(crate) fn socket_io_options(config: &SocketIoConfig) -> SocketIoOptions {
         rooms: rooms.clone(),
         name: name.clone(),
     };
-    SocketIoOptions {
+    let client_files = config.client_files.as_deref().map(ClientFiles::load);
+    let client_files = client_files.transpose().context("socket_io.client_files")?;
+    Ok(SocketIoOptions {
         path: config.path.clone(),
         polling: config.polling,
         websocket: config.websocket,
@@ -75,6 +81,9 @@ pub(crate) fn socket_io_options(config: &SocketIoConfig) -> SocketIoOptions {
         cookie: config.cookie.clone(),
         origins: config.origins.clone(),
         credentials: config.credentials,
+        jsonp: config.jsonp,
+        compress_from: config.compress_from,
+        client_files: client_files.map(Arc::new),
         publish: config.publish.iter().map(rule).collect(),
         login: config.login.clone(),
         parser: match config.parser {
@@ -82,7 +91,7 @@ pub(crate) fn socket_io_options(config: &SocketIoConfig) -> SocketIoOptions {
             SocketIoParser::Msgpack => Some(Parser::Msgpack),
             SocketIoParser::Auto => None,
         },
-    }
+    })
 }
 
 /// A key of the server API.

@@ -539,3 +539,27 @@ fn keys_of_the_server_api() {
         ["gateway.toml:5:1: api: POLYPORT_API_KEY is shorter than 22 characters"]
     );
 }
+
+#[test]
+fn jsonp_is_for_everybody_or_nobody() {
+    let with = |cors: &str| {
+        problems(
+            &format!(
+                "[listeners.io]\nprotocol = \"socket-io\"\nbind = \"127.0.0.1:3000\"\n[listeners.io.socket_io]\njsonp = true\n{cors}"
+            ),
+            &[],
+            &[],
+        )
+    };
+    let fault = "gateway.toml:5:9: listeners.io.socket_io.jsonp: JSONP can be read by every page, so it needs cors = { origins = [\"*\"] } without credentials";
+    for cors in [
+        "",
+        "cors = { origins = [] }",
+        "cors = { origins = [\"https://a.example\"] }",
+        "cors = { origins = [\"*\", \"https://a.example\"] }",
+        "cors = { origins = [\"*\"], credentials = true }",
+    ] {
+        assert_eq!(with(cors), [fault], "{cors}");
+    }
+    assert!(with("cors = { origins = [\"*\"] }").is_empty());
+}

@@ -6,7 +6,7 @@ use polyport_net::ws;
 use crate::{
     codec::{
         Attachments, Kind, Revision, is_reserved, write_ack, write_connect, write_disconnect,
-        write_error, write_event, write_msgpack_ack, write_msgpack_connect,
+        write_engine_base64, write_error, write_event, write_msgpack_ack, write_msgpack_connect,
         write_msgpack_disconnect, write_msgpack_error, write_msgpack_event, write_msgpack_text,
     },
     options::Parser,
@@ -21,6 +21,8 @@ pub(crate) const PROTOCOL: &str = "socket-io";
 pub(crate) struct Form {
     pub(crate) revision: Revision,
     pub(crate) parser: Parser,
+    /// Binary messages are text: to a client of generation 3 that opened its WebSocket so.
+    pub(crate) is_base64: bool,
 }
 
 /// One namespace in one form. An event is written as WebSocket frames, attachments behind their packet in the same
@@ -52,15 +54,28 @@ impl Dialect for SocketIoDialect {
 
 impl Form {
     /// All there are.
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::new(Revision::V3, Parser::Json),
+        Self::new(Revision::V3, Parser::Json).in_base64(),
         Self::new(Revision::V3, Parser::Msgpack),
+        Self::new(Revision::V3, Parser::Msgpack).in_base64(),
         Self::new(Revision::V4, Parser::Json),
         Self::new(Revision::V4, Parser::Msgpack),
     ];
 
     pub(crate) const fn new(revision: Revision, parser: Parser) -> Self {
-        Self { revision, parser }
+        Self {
+            revision,
+            parser,
+            is_base64: false,
+        }
+    }
+
+    pub(crate) const fn in_base64(self) -> Self {
+        Self {
+            is_base64: true,
+            ..self
+        }
     }
 
     /// An event, with the number of the ack that is wanted, or its offset where lost clients may come back.
@@ -73,12 +88,12 @@ impl Form {
     ) -> Frame {
         let name = event.name.as_str();
         match self.parser {
-            Parser::Json => frames(self.revision, |text, attachments| {
+            Parser::Json => self.frames(|text, attachments| {
                 write_event(text, attachments, namespace, id, name, &event.args, offset);
             }),
             Parser::Msgpack => {
                 let packet = write_msgpack_event(namespace, id, name, &event.args, offset);
-                binary_frame(self.revision, &packet)
+                self.binary(&packet)
             }
         }
     }
@@ -86,10 +101,10 @@ impl Form {
     /// An ack.
     pub(crate) fn ack(self, namespace: &str, id: u64, args: &[Arg]) -> Frame {
         match self.parser {
-            Parser::Json => frames(self.revision, |text, attachments| {
+            Parser::Json => self.frames(|text, attachments| {
                 write_ack(text, attachments, namespace, id, args);
             }),
-            Parser::Msgpack => binary_frame(self.revision, &write_msgpack_ack(namespace, id, args)),
+            Parser::Msgpack => self.binary(&write_msgpack_ack(namespace, id, args)),
         }
     }
 
@@ -132,30 +147,31 @@ impl Form {
             }
         }
     }
-}
 
-fn frames(revision: Revision, write: impl FnOnce(&mut String, &mut Attachments)) -> Frame {
-    let mut attachments = Attachments::default();
-    let text = ws::written_text(|text| write(text, &mut attachments));
-    if attachments.0.is_empty() {
-        return text;
+    fn frames(self, write: impl FnOnce(&mut String, &mut Attachments)) -> Frame {
+        let mut attachments = Attachments::default();
+        let text = ws::written_text(|text| write(text, &mut attachments));
+        if attachments.0.is_empty() {
+            return text;
+        }
+        let mut frames = Vec::from(text);
+        for part in attachments.0 {
+            frames.extend_from_slice(&self.binary(&part));
+        }
+        frames.into()
     }
-    let mut frames = Vec::from(text);
-    for part in attachments.0 {
-        frames.extend_from_slice(&binary_frame(revision, &part));
-    }
-    frames.into()
-}
 
-/// A binary message. Revision 3 gives it the type 4 as a byte.
-fn binary_frame(revision: Revision, data: &[u8]) -> Frame {
-    match revision {
-        Revision::V4 => ws::binary(data),
-        Revision::V3 => {
-            let mut typed = Vec::with_capacity(data.len() + 1);
-            typed.push(4);
-            typed.extend_from_slice(data);
-            ws::binary(&typed)
+    /// A binary message. Revision 3 gives it the type 4, as a byte or a digit.
+    fn binary(self, data: &[u8]) -> Frame {
+        match self.revision {
+            Revision::V3 if self.is_base64 => ws::text(&write_engine_base64(self.revision, data)),
+            Revision::V3 => {
+                let mut typed = Vec::with_capacity(data.len() + 1);
+                typed.push(4);
+                typed.extend_from_slice(data);
+                ws::binary(&typed)
+            }
+            Revision::V4 => ws::binary(data),
         }
     }
 }

@@ -12,12 +12,12 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use parking_lot::Mutex;
 use polyport_core::{
-    Branch, CloseReason, Frame, Listener, OpenRequest, RealmName, Reception, SessionId, Transport,
-    Wire,
+    Branch, CloseReason, Connections, Frame, Listener, OpenRequest, RealmName, Reception,
+    SessionId, Transport, Wire,
 };
 use polyport_net::{Deadline, Deadlines, Moment, Tasks, Watched, ws};
 use smallvec::SmallVec;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::oneshot};
 
 use crate::{
     carrier::Carrier,
@@ -29,6 +29,7 @@ use crate::{
     options::{Parser, SocketIoOptions, matches},
     recovery::{Offsets, Recovery},
     session::{Joined, login},
+    unwanted::Unwanted,
 };
 
 /// Most attachments of a packet, as in socket.io-parser 4.2.
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     pub(crate) deadlines: Deadlines,
     /// Where lost clients may come back.
     pub(crate) recovery: Option<Recovery>,
+    pub(crate) unwanted: Unwanted,
     engines: Mutex<HashMap<Box<str>, Arc<Engine>>>,
     /// `/` in each form.
     roots: HashMap<Form, Arc<Branch>>,
@@ -89,6 +91,7 @@ impl Shared {
             runtime: Handle::current(),
             deadlines,
             recovery,
+            unwanted: Unwanted::default(),
             engines: Mutex::default(),
             branches: Mutex::default(),
         }
@@ -130,6 +133,20 @@ impl Shared {
     }
 }
 
+impl Connections for Shared {
+    fn wake(&self) {
+        let engines: Vec<_> = self.engines.lock().values().cloned().collect();
+        for engine in engines {
+            engine.wire.wake();
+        }
+    }
+
+    fn are_open(&self) -> bool {
+        let engines = self.engines.lock();
+        engines.values().any(|engine| !engine.has_said_goodbye())
+    }
+}
+
 /// One client's session, whatever carries it.
 pub(crate) struct Engine {
     pub(crate) shared: Arc<Shared>,
@@ -141,7 +158,7 @@ pub(crate) struct Engine {
     pub(crate) wire: Arc<Wire>,
     /// Of a session that began with polling.
     pub(crate) carrier: Option<Arc<Carrier>>,
-    /// It gets no binary bodies.
+    /// It gets no binary bodies, or no binary frames if it began with a WebSocket.
     pub(crate) base64_only: bool,
     /// How it was opened, if somebody may want to know.
     pub(crate) request: Option<OpenRequest>,
@@ -165,6 +182,8 @@ pub(crate) struct State {
     pub(crate) probe: Option<Weak<Wire>>,
     /// The probe was answered: polls do not wait any more.
     pub(crate) is_probed: bool,
+    /// Dropped when it is decided about `/`, for which the answer to a handshake waits.
+    deciding: Option<oneshot::Sender<()>>,
     /// Goodbye has been said; one last poll gets it.
     has_said_goodbye: bool,
     is_over: bool,
@@ -230,6 +249,7 @@ impl Engine {
                 is_posting: false,
                 probe: None,
                 is_probed: false,
+                deciding: None,
                 has_said_goodbye: false,
                 is_over: false,
                 ping_at,
@@ -278,6 +298,22 @@ impl Engine {
             .is_some_and(|carrier| !carrier.is_upgraded())
     }
 
+    /// Resolves when it is decided whether a client of generation 3 gets `/`; `None` if it is already.
+    pub(crate) fn deciding(&self) -> Option<oneshot::Receiver<()>> {
+        let mut state = self.state.lock();
+        if state.joined.iter().all(Joined::is_connected) {
+            return None;
+        }
+        let (decided, deciding) = oneshot::channel();
+        state.deciding = Some(decided);
+        Some(deciding)
+    }
+
+    /// What was decided about a namespace is queued.
+    pub(crate) fn decided(&self) {
+        self.state.lock().deciding = None;
+    }
+
     /// What the client's packets are written with, which this message shows if it is the first.
     pub(crate) fn shown_parser(&self, shown: Parser) -> Parser {
         *self.parser.get_or_init(|| shown)
@@ -285,7 +321,13 @@ impl Engine {
 
     /// How packets are written for the client; of generation 4, none is before its first message.
     pub(crate) fn form(&self) -> Form {
-        Form::new(self.revision, self.shown_parser(Parser::Json))
+        let form = Form::new(self.revision, self.shown_parser(Parser::Json));
+        // On polling frames are taken apart, and bytes come as the poll wants them.
+        let is_base64 = self.base64_only && self.carrier.is_none();
+        match self.revision {
+            Revision::V3 if is_base64 => form.in_base64(),
+            _ => form,
+        }
     }
 
     pub(crate) fn read_limits(&self) -> ReadLimits {
@@ -428,7 +470,7 @@ impl Engine {
             outbox.resume(&mut |frames| carrier.write(frames));
             // The close packet comes with a poll of its own: clients of 4.x that find it behind a DISCONNECT in one body hear
             // of the closed transport first and of the DISCONNECT afterwards.
-            if !had_words && self.state.lock().has_said_goodbye {
+            if !had_words && self.has_said_goodbye() {
                 self.end();
             }
         }
@@ -546,9 +588,14 @@ impl Engine {
             .collect()
     }
 
+    /// Whether it only waits for the poll that takes its goodbye.
+    fn has_said_goodbye(&self) -> bool {
+        self.state.lock().has_said_goodbye
+    }
+
     /// Says goodbye on polling, and waits for the poll that takes it.
     fn say_goodbye(&self, reason: CloseReason) {
-        if self.state.lock().has_said_goodbye {
+        if self.has_said_goodbye() {
             return;
         }
         let carrier = self.carrier.as_ref();

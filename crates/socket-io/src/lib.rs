@@ -4,8 +4,11 @@
 //! `carrier`). Events are written as WebSocket frames once (`dialect`); polling takes the frames apart. `session` is what
 //! Socket.IO's packets mean, `recovery` what waits for a client that was lost, `listener` which requests are answered how. `codec` has the bytes of both layers, without I/O.
 
+mod answering;
 mod carrier;
+mod client_files;
 pub mod codec;
+mod compression;
 mod dialect;
 mod engine;
 mod listener;
@@ -14,6 +17,8 @@ mod poll;
 mod recovery;
 mod session;
 mod socket;
+mod unwanted;
 
+pub use client_files::{ClientFiles, ClientFilesError};
 pub use listener::start;
 pub use options::{AfterRefusal, LoginOptions, Parser, PublishRule, SocketIoOptions};

@@ -12,7 +12,9 @@ use polyport_net::{
 };
 
 use crate::{
+    answering::Answering,
     carrier::Carrier,
+    client_files,
     codec::Revision,
     dialect::{Form, PROTOCOL, SocketIoDialect},
     engine::{Beginning, Engine, Shared},
@@ -52,7 +54,9 @@ pub fn start(
         deadlines: deadlines.clone(),
     };
     let shared = Shared::new(options, Arc::clone(&listener), reception, tasks, deadlines);
-    let front_end = FrontEnd(Arc::new(shared));
+    let shared = Arc::new(shared);
+    listener.set_connections(Arc::downgrade(&shared) as _);
+    let front_end = FrontEnd(shared);
     serve_websockets(
         &place.bind,
         listener,
@@ -81,7 +85,11 @@ struct FrontEnd(Arc<Shared>);
 /// A WebSocket that is let in.
 enum Grant {
     /// For a session of its own.
-    New(Revision, Box<OpenRequest>),
+    New {
+        revision: Revision,
+        base64_only: bool,
+        request: Box<OpenRequest>,
+    },
     /// For one that polls.
     Upgrade(Arc<Engine>),
 }
@@ -146,6 +154,8 @@ struct Query<'a> {
     revision: &'a str,
     sid: Option<&'a str>,
     is_base64: bool,
+    /// The function that is to be called with the answer.
+    jsonp: Option<&'a str>,
 }
 
 impl<'a> Query<'a> {
@@ -157,6 +167,7 @@ impl<'a> Query<'a> {
                 Some(("EIO", value)) => query.revision = value,
                 Some(("sid", value)) => query.sid = Some(value),
                 Some(("b64", value)) => query.is_base64 = !value.is_empty() && value != "0",
+                Some(("j", value)) => query.jsonp = Some(value),
                 _ => {}
             }
         }
@@ -180,6 +191,23 @@ impl FrontEnd {
         is_served
             .then_some(revision)
             .ok_or(Refusal::UnsupportedVersion)
+    }
+
+    /// How a request of that generation is to be answered. Only generation 3 knows JSONP.
+    fn answering(
+        &self,
+        headers: &HeaderMap,
+        query: &Query<'_>,
+        revision: Revision,
+    ) -> Result<Answering, Refusal> {
+        let options = &self.0.options;
+        let jsonp = query.jsonp.filter(|_| revision == Revision::V3);
+        let is_number =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if jsonp.is_some_and(|number| !options.jsonp || !is_number(number)) {
+            return Err(Refusal::BadRequest);
+        }
+        Ok(Answering::new(headers, jsonp, options.compress_from))
     }
 
     /// The first checks, which are the same for every request.
@@ -249,25 +277,23 @@ impl FrontEnd {
             Ok(engine) => engine,
             Err(refused) => return self.refused(&request, refused),
         };
-        let method = &request.head.method;
         let Some(engine) = engine else {
-            let is_polling = query.transport == "polling";
-            return match (method, self.revision(&query)) {
-                (&Method::GET, Ok(revision)) if is_polling => {
-                    self.handshake(&request, revision, query.is_base64).await
-                }
-                (&Method::GET, Err(refused)) if is_polling => self.refused(&request, refused),
-                (&Method::GET, _) => self.refused(&request, Refusal::BadRequest),
-                _ => self.refused(&request, Refusal::BadMethod),
+            return match self.handshake(&request, &query).await {
+                Ok(answer) => answer,
+                Err(refused) => self.refused(&request, refused),
             };
         };
         if query.transport != "polling" || !engine.is_polling() {
             return self.refused(&request, Refusal::BadRequest);
         }
+        let answering = match self.answering(&request.head.headers, &query, engine.revision) {
+            Ok(answering) => answering,
+            Err(refused) => return self.refused(&request, refused),
+        };
         request.is_of_session();
-        match *method {
-            Method::GET => poll::poll(&engine).await,
-            Method::POST => poll::post(&engine, request).await,
+        match request.head.method {
+            Method::GET => poll::poll(&engine, &answering).await,
+            Method::POST => poll::post(&engine, request, &answering).await,
             _ => empty(StatusCode::METHOD_NOT_ALLOWED),
         }
     }
@@ -278,19 +304,28 @@ impl FrontEnd {
         refusal(refused)
     }
 
+    /// A request without a session: one is opened, if it may be.
     async fn handshake(
         &self,
         request: &HttpRequest,
-        revision: Revision,
-        base64_only: bool,
-    ) -> HttpAnswer {
+        query: &Query<'_>,
+    ) -> Result<HttpAnswer, Refusal> {
         let shared = &self.0;
         let listener = &shared.listener;
+        if request.head.method != Method::GET {
+            return Err(Refusal::BadMethod);
+        }
+        if query.transport != "polling" {
+            return Err(Refusal::BadRequest);
+        }
+        let revision = self.revision(query)?;
+        let answering = self.answering(&request.head.headers, query, revision)?;
         if listener.is_draining() {
-            return self.refused(request, Refusal::Forbidden);
+            return Err(Refusal::Forbidden);
         }
         let Ok(admission) = request.admit(listener) else {
-            return refusal(Refusal::Forbidden);
+            // It is counted already.
+            return Ok(refusal(Refusal::Forbidden));
         };
         let engine = {
             let carrier = Arc::new(Carrier::default());
@@ -300,13 +335,13 @@ impl FrontEnd {
                 revision,
                 wire,
                 carrier: Some(carrier),
-                base64_only,
+                base64_only: query.is_base64 || answering.is_jsonp(),
                 request: request.opening(listener),
             };
             let hub = listener.hub();
             hub.turn(|| Engine::open(shared, beginning))
         };
-        let mut answer = poll::poll(&engine).await;
+        let mut answer = poll::handshake(&engine, &answering).await;
         if !shared.options.cookie.is_empty() {
             let secure = if request.is_tls { "; Secure" } else { "" };
             let (name, sid) = (&shared.options.cookie, engine.sid());
@@ -315,7 +350,13 @@ impl FrontEnd {
                 answer.headers_mut().insert(header::SET_COOKIE, cookie);
             }
         }
-        answer
+        Ok(answer)
+    }
+
+    /// The name of a client's file that this path asks for.
+    fn file_name(&self, path: &str) -> Option<&'static str> {
+        let rest = path.strip_prefix(self.0.options.path.as_str())?;
+        client_files::file_name(rest)
     }
 
     fn preflight(&self, asked: &HeaderMap) -> HttpAnswer {
@@ -350,8 +391,16 @@ impl WsFrontEnd for FrontEnd {
         }
         let origin = request.head.headers.get(header::ORIGIN).cloned();
         let front_end = Self(Arc::clone(&self.0));
-        if request.head.method == Method::OPTIONS {
+        let options = &self.0.options;
+        if request.head.method == Method::OPTIONS && !options.origins.is_empty() {
             let answer = self.preflight(&request.head.headers);
+            return Box::pin(ready(self.readable(origin.as_ref(), answer)));
+        }
+        if let Some(name) = self.file_name(request.head.uri.path()) {
+            let answer = client_files::answer(options.client_files.as_deref(), name, &request.head);
+            if answer.status().is_client_error() {
+                listener.refused(request.peer.ip(), RefuseReason::HttpRequest);
+            }
             return Box::pin(ready(self.readable(origin.as_ref(), answer)));
         }
         Box::pin(async move {
@@ -394,8 +443,12 @@ impl WsFrontEnd for FrontEnd {
             Some(_) => refuse(Refusal::BadRequest),
             None => match self.revision(&query) {
                 Ok(revision) => {
-                    let opening = Box::new(request.opening(listener));
-                    Decision::Now(Ok(Grant::New(revision, opening)))
+                    let base64_only = query.is_base64;
+                    Decision::Now(Ok(Grant::New {
+                        revision,
+                        base64_only,
+                        request: Box::new(request.opening(listener)),
+                    }))
                 }
                 Err(refused) => refuse(refused),
             },
@@ -407,13 +460,17 @@ impl WsFrontEnd for FrontEnd {
         let wire = Wire::new(opening.admission, opening.peer, opening.transport);
         match grant {
             Grant::Upgrade(engine) => Socket::probing(engine, wire, transport),
-            Grant::New(revision, request) => Socket::of(Engine::open(
+            Grant::New {
+                revision,
+                base64_only,
+                request,
+            } => Socket::of(Engine::open(
                 &self.0,
                 Beginning {
                     revision,
                     wire,
                     carrier: None,
-                    base64_only: false,
+                    base64_only,
                     request: *request,
                 },
             )),

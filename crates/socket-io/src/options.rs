@@ -1,10 +1,10 @@
 //! What a listener of this protocol can be told.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use polyport_core::{EventName, RoomName};
 
-use crate::codec::Revision;
+use crate::{client_files::ClientFiles, codec::Revision};
 
 /// What a listener of this protocol can be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,12 @@ pub struct SocketIoOptions {
     pub origins: Vec<String>,
     /// Whether pages may send credentials.
     pub credentials: bool,
+    /// Whether clients of revision 3 may poll by JSONP, which every page can: only with any origin and without credentials.
+    pub jsonp: bool,
+    /// Answers to polls are compressed from so many bytes on; 0 is never.
+    pub compress_from: usize,
+    /// The browser's client, if it is served.
+    pub client_files: Option<Arc<ClientFiles>>,
     /// Events that no backend knows and that go to rooms.
     pub publish: Vec<PublishRule>,
     /// How clients give their tokens, if those are asked for.
@@ -122,6 +128,9 @@ impl Default for SocketIoOptions {
             cookie: String::new(),
             origins: Vec::new(),
             credentials: false,
+            jsonp: false,
+            compress_from: 0,
+            client_files: None,
             publish: Vec::new(),
             login: LoginOptions::default(),
             parser: Some(Parser::Json),

@@ -3,15 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
-use polyport_core::LimitKind;
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use polyport_core::{CloseReason, LimitKind};
 use polyport_net::{HttpAnswer, HttpRequest, ws};
 use tokio::time::{sleep, timeout};
 
 use crate::{
+    answering::Answering,
     carrier::NoPoll,
-    codec::{PollPacket, Revision, Style, read_payload, write_payload},
+    codec::{Malformed, PollPacket, Revision, Style, read_jsonp, read_payload, write_payload},
     engine::Engine,
     listener::{Refusal, empty, refusal},
 };
@@ -21,6 +22,10 @@ const POLL_WHILE_PROBING: Duration = Duration::from_millis(100);
 
 /// How long a body may take.
 const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// How long the answer to a handshake of generation 3 waits for what is decided about `/`, so that it can say both: a
+/// client that hears nothing of `/` there needs another round trip.
+const DECISION_TIME: Duration = Duration::from_millis(100);
 
 /// The session's client has gone away with its poll.
 struct Aborted<'a>(Option<&'a Arc<Engine>>);
@@ -35,8 +40,19 @@ impl Drop for Aborted<'_> {
     }
 }
 
+/// The first answer, which opens the session.
+pub(crate) async fn handshake(engine: &Arc<Engine>, answering: &Answering) -> HttpAnswer {
+    if let Some(deciding) = engine.deciding() {
+        let mut aborted = Aborted(Some(engine));
+        // Whatever becomes of it, the answer is not kept any longer.
+        let _ = timeout(DECISION_TIME, deciding).await;
+        aborted.0 = None;
+    }
+    poll(engine, answering).await
+}
+
 /// Waits until there is something to say.
-pub(crate) async fn poll(engine: &Arc<Engine>) -> HttpAnswer {
+pub(crate) async fn poll(engine: &Arc<Engine>, answering: &Answering) -> HttpAnswer {
     let Some(carrier) = &engine.carrier else {
         return refusal(Refusal::BadRequest);
     };
@@ -63,28 +79,17 @@ pub(crate) async fn poll(engine: &Arc<Engine>) -> HttpAnswer {
     } else {
         told.await.unwrap_or_else(|_| ws::text("1").into())
     };
-    aborted.0 = None;
-    body(engine, &frames)
-}
-
-fn body(engine: &Engine, frames: &[u8]) -> HttpAnswer {
-    let packets = packets(engine.revision, frames);
     let style: Style = engine.state.lock().style;
-    let written = write_payload(engine.revision, engine.base64_only, style, &packets);
-    let mut answer = HttpAnswer::new(Full::new(written.body));
-    let kind = if written.is_octets {
-        "application/octet-stream"
-    } else {
-        "text/plain; charset=UTF-8"
-    };
-    let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let packets = packets(engine.revision, &frames);
+    let base64_only = engine.base64_only || answering.is_jsonp();
+    let written = write_payload(engine.revision, base64_only, style, &packets);
+    let answer = answering.payload(written).await;
+    aborted.0 = None;
     answer
 }
 
 /// The messages in frames that were written for a WebSocket.
-fn packets(revision: Revision, mut frames: &[u8]) -> Vec<PollPacket> {
+fn packets(revision: Revision, mut frames: &[u8]) -> Vec<PollPacket<'_>> {
     let mut packets = Vec::new();
     while frames.remaining() >= 2 {
         let is_text = frames.get_u8() & 0x0f == 1;
@@ -99,7 +104,7 @@ fn packets(revision: Revision, mut frames: &[u8]) -> Vec<PollPacket> {
         let (payload, rest) = frames.split_at(length);
         frames = rest;
         packets.push(match (is_text, revision) {
-            (true, _) => PollPacket::Text(String::from_utf8_lossy(payload).into_owned()),
+            (true, _) => PollPacket::Text(String::from_utf8_lossy(payload)),
             (false, Revision::V4) => PollPacket::Binary(Bytes::copy_from_slice(payload)),
             (false, Revision::V3) => {
                 PollPacket::Binary(Bytes::copy_from_slice(payload.get(1..).unwrap_or_default()))
@@ -110,7 +115,11 @@ fn packets(revision: Revision, mut frames: &[u8]) -> Vec<PollPacket> {
 }
 
 /// Takes what the client delivers.
-pub(crate) async fn post(engine: &Arc<Engine>, request: HttpRequest) -> HttpAnswer {
+pub(crate) async fn post(
+    engine: &Arc<Engine>,
+    request: HttpRequest,
+    answering: &Answering,
+) -> HttpAnswer {
     let limit = engine.shared.listener.limits().message;
     let too_large = || {
         engine.wire.limit_hit(LimitKind::Message);
@@ -147,28 +156,39 @@ pub(crate) async fn post(engine: &Arc<Engine>, request: HttpRequest) -> HttpAnsw
     };
     let metrics = engine.shared.listener.metrics();
     metrics.received_bytes.inc_by(body.len() as u64);
-    let mut style = engine.state.lock().style;
-    let (packets, error) = read_payload(engine.revision, is_octets, &mut style, &body);
-    engine.state.lock().style = style;
     let hub = Arc::clone(engine.shared.listener.hub());
-    hub.turn(|| {
-        for packet in packets {
-            metrics.received_messages.inc();
-            match packet {
-                PollPacket::Text(text) => engine.on_text(&text),
-                PollPacket::Binary(data) => engine.on_binary(&data),
-            }
+    let taken = hub.turn(|| {
+        if answering.is_jsonp() {
+            take(engine, false, &read_jsonp(&body)?)
+        } else {
+            take(engine, is_octets, &body)
         }
     });
-    if error.is_some() {
+    if taken.is_err() {
         engine.broken();
+    }
+    // Whoever breaks the protocol hears it here, and finds no session any more.
+    let closing = engine.wire.outbox().closing();
+    if taken.is_err() || closing == Some(CloseReason::ProtocolError) {
+        engine.end();
         return empty(StatusCode::BAD_REQUEST);
     }
-    let mut answer = HttpAnswer::new(Full::new(Bytes::from_static(b"ok")));
-    let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+    answering.taken()
+}
+
+/// Takes the packets of a body, as far as they can be read.
+fn take(engine: &Arc<Engine>, is_octets: bool, body: &[u8]) -> Result<(), Malformed> {
+    let received = &engine.shared.listener.metrics().received_messages;
+    let mut style = engine.state.lock().style;
+    let taken = read_payload(engine.revision, is_octets, &mut style, body, |packet| {
+        received.inc();
+        match packet {
+            PollPacket::Text(text) => engine.on_text(&text),
+            PollPacket::Binary(data) => engine.on_binary(&data),
+        }
+    });
+    engine.state.lock().style = style;
+    taken
 }
 
 fn is_octets(headers: &HeaderMap) -> bool {

@@ -451,6 +451,7 @@ impl Engine {
             });
             let hub = Arc::clone(engine.shared.listener.hub());
             hub.turn(|| engine.received(&mut engine.state.lock(), id, received));
+            engine.decided();
         });
     }
 
@@ -593,7 +594,7 @@ impl Engine {
                 let rules = &self.shared.options.publish;
                 let Some(rule) = rules.iter().find(|rule| rule.event == *name) else {
                     drop(ticket.finish(Some(&CallError::UnknownAction)));
-                    tracing::debug!(listener = session.listener().name(), event = %name, "nobody wants an event of this name");
+                    self.shared.unwanted.note(session.listener(), name);
                     return;
                 };
                 drop(ticket);

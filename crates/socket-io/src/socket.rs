@@ -5,7 +5,7 @@ use std::sync::Arc;
 use polyport_core::{CloseReason, Frame, Transport, Wire};
 use polyport_net::{WsClose, WsHandler, ws, ws::WsError};
 
-use crate::engine::Engine;
+use crate::{codec::read_engine_base64, engine::Engine};
 
 /// One WebSocket.
 pub(crate) struct Socket {
@@ -81,7 +81,11 @@ impl WsHandler for Socket {
 
     fn on_text(&mut self, text: &str) {
         let Some(probe) = &mut self.probe else {
-            return self.engine.on_text(text);
+            return match read_engine_base64(self.engine.revision, text) {
+                Ok(None) => self.engine.on_text(text),
+                Ok(Some(data)) => self.engine.on_binary(&data),
+                Err(_) => self.engine.broken(),
+            };
         };
         match (probe.is_good, text) {
             (false, "2probe") => {

@@ -15,8 +15,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use polyport_core::{Arg, Json};
 use polyport_socket_io::codec::{
-    Assembler, Attachments, EnginePacket, Kind, OpenPacket, Packet, PollPacket, ReadLimits,
-    Revision, Style, read_engine, read_engine_base64, read_engine_binary, read_msgpack,
+    Assembler, Attachments, EnginePacket, Kind, Malformed, OpenPacket, Packet, PollPacket,
+    ReadLimits, Revision, Style, read_engine, read_engine_base64, read_engine_binary, read_msgpack,
     read_payload, write_ack, write_connect, write_disconnect, write_engine_base64, write_error,
     write_event, write_msgpack_ack, write_msgpack_connect, write_msgpack_disconnect,
     write_msgpack_error, write_msgpack_event, write_payload,
@@ -189,7 +189,7 @@ impl Replay {
         let kind = entry["headers"]["content-type"].as_str();
         let is_octets = kind == Some("application/octet-stream");
         let state = self.sides.entry(place.side.clone()).or_default();
-        let (packets, error) = read_payload(place.revision, is_octets, &mut state.style, &body);
+        let (packets, error) = read_all(place.revision, is_octets, &mut state.style, &body);
         let style = state.style;
         if let Some(error) = error {
             self.broken(place, error);
@@ -210,7 +210,7 @@ impl Replay {
         is_octets: bool,
         style: Style,
         body: &[u8],
-        packets: &[PollPacket],
+        packets: &[PollPacket<'_>],
     ) {
         let written = write_payload(place.revision, !is_octets, style, packets);
         if written.is_octets == is_octets && written.body == body {
@@ -227,10 +227,9 @@ impl Replay {
             return;
         }
         assert!(!body.is_ascii() && written.body.is_ascii());
-        let (again, error) =
-            read_payload(Revision::V3, false, &mut Style::default(), &written.body);
+        let (again, error) = read_all(Revision::V3, false, &mut Style::default(), &written.body);
         assert_eq!(error, None);
-        let plain = |packet: &PollPacket| match packet {
+        let plain = |packet: &PollPacket<'_>| match packet {
             PollPacket::Text(text) => {
                 let (front, json) = text.split_at(text.find('[').unwrap_or(text.len()));
                 (front.to_owned(), serde_json::from_str::<Value>(json).ok())
@@ -559,3 +558,20 @@ const BROKEN: [(&str, &str); 17] = [
     ("unknown sid POST", "an unknown type of packet"),
     ("ws garbage frame", "an unknown type of packet"),
 ];
+
+/// All packets of a body, and what is wrong with it.
+fn read_all(
+    revision: Revision,
+    is_octets: bool,
+    style: &mut Style,
+    body: &[u8],
+) -> (Vec<PollPacket<'static>>, Option<Malformed>) {
+    let mut packets = Vec::new();
+    let read = read_payload(revision, is_octets, style, body, |packet| {
+        packets.push(match packet {
+            PollPacket::Text(text) => PollPacket::Text(text.into_owned().into()),
+            PollPacket::Binary(data) => PollPacket::Binary(data),
+        });
+    });
+    (packets, read.err())
+}

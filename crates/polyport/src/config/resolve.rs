@@ -309,6 +309,15 @@ impl Resolver<'_> {
             self.fault(&at("namespaces"), message);
             return None;
         }
+        if settings.jsonp && (settings.cors.origins != ["*"] || settings.cors.credentials) {
+            let message = "JSONP can be read by every page, so it needs cors = { origins = [\"*\"] } without credentials";
+            self.fault(&at("jsonp"), message);
+            return None;
+        }
+        let client_files = settings.client_files.map(|folder| self.folder.join(folder));
+        if let Some(folder) = &client_files {
+            self.path(&at("client_files"), folder, PathKind::Folder);
+        }
         let mut publish = Vec::new();
         for (index, rule) in settings.publish.iter().enumerate() {
             let index = index.to_string();
@@ -343,6 +352,9 @@ impl Resolver<'_> {
             cookie: settings.cookie,
             origins: settings.cors.origins,
             credentials: settings.cors.credentials,
+            jsonp: settings.jsonp,
+            compress_from: settings.compress_from.0,
+            client_files,
             publish,
             parser: settings.parser,
         })

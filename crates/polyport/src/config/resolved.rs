@@ -232,6 +232,12 @@ pub struct SocketIoConfig {
     pub origins: Vec<String>,
     /// Whether they may send cookies.
     pub credentials: bool,
+    /// Whether JSONP is spoken.
+    pub jsonp: bool,
+    /// The size in bytes from which answers to polls are compressed; 0 is never.
+    pub compress_from: usize,
+    /// The folder with the browser's client.
+    pub client_files: Option<PathBuf>,
     /// Events that are published: the name, the rooms, and the name there.
     pub publish: Vec<(EventName, Vec<RoomName>, EventName)>,
     /// How clients give their tokens.

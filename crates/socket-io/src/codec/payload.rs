@@ -20,9 +20,9 @@ const END_OF_LENGTH: u8 = 0xff;
 
 /// A packet of a polling body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PollPacket {
+pub enum PollPacket<'a> {
     /// An Engine.IO packet, with its type digit.
-    Text(String),
+    Text(Cow<'a, str>),
     /// The data of a binary message.
     Binary(Bytes),
 }
@@ -49,31 +49,33 @@ pub struct Written {
     pub is_octets: bool,
 }
 
-/// Reads what a client posts. Packets before a broken one are given too.
+/// Reads what a client posts and gives its packets one by one to `take`, so that a body of very many tiny ones costs no
+/// memory. Those before a broken one are given too.
 ///
 /// `is_octets` says that the body's type is `application/octet-stream`. `style` is the session's: the body is read by it,
 /// and may settle it.
-#[must_use]
+///
+/// # Errors
+/// [`Malformed`] when the body is empty or of the wrong type, or one of its packets is broken.
 pub fn read_payload(
     revision: Revision,
     is_octets: bool,
     style: &mut Style,
     body: &[u8],
-) -> (Vec<PollPacket>, Option<Malformed>) {
-    let mut packets = Vec::new();
-    let read = match (revision, is_octets) {
+    take: impl FnMut(PollPacket<'_>),
+) -> Result<(), Malformed> {
+    match (revision, is_octets) {
         _ if body.is_empty() => Err(Malformed("an empty body")),
-        (Revision::V3, false) => read_counted(style, body, &mut packets),
-        (Revision::V3, true) => read_octets(body, &mut packets),
-        (Revision::V4, false) => read_separated(body, &mut packets),
+        (Revision::V3, false) => read_counted(style, body, take),
+        (Revision::V3, true) => read_octets(body, take),
+        (Revision::V4, false) => read_separated(body, take),
         (Revision::V4, true) => Err(Malformed("a binary body")),
-    };
-    (packets, read.err())
+    }
 }
 
-fn read_separated(body: &[u8], packets: &mut Vec<PollPacket>) -> Result<(), Malformed> {
+fn read_separated(body: &[u8], mut take: impl FnMut(PollPacket<'_>)) -> Result<(), Malformed> {
     for packet in body.split(|byte| *byte == SEPARATOR) {
-        packets.push(text_packet(Revision::V4, utf8(packet)?)?);
+        take(text_packet(Revision::V4, utf8(packet)?)?);
     }
     Ok(())
 }
@@ -82,7 +84,7 @@ fn read_separated(body: &[u8], packets: &mut Vec<PollPacket>) -> Result<(), Malf
 fn read_counted(
     style: &mut Style,
     body: &[u8],
-    packets: &mut Vec<PollPacket>,
+    mut take: impl FnMut(PollPacket<'_>),
 ) -> Result<(), Malformed> {
     let body = utf8(body)?;
     let (body, unit) = style.decode(body);
@@ -97,7 +99,7 @@ fn read_counted(
             .ok_or(Malformed("a length beyond the body, or inside a character"))?;
         // `0:` is how a body without packets is written.
         if !packet.is_empty() {
-            packets.push(text_packet(Revision::V3, packet)?);
+            take(text_packet(Revision::V3, packet)?);
         }
         rest = behind;
     }
@@ -105,7 +107,7 @@ fn read_counted(
 }
 
 /// `00` or `01`, the length's digits as bytes 0 to 9, `ff`, the packet; one behind the other.
-fn read_octets(mut body: &[u8], packets: &mut Vec<PollPacket>) -> Result<(), Malformed> {
+fn read_octets(mut body: &[u8], mut take: impl FnMut(PollPacket<'_>)) -> Result<(), Malformed> {
     while let [kind, behind @ ..] = body {
         let end = behind.iter().position(|byte| *byte == END_OF_LENGTH);
         let (digits, behind) = end
@@ -114,7 +116,7 @@ fn read_octets(mut body: &[u8], packets: &mut Vec<PollPacket>) -> Result<(), Mal
         let (packet, behind) = behind
             .split_at_checked(length(digits.iter().copied())?)
             .ok_or(Malformed("a length beyond the body"))?;
-        packets.push(match *kind {
+        take(match *kind {
             // Clients of all versions encode text once here.
             IS_TEXT => text_packet(Revision::V3, utf8(packet)?)?,
             IS_BINARY => {
@@ -128,12 +130,12 @@ fn read_octets(mut body: &[u8], packets: &mut Vec<PollPacket>) -> Result<(), Mal
     Ok(())
 }
 
-fn text_packet(revision: Revision, packet: &str) -> Result<PollPacket, Malformed> {
+fn text_packet(revision: Revision, packet: &str) -> Result<PollPacket<'_>, Malformed> {
     if packet.is_empty() {
         return Err(Malformed("an empty packet"));
     }
     let binary = read_engine_base64(revision, packet)?;
-    Ok(binary.map_or_else(|| PollPacket::Text(packet.to_owned()), PollPacket::Binary))
+    Ok(binary.map_or(PollPacket::Text(packet.into()), PollPacket::Binary))
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, Malformed> {
@@ -229,7 +231,7 @@ pub fn write_payload(
     revision: Revision,
     base64_only: bool,
     style: Style,
-    packets: &[PollPacket],
+    packets: &[PollPacket<'_>],
 ) -> Written {
     let has_binary = packets
         .iter()
@@ -246,14 +248,14 @@ pub fn write_payload(
     }
 }
 
-fn write_separated(packets: &[PollPacket]) -> Vec<u8> {
+fn write_separated(packets: &[PollPacket<'_>]) -> Vec<u8> {
     let mut body = Vec::new();
     for (index, packet) in packets.iter().enumerate() {
         if index > 0 {
             body.push(SEPARATOR);
         }
         let text = match packet {
-            PollPacket::Text(text) => Cow::Borrowed(text.as_str()),
+            PollPacket::Text(text) => Cow::Borrowed(&**text),
             PollPacket::Binary(data) => Cow::Owned(write_engine_base64(Revision::V4, data)),
         };
         body.extend_from_slice(text.as_bytes());
@@ -261,7 +263,7 @@ fn write_separated(packets: &[PollPacket]) -> Vec<u8> {
     body
 }
 
-fn write_counted(style: Style, packets: &[PollPacket]) -> Vec<u8> {
+fn write_counted(style: Style, packets: &[PollPacket<'_>]) -> Vec<u8> {
     if packets.is_empty() {
         return b"0:".to_vec();
     }
@@ -279,7 +281,7 @@ fn write_counted(style: Style, packets: &[PollPacket]) -> Vec<u8> {
     body
 }
 
-fn write_octets(packets: &[PollPacket]) -> Vec<u8> {
+fn write_octets(packets: &[PollPacket<'_>]) -> Vec<u8> {
     let mut body = Vec::new();
     for packet in packets {
         match packet {

@@ -1,8 +1,8 @@
 //! Engine.IO's packets and polling bodies.
 
 use polyport_socket_io::codec::{
-    PollPacket, Revision, Style, read_engine, read_engine_base64, read_engine_binary, read_jsonp,
-    read_payload, write_jsonp, write_payload,
+    Malformed, PollPacket, Revision, Style, read_engine, read_engine_base64, read_engine_binary,
+    read_jsonp, read_payload, write_jsonp, write_payload,
 };
 
 use crate::Input;
@@ -30,7 +30,7 @@ pub fn engine_payload(data: &[u8]) {
     check_frames(revision, payload);
     check_jsonp(&String::from_utf8_lossy(payload));
 
-    let (packets, fault) = read_payload(revision, is_chosen(2), &mut style, payload);
+    let (packets, fault) = read_all(revision, is_chosen(2), &mut style, payload);
     assert!(fault.is_some() || !payload.is_empty());
     for packet in &packets {
         if let PollPacket::Text(text) = packet {
@@ -43,15 +43,32 @@ pub fn engine_payload(data: &[u8]) {
     }
 }
 
+/// All packets of a body, and what is wrong with it.
+fn read_all(
+    revision: Revision,
+    is_octets: bool,
+    style: &mut Style,
+    body: &[u8],
+) -> (Vec<PollPacket<'static>>, Option<Malformed>) {
+    let mut packets = Vec::new();
+    let read = read_payload(revision, is_octets, style, body, |packet| {
+        packets.push(match packet {
+            PollPacket::Text(text) => PollPacket::Text(text.into_owned().into()),
+            PollPacket::Binary(data) => PollPacket::Binary(data),
+        });
+    });
+    (packets, read.err())
+}
+
 /// What a client's style is known to be behind this body.
 fn shown_by(body: &str) -> Style {
     let mut style = Style::default();
-    let (_, fault) = read_payload(Revision::V3, false, &mut style, body.as_bytes());
+    let (_, fault) = read_all(Revision::V3, false, &mut style, body.as_bytes());
     assert_eq!(fault, None);
     style
 }
 
-fn check_answer(revision: Revision, base64_only: bool, style: Style, packets: &[PollPacket]) {
+fn check_answer(revision: Revision, base64_only: bool, style: Style, packets: &[PollPacket<'_>]) {
     let written = write_payload(revision, base64_only, style, packets);
     assert!(!written.is_octets || revision == Revision::V3 && !base64_only);
     // A client whose style is not known gets what 2.x clients read.
@@ -61,7 +78,7 @@ fn check_answer(revision: Revision, base64_only: bool, style: Style, packets: &[
         style
     };
     let mut after = known;
-    let (read, fault) = read_payload(revision, written.is_octets, &mut after, &written.body);
+    let (read, fault) = read_all(revision, written.is_octets, &mut after, &written.body);
     assert_eq!((fault, after), (None, known));
     match revision {
         Revision::V4 => assert_eq!(read, packets),
@@ -74,7 +91,7 @@ fn check_answer(revision: Revision, base64_only: bool, style: Style, packets: &[
 }
 
 /// The packet with escapes for what revision 3 may escape.
-fn escaped(packet: &PollPacket) -> PollPacket {
+fn escaped<'a>(packet: &PollPacket<'a>) -> PollPacket<'a> {
     let PollPacket::Text(text) = packet else {
         return packet.clone();
     };
@@ -85,7 +102,7 @@ fn escaped(packet: &PollPacket) -> PollPacket {
             _ => out.push_str(&format!("\\u{unit:04x}")),
         }
     }
-    PollPacket::Text(out)
+    PollPacket::Text(out.into())
 }
 
 fn check_frames(revision: Revision, payload: &[u8]) {

@@ -189,6 +189,13 @@ pub struct SocketIoSettings {
     pub cookie: String,
     /// Pages that may poll from another origin, and open a WebSocket.
     pub cors: CorsSettings,
+    /// Lets very old browsers poll by JSONP (generation 3). Every page can read that, whatever its origin, so that it needs `cors.origins = ["*"]` and no credentials.
+    pub jsonp: bool,
+    /// Answers to polls are compressed from this size on, if the client takes gzip or deflate; 0 is never. WebSocket is never compressed.
+    pub compress_from: ByteSize,
+    /// The folder with the browser's client, the `dist` of npm socket.io-client: pages take `socket.io.js` and its kin from `path`. It is read when the listener starts. Default: none is served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_files: Option<PathBuf>,
     /// Events that no backend knows and that go to rooms.
     pub publish: Vec<PublishSettings>,
     /// How clients give the tokens that `auth` of the listener asks for.
@@ -299,6 +306,9 @@ impl Default for SocketIoSettings {
             recovery: Period::secs(0),
             cookie: String::new(),
             cors: CorsSettings::default(),
+            jsonp: false,
+            compress_from: ByteSize(0),
+            client_files: None,
             publish: Vec::new(),
             jwt: None,
             parser: SocketIoParser::default(),

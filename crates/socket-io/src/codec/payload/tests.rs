@@ -12,26 +12,43 @@ const OPEN: &str = r#"0{"sid":"B97oiQfKQcH_wnoBAAAA","upgrades":["websocket"],"p
 /// The page's attachment.
 const ATTACHMENT: &[u8] = b"\x00\x01\x02\xfd\xfe\xff";
 
-fn text(text: &str) -> PollPacket {
-    PollPacket::Text(text.to_owned())
+fn text(text: &str) -> PollPacket<'static> {
+    PollPacket::Text(text.to_owned().into())
 }
 
-fn binary(data: &[u8]) -> PollPacket {
+fn binary(data: &[u8]) -> PollPacket<'static> {
     PollPacket::Binary(Bytes::copy_from_slice(data))
+}
+
+/// All packets of `body`, and what is wrong with it.
+fn read_all(
+    revision: Revision,
+    is_octets: bool,
+    style: &mut Style,
+    body: &[u8],
+) -> (Vec<PollPacket<'static>>, Option<Malformed>) {
+    let mut packets = Vec::new();
+    let read = read_payload(revision, is_octets, style, body, |packet| {
+        packets.push(match packet {
+            PollPacket::Text(packet) => text(&packet),
+            PollPacket::Binary(data) => PollPacket::Binary(data),
+        });
+    });
+    (packets, read.err())
 }
 
 /// `body` is read as `packets`, whatever the style.
 #[track_caller]
-fn check_read(revision: Revision, is_octets: bool, body: &[u8], packets: &[PollPacket]) {
+fn check_read(revision: Revision, is_octets: bool, body: &[u8], packets: &[PollPacket<'_>]) {
     for mut style in [UNKNOWN, ONCE, TWICE] {
-        let read = read_payload(revision, is_octets, &mut style, body);
+        let read = read_all(revision, is_octets, &mut style, body);
         assert_eq!(read, (packets.to_vec(), None), "{}", body.escape_ascii());
     }
 }
 
 /// `packets` are written as `body`, and `body` is read as `packets`.
 #[track_caller]
-fn check(revision: Revision, base64_only: bool, packets: &[PollPacket], body: &[u8]) {
+fn check(revision: Revision, base64_only: bool, packets: &[PollPacket<'_>], body: &[u8]) {
     let is_octets = body.first().is_some_and(|first| *first <= 1);
     for style in [UNKNOWN, ONCE, TWICE] {
         let written = write_payload(revision, base64_only, style, packets);
@@ -46,8 +63,8 @@ fn check(revision: Revision, base64_only: bool, packets: &[PollPacket], body: &[
 
 /// Only what stands in front of the fault is read.
 #[track_caller]
-fn check_broken(revision: Revision, is_octets: bool, body: &[u8], before: &[PollPacket]) {
-    let (packets, fault) = read_payload(revision, is_octets, &mut Style::default(), body);
+fn check_broken(revision: Revision, is_octets: bool, body: &[u8], before: &[PollPacket<'_>]) {
+    let (packets, fault) = read_all(revision, is_octets, &mut Style::default(), body);
     assert_eq!(packets, before, "{}", body.escape_ascii());
     assert!(fault.is_some(), "{}", body.escape_ascii());
 }
@@ -56,7 +73,7 @@ fn check_broken(revision: Revision, is_octets: bool, body: &[u8], before: &[Poll
 #[track_caller]
 fn check_style(style: Style, body: &str, texts: &[&str], verdict: Style) {
     let mut after = style;
-    let read = read_payload(Revision::V3, false, &mut after, body.as_bytes());
+    let read = read_all(Revision::V3, false, &mut after, body.as_bytes());
     let packets = texts.iter().copied().map(text).collect();
     assert_eq!(read, (packets, None), "{body}");
     assert_eq!(after, verdict, "{body}");
@@ -259,6 +276,26 @@ fn texts_encoded_once_and_twice() {
     check_style(UNKNOWN, "3:4Ã©2:4a", &["4é", "4a"], TWICE);
 }
 
+/// The bytes that the 2.5.0 and the 1.7.4 client posted for the same event.
+#[test]
+fn recorded_texts_beyond_ascii() {
+    let event = text(r#"42["echo","é€😀"]"#);
+    for (body, verdict) in [
+        (
+            &b"17:42[\"echo\",\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"]"[..],
+            ONCE,
+        ),
+        (
+            b"22:42[\"echo\",\"\xc3\x83\xc2\xa9\xc3\xa2\xc2\x82\xc2\xac\xc3\xb0\xc2\x9f\xc2\x98\xc2\x80\"]",
+            TWICE,
+        ),
+    ] {
+        let mut style = UNKNOWN;
+        let read = read_all(Revision::V3, false, &mut style, body);
+        assert_eq!((read, style), ((vec![event.clone()], None), verdict));
+    }
+}
+
 #[test]
 fn json_goes_out_in_ascii() {
     for (packet, written) in [
@@ -346,22 +383,20 @@ fn jsonp() {
 }
 
 /// A Socket.IO packet with JSON of any characters, another Engine.IO packet, or binary.
-fn packet() -> impl Strategy<Value = PollPacket> {
+fn packet() -> impl Strategy<Value = PollPacket<'static>> {
     let strings = prop::collection::vec("\\PC{0,6}|[\u{0}-\u{ff}]{0,6}", 1..3);
-    let event =
-        ("4[2356]([0-9]-)?(/[^,\u{1e}]{0,4},)?[0-9]{0,3}", strings).prop_map(|(head, strings)| {
-            PollPacket::Text(head + &serde_json::to_string(&strings).unwrap())
-        });
+    let event = ("4[2356]([0-9]-)?(/[^,\u{1e}]{0,4},)?[0-9]{0,3}", strings)
+        .prop_map(|(head, strings)| text(&(head + &serde_json::to_string(&strings).unwrap())));
     prop_oneof![
         4 => event,
-        1 => "[0-35-6][^\u{1e}]{0,6}".prop_map(PollPacket::Text),
-        1 => "4[01]/[^,\u{1e}]{0,4}".prop_map(PollPacket::Text),
+        1 => "[0-35-6][^\u{1e}]{0,6}".prop_map(|packet| text(&packet)),
+        1 => "4[01]/[^,\u{1e}]{0,4}".prop_map(|packet| text(&packet)),
         2 => any::<Vec<u8>>().prop_map(|data| PollPacket::Binary(data.into())),
     ]
 }
 
 /// The packet without JSON, and its JSON decoded.
-fn meaning(packet: &PollPacket) -> (PollPacket, Value) {
+fn meaning(packet: &PollPacket<'static>) -> (PollPacket<'static>, Value) {
     let PollPacket::Text(packet) = packet else {
         return (packet.clone(), Value::Null);
     };
@@ -379,7 +414,7 @@ proptest! {
     fn packets_return_in_revision_4(packets in prop::collection::vec(packet(), 1..6), base64_only: bool) {
         let written = write_payload(Revision::V4, base64_only, UNKNOWN, &packets);
         prop_assert!(!written.is_octets);
-        let read = read_payload(Revision::V4, false, &mut Style::default(), &written.body);
+        let read = read_all(Revision::V4, false, &mut Style::default(), &written.body);
         prop_assert_eq!(read, (packets, None));
     }
 
@@ -391,7 +426,7 @@ proptest! {
     ) {
         let written = write_payload(Revision::V3, base64_only, style, &packets);
         let mut after = style;
-        let (read, fault) = read_payload(Revision::V3, written.is_octets, &mut after, &written.body);
+        let (read, fault) = read_all(Revision::V3, written.is_octets, &mut after, &written.body);
         prop_assert_eq!(fault, None);
         prop_assert_eq!(after, style);
         let read: Vec<_> = read.iter().map(meaning).collect();
@@ -408,7 +443,7 @@ proptest! {
             let packet = if is_twice { twice(&packet) } else { packet };
             body += &format!("{}:{packet}", packet.encode_utf16().count());
         }
-        let read = read_payload(Revision::V3, false, &mut style, body.as_bytes());
+        let read = read_all(Revision::V3, false, &mut style, body.as_bytes());
         let expected = strings.iter().map(|string| text(&format!("4{string}"))).collect();
         prop_assert_eq!(read, (expected, None));
     }
@@ -434,7 +469,7 @@ proptest! {
         is_octets: bool,
     ) {
         for revision in [Revision::V3, Revision::V4] {
-            let _ = read_payload(revision, is_octets, &mut Style::default(), &body);
+            let _ = read_all(revision, is_octets, &mut Style::default(), &body);
         }
         let _ = read_jsonp(&[b"d=", &body[..]].concat());
     }

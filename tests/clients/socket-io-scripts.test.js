@@ -43,6 +43,33 @@ fs.writeFileSync(
    exports.several = { name: 'several', run: async () => polyport.args({ first: 1 }, new Uint8Array([1])) }`,
 )
 
+const MODERATOR = path.join(temporaryFolder(), 'moderator.js')
+fs.writeFileSync(
+  MODERATOR,
+  `require('socket.red')(0, () => ({ api: {} }))
+   exports.onPublish = (session, room, event, [text]) =>
+     new Promise((resolve) => setTimeout(resolve, text === 'slow' ? 50 : 0, text === 'rude' ? 'not in here' : true))`,
+)
+
+test('a script is asked before an event is published, and the order is kept', async () => {
+  const socket_io = { publish: [{ event: 'chat', rooms: ['lobby'], as: 'said' }] }
+  const gateway = await Polyport.start({
+    backends: { moderator: { kind: 'script', file: MODERATOR } },
+    listeners: { io: { protocol: 'socket-io', backends: ['moderator'], join: ['lobby'], socket_io } },
+  })
+  try {
+    const [speaker, hearer] = [await connectedSocket(gateway.ports.io), await connectedSocket(gateway.ports.io)]
+    for (const [id, word] of ['slow', 'rude', 'quick'].entries()) await speaker.text(`42${id}["chat","${word}"]`)
+    const said = (word) => `42["said","${word}"]`
+    for (const expected of [said('slow'), '430[]', '431[{"error":"not in here"}]', said('quick'), '432[]']) {
+      assert.equal(await speaker.nextText(), expected)
+    }
+    for (const expected of [said('slow'), said('quick')]) assert.equal(await hearer.nextText(), expected)
+  } finally {
+    await gateway.stop()
+  }
+})
+
 describe('scripts and namespaces', () => {
   let gateway
   let ports

@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer, de};
 
 use crate::{
     Arg, Args, CloseReason, Event, EventName, Except, Hub, JoinError, Json, Millis, NameError,
-    Realm, RealmName, RoomName, Sender, SessionId, SessionRef, Target, is_identity_room, site_room,
-    user_room,
+    Realm, RealmName, RoomName, Sender, SessionId, SessionRef, Target, argument_with_binary,
+    is_identity_room, site_room, user_room,
 };
 
 /// A join, leave or disconnect that would touch more sessions than this is refused.
@@ -528,7 +528,7 @@ impl TryFrom<PublishText> for Publish {
 }
 
 fn argument(json: &Json) -> Arg {
-    Arg::Json(json.compact())
+    argument_with_binary(json.compact())
 }
 
 impl Said {

@@ -156,6 +156,9 @@ pub fn first_argument(args: &[Arg]) -> Json {
 pub fn argument_with_binary(json: Json) -> Arg {
     // In a string its quotes would be escaped: where this stands it is the beginning of an object.
     const BEGINNING: &str = r#"{"base64":true,"data":""#;
+    if !json.as_str().contains(BEGINNING) {
+        return Arg::Json(json);
+    }
     let mut pieces = json.as_str().split(BEGINNING);
     let mut text = pieces.next().unwrap_or_default().to_owned();
     let (mut texts, mut parts) = (Vec::new(), Vec::new());

@@ -15,7 +15,7 @@ use polyport_core::{
     Branch, CloseReason, Connections, Frame, Listener, OpenRequest, RealmName, Reception,
     SessionId, Transport, Wire,
 };
-use polyport_net::{Deadline, Deadlines, Moment, Tasks, Watched, ws};
+use polyport_net::{Deadline, Deadlines, InOrder, Moment, Tasks, Watched, ws};
 use smallvec::SmallVec;
 use tokio::{runtime::Handle, sync::oneshot};
 
@@ -174,6 +174,8 @@ pub(crate) struct State {
     pub(crate) assembler: Assembler,
     pub(crate) joined: SmallVec<[Joined; 1]>,
     pub(crate) style: Style,
+    /// Events that wait for a backend's leave to be published.
+    pub(crate) in_order: InOrder,
     /// Packets of generation 3 that could not be read.
     pub(crate) strikes: u8,
     /// A POST is being read.
@@ -245,6 +247,7 @@ impl Engine {
                 assembler: Assembler::default(),
                 joined: SmallVec::new(),
                 style: Style::default(),
+                in_order: InOrder::default(),
                 strikes: 0,
                 is_posting: false,
                 probe: None,

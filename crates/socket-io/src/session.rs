@@ -7,11 +7,11 @@ use std::{
 
 use parking_lot::Mutex;
 use polyport_core::{
-    Answer, Answered, Arg, Args, Asks, Branch, Call, CallArgs, CallError, CloseReason, Event,
-    EventName, Except, Frame, Guest, Json, OpenRequest, OpeningOn, Received, Refused, Reply,
-    Session, SessionEnd, SessionId, SessionRef, TokenError, Visit,
+    Answer, Answered, Arg, Args, Ask, Asks, Branch, Call, CallArgs, CallError, CloseReason, Event,
+    EventName, Except, Frame, Guest, Json, LimitKind, OpenRequest, OpeningOn, Received, Refused,
+    Reply, Session, SessionEnd, SessionId, SessionRef, TokenError, Visit,
 };
-use polyport_net::respond;
+use polyport_net::{InOrder, respond};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -24,7 +24,7 @@ use crate::{
     codec::{Kind, Packet, PacketError, Revision, is_reserved, read_msgpack, read_msgpack_text},
     dialect::Form,
     engine::{Engine, State},
-    options::Parser,
+    options::{Parser, PublishRule},
     recovery::Relay,
 };
 
@@ -341,7 +341,8 @@ impl Engine {
                 if name.as_str() == login::AUTHENTICATE && self.authentication().is_some() {
                     self.log_in(state, at, &packet.args);
                 } else if let Some(session) = state.joined[at].session() {
-                    self.on_event(session, &name, packet.args, packet.id);
+                    let in_order = &mut state.in_order;
+                    self.on_event(session, in_order, &name, packet.args, packet.id);
                 }
             }
             Kind::Connect | Kind::ConnectError => self.out_of_place(),
@@ -516,7 +517,8 @@ impl Engine {
             session.tell(&login::event(login::AUTHENTICATED, None));
         }
         for held in waited.unwrap_or_default() {
-            self.on_event(&session, &held.name, held.args, held.id);
+            let in_order = &mut state.in_order;
+            self.on_event(&session, in_order, &held.name, held.args, held.id);
         }
         joined.stage = Stage::Open {
             session,
@@ -567,8 +569,16 @@ impl Engine {
 
     // --- events -------------------------------------------------------------------------------------------------------
 
-    /// A call if a backend knows it, else published if a rule says so, else dropped.
-    fn on_event(&self, session: &Session, name: &EventName, args: Args, id: Option<u64>) {
+    /// A call if a backend knows it, else published if a rule says so, else dropped. What waits for a backend's leave to be
+    /// published keeps its order in `in_order`.
+    fn on_event(
+        &self,
+        session: &Session,
+        in_order: &mut InOrder,
+        name: &EventName,
+        args: Args,
+        id: Option<u64>,
+    ) {
         let form = self.form();
         let branch = Arc::clone(session.branch());
         let acknowledge = move |session: &SessionRef, args: &[Arg]| {
@@ -598,6 +608,9 @@ impl Engine {
                     return;
                 };
                 drop(ticket);
+                if self.shared.reception.backend().hooks().publish {
+                    return self.publish_if_let(session, in_order, rule, args, acknowledge);
+                }
                 for room in &rule.rooms {
                     let name = rule.name.clone();
                     session.publish_allowed(room, name, args.clone(), Except::default());
@@ -619,6 +632,53 @@ impl Engine {
                     }
                 });
             }
+        }
+    }
+}
+
+impl Engine {
+    /// Asks the backends first, for each room. The ack tells of the first refusal.
+    fn publish_if_let(
+        &self,
+        session: &Session,
+        in_order: &mut InOrder,
+        rule: &PublishRule,
+        args: Args,
+        acknowledge: impl FnOnce(&SessionRef, &[Arg]) + Send + 'static,
+    ) {
+        let asker = session.downgrade();
+        let backend = Arc::clone(self.shared.reception.backend());
+        let rule = rule.clone();
+        let job = async move {
+            let mut refused = None;
+            for room in &rule.rooms {
+                let question = Ask::Publish {
+                    room: room.clone(),
+                    event: rule.name.clone(),
+                    args: args.clone(),
+                };
+                let answer = polyport_net::ask(&*backend, &asker, question).await;
+                let (Some(answer), Some(session)) = (answer, asker.upgrade()) else {
+                    return;
+                };
+                match answer {
+                    Ok(()) => {
+                        let name = rule.name.clone();
+                        session.publish_allowed(room, name, args.clone(), Except::default());
+                    }
+                    Err(text) => refused = refused.or(Some(text)),
+                }
+            }
+            if let Some(session) = asker.upgrade() {
+                let answer = match refused {
+                    None => Ok(Reply::Nothing),
+                    Some(text) => Err(CallError::Rejected(text)),
+                };
+                acknowledge(&session, &answer_args(&answer));
+            }
+        };
+        if in_order.run(&self.shared.tasks, job).is_err() {
+            session.limit_hit(LimitKind::CallsInFlight);
         }
     }
 }

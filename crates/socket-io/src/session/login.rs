@@ -235,7 +235,8 @@ impl Engine {
         session.tell(&event(AUTHENTICATED, None));
         let held = login.take().map(|mut login| login.take_held());
         for held in held.unwrap_or_default() {
-            self.on_event(session, &held.name, held.args, held.id);
+            let in_order = &mut state.in_order;
+            self.on_event(session, in_order, &held.name, held.args, held.id);
         }
         self.reckon_logins(state);
         self.set_deadline(state);

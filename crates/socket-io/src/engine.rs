@@ -102,6 +102,12 @@ impl Shared {
         self.engines.lock().get(sid).cloned()
     }
 
+    /// All sessions. Their own locks are not to be taken under that of the list: a client that comes back ends another
+    /// session under its own.
+    fn all(&self) -> Vec<Arc<Engine>> {
+        self.engines.lock().values().cloned().collect()
+    }
+
     /// The namespace of that name, if there is one.
     pub(crate) fn branch(&self, namespace: &str, form: Form) -> Option<Arc<Branch>> {
         if namespace == "/" {
@@ -135,15 +141,13 @@ impl Shared {
 
 impl Connections for Shared {
     fn wake(&self) {
-        let engines: Vec<_> = self.engines.lock().values().cloned().collect();
-        for engine in engines {
+        for engine in self.all() {
             engine.wire.wake();
         }
     }
 
     fn are_open(&self) -> bool {
-        let engines = self.engines.lock();
-        engines.values().any(|engine| !engine.has_said_goodbye())
+        self.all().iter().any(|engine| !engine.has_said_goodbye())
     }
 }
 

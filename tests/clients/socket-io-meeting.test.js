@@ -3,11 +3,13 @@
 
 const assert = require('node:assert/strict')
 const { after, before, describe, test } = require('node:test')
+const { connectedSocket, Polling } = require('./lib/engine-io')
 const { FrameClient } = require('./lib/frame-client')
 const { LineClient } = require('./lib/line-client')
 const { connect, TRANSPORTS, VERSIONS } = require('./lib/socket-io')
 const { GatewayServer } = require('./lib/socket-io-servers')
 const { verbsListener } = require('./lib/verbs')
+const { until } = require('./lib/wait')
 
 process.on('unhandledRejection', () => {})
 
@@ -99,4 +101,29 @@ describe('the lobby', () => {
     assert.deepEqual(await clients[0].exchange('echo', ['alive']), ['alive'])
     assert.deepEqual(await telnet.before().then((lines) => lines.filter((line) => line.includes('no such'))), [])
   })
+})
+
+test('what is volatile is for those who can hear it at once', async () => {
+  const server = await GatewayServer.start({ listener: { join: ['lobby'] } })
+  try {
+    const publish = async (n) => (await server.api('publish', { to: { room: 'lobby' }, event: 'position', args: [n], volatile: true })).sessions
+    const polling = await Polling.connected(server.port)
+    const socket = await connectedSocket(server.port)
+    assert.equal(await publish(0), 1, 'the one that polls is between two polls')
+    const poll = polling.poll()
+    let last = 0
+    await until('its poll to wait', async () => {
+      last += 1
+      return (await publish(last)) === 2
+    })
+    assert.deepEqual(await poll, [`42["position",${last}]`])
+    for (let n = 0; n <= last; n += 1) assert.equal(await socket.nextText(), `42["position",${n}]`)
+    assert.equal(await publish(last + 1), 1)
+    await server.publish('lobby', 'news', 1)
+    assert.deepEqual(await polling.poll(), ['42["news",1]'])
+    polling.close()
+    socket.close()
+  } finally {
+    await server.stop()
+  }
 })

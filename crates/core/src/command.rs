@@ -51,6 +51,8 @@ pub struct Said {
     pub event: EventName,
     /// Its arguments.
     pub args: Args,
+    /// Whether only those get it who can take it at once.
+    pub is_volatile: bool,
 }
 
 /// Puts sessions into a room.
@@ -161,6 +163,7 @@ impl Said {
             room,
             from: Sender::Server,
             sent_at: Millis::now(),
+            is_volatile: self.is_volatile,
         }
     }
 }
@@ -516,13 +519,16 @@ struct PublishText {
     data: Option<Json>,
     #[serde(default, deserialize_with = "present")]
     action: Option<Json>,
+    #[serde(default)]
+    volatile: bool,
 }
 
 impl TryFrom<PublishText> for Publish {
     type Error = String;
 
     fn try_from(text: PublishText) -> Result<Self, String> {
-        let said = Said::new(text.event, text.args, text.data, text.action)?;
+        let mut said = Said::new(text.event, text.args, text.data, text.action)?;
+        said.is_volatile = text.volatile;
         Ok(Self { to: text.to, said })
     }
 }
@@ -559,6 +565,10 @@ impl Said {
             }
             (None, _, _, None) => return Err("`event` (or `action`) is missing".to_owned()),
         };
-        Ok(Self { event, args })
+        Ok(Self {
+            event,
+            args,
+            is_volatile: false,
+        })
     }
 }

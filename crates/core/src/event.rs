@@ -117,6 +117,8 @@ pub struct Event {
     pub from: Sender,
     /// When it was published.
     pub sent_at: Millis,
+    /// Only those get it whose connections can take it at once: it is worth nothing later.
+    pub is_volatile: bool,
 }
 
 /// Arguments as the one JSON value that protocols with a single argument carry: none is `null`, one is itself, several
@@ -208,6 +210,7 @@ impl Event {
             room: None,
             from: Sender::Server,
             sent_at: Millis::now(),
+            is_volatile: false,
         }
     }
 }

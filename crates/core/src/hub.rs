@@ -266,7 +266,9 @@ impl Hub {
                 except,
             } => {
                 let members = realm.find(room.as_str()).map_or(0, |room| {
-                    room.fan_out(except, &|dialect| written(dialect, event))
+                    room.fan_out(except, event.is_volatile, &|dialect| {
+                        written(dialect, event)
+                    })
                 });
                 let alone = self.alone_in(realm, room.as_str());
                 let alone = alone.filter(|session| !except.covers(session) && !session.is_in(room));
@@ -279,7 +281,8 @@ impl Hub {
             Target::Rooms { .. } | Target::Realm(_) | Target::Any(_) => {
                 let mut reach = Reach::default();
                 reach.add(self, target);
-                let sessions = reach.fan_out(self, &|dialect| written(dialect, event));
+                let sessions =
+                    reach.fan_out(self, event.is_volatile, &|dialect| written(dialect, event));
                 Delivered { sessions }
             }
         })
@@ -296,7 +299,7 @@ impl Hub {
     ) -> Delivered {
         self.turn(|| {
             let sessions = realm.find(room.as_str()).map_or(0, |room| {
-                room.fan_out(except, &|other| {
+                room.fan_out(except, false, &|other| {
                     std::ptr::addr_eq(Arc::as_ptr(other), Arc::as_ptr(dialect))
                         .then(|| frame.clone())
                 })

@@ -31,6 +31,11 @@ pub trait Transport: Send + Sync {
     /// Writes as much as the peer takes now, without waiting. Called by one thread at a time.
     fn write(&self, frames: &mut FrameQueue) -> Wrote;
 
+    /// Whether there is a way to the peer now. What is written meanwhile waits.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     /// Tells the connection's own task that its outbox is blocked, has been closed, or has been drained while closing.
     fn wake(&self);
 }
@@ -336,6 +341,11 @@ impl Outbox {
             Phase::Idle | Phase::Scheduled => state.closing.is_some() && !state.queue.is_empty(),
             Phase::Writing => false,
         }
+    }
+
+    /// Whether the peer took no more the last time.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.state.lock().phase == Phase::Blocked
     }
 
     /// Bytes that wait, the queue's overhead included.

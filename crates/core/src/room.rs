@@ -305,17 +305,25 @@ impl Room {
         self.members.lock()
     }
 
-    /// Queues one frame per dialect to every member but those of `except`; returns how many got it. All members see all
+    /// Queues one frame per dialect to every member but those of `except`, and those that could not take it at once if
+    /// `is_volatile`; returns how many got it. All members see all
     /// fan-outs of the room in one common order, because queueing happens under the room's lock; encoding and writing do
     /// not.
-    pub(crate) fn fan_out(&self, except: Except<'_>, encode: Encode<'_>) -> usize {
+    pub(crate) fn fan_out(
+        &self,
+        except: Except<'_>,
+        is_volatile: bool,
+        encode: Encode<'_>,
+    ) -> usize {
+        let wanted =
+            |session: &SessionRef| !except.covers(session) && (!is_volatile || session.is_ready());
         let mut frames = Frames::default();
         let mut aftermath = Aftermath::default();
         let delivered = loop {
             let members = self.members.lock();
             let missing = members.missing(&frames, |session| !except.covers(session));
             if missing.is_empty() {
-                break members.queue(&frames, &mut aftermath, |session| !except.covers(session));
+                break members.queue(&frames, &mut aftermath, wanted);
             }
             drop(members);
             frames.make(missing, encode);

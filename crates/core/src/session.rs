@@ -333,9 +333,14 @@ impl SessionRef {
         self.0.wire.send_source(source);
     }
 
+    /// Whether its connection could take a frame at once.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.0.wire.is_ready()
+    }
+
     /// Writes an event in this session's dialect and queues it to this session alone; whether it was queued.
     pub fn tell(&self, event: &Event) -> bool {
-        if !self.dialect().carries(event) {
+        if !self.dialect().carries(event) || (event.is_volatile && !self.is_ready()) {
             return false;
         }
         let metrics = self.listener().metrics();
@@ -415,6 +420,7 @@ impl SessionRef {
             room: Some(room.clone()),
             from: Sender::Session(self.id()),
             sent_at: Millis::now(),
+            is_volatile: false,
         };
         self.listener().metrics().published.inc();
         let realm = self.realm();

@@ -95,14 +95,15 @@ impl<'a> Reach<'a> {
         })
     }
 
-    /// Queues one frame per dialect; returns how many sessions got it. All rooms are locked together while it is queued, so
+    /// Queues one frame per dialect, and not to those that could not take it at once if `is_volatile`; returns how many
+    /// sessions got it. All rooms are locked together while it is queued, so
     /// that in each of them it has one place among the room's events for all members. Nothing is encoded meanwhile.
-    pub(crate) fn fan_out(&self, hub: &Hub, encode: Encode<'_>) -> usize {
+    pub(crate) fn fan_out(&self, hub: &Hub, is_volatile: bool, encode: Encode<'_>) -> usize {
         if self.loose.is_empty()
             && let [only] = &*self.groups
             && let ([room], [], []) = (&*only.any_of, &*only.without, &*only.spared)
         {
-            return self.rooms[*room].fan_out(only.except, encode);
+            return self.rooms[*room].fan_out(only.except, is_volatile, encode);
         }
         let mut frames = Frames::default();
         frames.make(self.missing_for_loose(hub), encode);
@@ -118,7 +119,8 @@ impl<'a> Reach<'a> {
                 }
             }
             if missing.is_empty() {
-                break self.queue(hub, &rooms, &hidden, &frames, &mut aftermath);
+                let can = |session: &SessionRef| !is_volatile || session.is_ready();
+                break self.queue(hub, &rooms, &hidden, &can, &frames, &mut aftermath);
             }
             drop(rooms);
             drop(order);
@@ -148,6 +150,7 @@ impl<'a> Reach<'a> {
         hub: &Hub,
         rooms: &[MutexGuard<'_, Members>],
         hidden: &[Ids],
+        can: &dyn Fn(&SessionRef) -> bool,
         frames: &Frames,
         aftermath: &mut Aftermath,
     ) -> usize {
@@ -158,7 +161,7 @@ impl<'a> Reach<'a> {
         for (group, hidden) in self.groups.iter().zip(hidden) {
             for &at in &group.any_of {
                 delivered += rooms[at].queue(frames, aftermath, |session| {
-                    group.wants(session, hidden) && seen.insert(session.id())
+                    group.wants(session, hidden) && can(session) && seen.insert(session.id())
                 });
             }
         }
@@ -167,7 +170,7 @@ impl<'a> Reach<'a> {
             let Some(Some(frame)) = frames.find(session.dialect()) else {
                 continue;
             };
-            if seen.insert(session.id()) && aftermath.push(session, frame) {
+            if can(session) && seen.insert(session.id()) && aftermath.push(session, frame) {
                 delivered += 1;
                 let protocol = session.dialect().protocol();
                 match by_protocol.iter_mut().find(|(known, _)| *known == protocol) {

@@ -94,6 +94,12 @@ impl Wire {
         self.outbox.push(frame, self.listener().outbox_limit())
     }
 
+    /// Whether it could take a frame at once: the peer has taken all that was written, and there is a way to it.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.outbox.is_blocked() && self.transport.is_ready()
+    }
+
     /// Queues the protocol's last words; past the bound, and also when the outbox is closing. For the connection's task.
     pub fn send_last(&self, frame: Frame) {
         self.outbox.push_last(frame);

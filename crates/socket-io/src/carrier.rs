@@ -111,6 +111,14 @@ impl Transport for Carrier {
         }
     }
 
+    fn is_ready(&self) -> bool {
+        let state = self.state.lock();
+        match &state.socket {
+            Some(socket) => socket.is_ready(),
+            None => state.waiting.is_some(),
+        }
+    }
+
     fn wake(&self) {
         let socket = self.state.lock().socket.clone();
         match socket {

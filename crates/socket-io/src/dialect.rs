@@ -46,7 +46,8 @@ impl Dialect for SocketIoDialect {
     }
 
     fn encode(&self, event: &Event) -> Frame {
-        let offset = self.offsets.as_ref().map(|it| it.next().to_string());
+        let offsets = self.offsets.as_ref().filter(|_| !event.is_volatile);
+        let offset = offsets.map(|it| it.next().to_string());
         self.form
             .event(&self.namespace, None, event, offset.as_deref())
     }

@@ -401,6 +401,8 @@ enum CommandText {
         args: Option<Vec<Value>>,
         data: Option<Value>,
         action: Option<Value>,
+        #[serde(default)]
+        volatile: bool,
     },
     /// Put sessions into a room.
     Join {

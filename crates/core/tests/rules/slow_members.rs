@@ -11,7 +11,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use polyport_core::{CloseReason, Dialect, Event, Frame, FrameQueue, Hub, Json, Transport, Wrote};
+use polyport_core::{
+    CloseReason, Dialect, Event, Frame, FrameQueue, Hub, Json, Target, Transport, Wrote,
+};
 
 use crate::rig::{
     ListenerPlan, MemoryPeer, address, announce, check_metric, hub_and_listener, member, open_at,
@@ -24,6 +26,43 @@ fn small_outboxes(hub: &Arc<Hub>) -> Arc<polyport_core::Listener> {
     let mut plan = ListenerPlan::new("one");
     plan.limits.outbox = OUTBOX;
     plan.on(hub)
+}
+
+#[test]
+fn what_is_volatile_waits_for_nobody() {
+    let (hub, listener) = hub_and_listener();
+    let (quick, quick_hears) = member(&listener, "lobby");
+    let peer = MemoryPeer::taking(1);
+    let slow = open_on(&listener, &peer);
+    slow.put_into(&room("lobby")).unwrap();
+    announce(
+        &listener,
+        "lobby",
+        Json::string("the first byte of it fits"),
+    );
+    let waiting = slow.outbox().waiting();
+    let mut event = Event::new(crate::rig::name("position"), Json::NULL);
+    event.is_volatile = true;
+    let lobby = room("lobby");
+    let to_lobby = Target::Room {
+        realm: listener.realm(),
+        room: &lobby,
+        except: polyport_core::Except::default(),
+    };
+    for (target, expected) in [
+        (to_lobby, 1),
+        (Target::Realm(listener.realm()), 1),
+        (Target::Any(&[Target::Session(slow.id()), to_lobby]), 1),
+        (Target::Session(slow.id()), 0),
+        (Target::Session(quick.id()), 1),
+    ] {
+        assert_eq!(hub.publish(target, &event).sessions, expected, "{target:?}");
+    }
+    assert_eq!(quick_hears.lines().len(), 5);
+    assert_eq!(slow.outbox().waiting(), waiting);
+    peer.take_more(usize::MAX);
+    slow.outbox().resume(&mut |frames| peer.write(frames));
+    assert_eq!(hub.publish(to_lobby, &event).sessions, 2);
 }
 
 #[test]
@@ -106,7 +145,7 @@ fn an_event_to_one_session_says_whether_it_was_queued() {
     let (hub, listener) = hub_and_listener();
     let (session, peer) = member(&listener, "lobby");
     let event = Event::new(crate::rig::name("direct"), Json::NULL);
-    let target = polyport_core::Target::Session(session.id());
+    let target = Target::Session(session.id());
     assert_eq!(hub.publish(target, &event).sessions, 1);
     assert_eq!(peer.lines(), ["lines - direct null"]);
     check_metric(&hub, "polyport_events_delivered_total", &[], 1.0);

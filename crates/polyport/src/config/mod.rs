@@ -413,7 +413,7 @@ mod tests {
             built_in: true,
         };
         let loaded = Inputs::default().load_from(&file).unwrap();
-        assert_eq!(loaded.config.listeners.len(), 3);
+        assert_eq!(loaded.config.listeners.len(), 4);
         loaded.check_paths().unwrap();
     }
 }

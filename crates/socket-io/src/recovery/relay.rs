@@ -167,6 +167,14 @@ impl Transport for Relay {
         Wrote::All
     }
 
+    fn is_ready(&self) -> bool {
+        let base = match &self.state.lock().way {
+            Way::To(base) => Some(Arc::clone(base)),
+            Way::Parked | Way::Over => None,
+        };
+        base.is_some_and(|base| base.is_ready())
+    }
+
     fn wake(&self) {
         let Some(own) = self.own.get().and_then(Weak::upgrade) else {
             return;

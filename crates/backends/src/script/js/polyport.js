@@ -12,6 +12,8 @@
     Action, log, cache,
     args: (...list) => new Args(list),
     publish: (to, event, ...args) => command({ publish: { to: target(to), event, args: args.map((arg) => arg ?? null) } }),
+    publishVolatile: (to, event, ...args) =>
+      command({ publish: { to: target(to), event, args: args.map((arg) => arg ?? null), volatile: true } }),
     dispatch: (to, action) => command({ publish: { to: target(to), action: action ?? null } }),
     join: (to, room) => command({ join: { to: target(to), room } }),
     leave: (to, room) => command({ leave: { to: target(to), room } }),

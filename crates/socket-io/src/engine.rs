@@ -1,23 +1,17 @@
 //! One Engine.IO session: its heartbeat, its end, and the way of its messages. What Socket.IO makes of a message is in
 //! `session`.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, OnceLock, Weak,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc, OnceLock, Weak,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use parking_lot::Mutex;
-use polyport_core::{
-    Branch, CloseReason, Connections, Frame, Listener, OpenRequest, RealmName, Reception,
-    SessionId, Transport, Wire,
-};
-use polyport_net::{Deadline, Deadlines, InOrder, Moment, Tasks, Watched, ws};
+use polyport_core::{CloseReason, Frame, OpenRequest, SessionId, Transport, Wire};
+use polyport_net::{Deadline, InOrder, Moment, Watched, ws};
 use smallvec::SmallVec;
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::sync::oneshot;
 
 use crate::{
     carrier::Carrier,
@@ -25,11 +19,10 @@ use crate::{
         Assembler, EnginePacket, OpenPacket, ReadLimits, Revision, Style, read_engine,
         read_engine_binary,
     },
-    dialect::{Form, SocketIoDialect},
-    options::{Parser, SocketIoOptions, matches},
-    recovery::{Offsets, Recovery},
-    session::{Joined, login},
-    unwanted::Unwanted,
+    dialect::Form,
+    options::Parser,
+    session::Joined,
+    shared::Shared,
 };
 
 /// Most attachments of a packet, as in socket.io-parser 4.2.
@@ -37,119 +30,6 @@ const ATTACHMENTS: usize = 10;
 
 /// How long a polling session that was closed waits for one last poll.
 const LAST_POLL: std::time::Duration = std::time::Duration::from_secs(30);
-
-/// Namespaces by name, one for each form.
-type Branches = HashMap<(Box<str>, Form), Weak<Branch>>;
-
-/// What the sessions of a listener share.
-pub(crate) struct Shared {
-    pub(crate) options: SocketIoOptions,
-    pub(crate) listener: Arc<Listener>,
-    pub(crate) reception: Reception,
-    pub(crate) tasks: Tasks,
-    pub(crate) runtime: Handle,
-    pub(crate) deadlines: Deadlines,
-    /// Where lost clients may come back.
-    pub(crate) recovery: Option<Recovery>,
-    pub(crate) unwanted: Unwanted,
-    engines: Mutex<HashMap<Box<str>, Arc<Engine>>>,
-    /// `/` in each form.
-    roots: HashMap<Form, Arc<Branch>>,
-    /// The other namespaces that have sessions.
-    branches: Mutex<Branches>,
-}
-
-impl Shared {
-    pub(crate) fn new(
-        options: SocketIoOptions,
-        listener: Arc<Listener>,
-        reception: Reception,
-        tasks: Tasks,
-        deadlines: Deadlines,
-    ) -> Self {
-        let reception = login::by_ways(reception, &options.login);
-        let period = options.recovery;
-        let recovery = (!period.is_zero()).then(|| Recovery::new(period));
-        let root = |form: Form| {
-            let realm = Arc::clone(listener.realm());
-            let join = listener.join().to_vec();
-            let is_recoverable = recovery.is_some() && form.revision == Revision::V4;
-            let dialect = Arc::new(SocketIoDialect {
-                namespace: "/".into(),
-                form,
-                offsets: is_recoverable.then(Offsets::new),
-            });
-            let branch = Branch::new("/", realm, dialect, join, Vec::new());
-            (form, Arc::new(branch))
-        };
-        Self {
-            roots: Form::ALL.map(root).into(),
-            options,
-            listener,
-            reception,
-            tasks,
-            runtime: Handle::current(),
-            deadlines,
-            recovery,
-            unwanted: Unwanted::default(),
-            engines: Mutex::default(),
-            branches: Mutex::default(),
-        }
-    }
-
-    /// The session of that id.
-    pub(crate) fn find(&self, sid: &str) -> Option<Arc<Engine>> {
-        self.engines.lock().get(sid).cloned()
-    }
-
-    /// All sessions. Their own locks are not to be taken under that of the list: a client that comes back ends another
-    /// session under its own.
-    fn all(&self) -> Vec<Arc<Engine>> {
-        self.engines.lock().values().cloned().collect()
-    }
-
-    /// The namespace of that name, if there is one.
-    pub(crate) fn branch(&self, namespace: &str, form: Form) -> Option<Arc<Branch>> {
-        if namespace == "/" {
-            return self.roots.get(&form).cloned();
-        }
-        let known = &self.options.namespaces;
-        if !known.iter().any(|pattern| matches(pattern, namespace)) {
-            return None;
-        }
-        let mut branches = self.branches.lock();
-        let key = (Box::from(namespace), form);
-        if let Some(branch) = branches.get(&key).and_then(Weak::upgrade) {
-            return Some(branch);
-        }
-        let realm = format!("{}{namespace}", self.listener.realm().name());
-        let realm = RealmName::new(&realm).ok()?;
-        let is_recoverable = self.recovery.is_some() && form.revision == Revision::V4;
-        let dialect = Arc::new(SocketIoDialect {
-            namespace: namespace.into(),
-            form,
-            offsets: is_recoverable.then(Offsets::new),
-        });
-        let realm = self.listener.hub().realm(&realm);
-        let branch = Branch::new(namespace, realm, dialect, Vec::new(), Vec::new());
-        let branch = Arc::new(branch);
-        branches.retain(|_, branch| branch.strong_count() > 0);
-        branches.insert(key, Arc::downgrade(&branch));
-        Some(branch)
-    }
-}
-
-impl Connections for Shared {
-    fn wake(&self) {
-        for engine in self.all() {
-            engine.wire.wake();
-        }
-    }
-
-    fn are_open(&self) -> bool {
-        self.all().iter().any(|engine| !engine.has_said_goodbye())
-    }
-}
 
 /// One client's session, whatever carries it.
 pub(crate) struct Engine {
@@ -271,9 +151,7 @@ impl Engine {
         if let Some(carrier) = &engine.carrier {
             let _ = carrier.engine.set(Arc::downgrade(&engine));
         }
-        let mut engines = shared.engines.lock();
-        engines.insert(engine.sid.clone(), Arc::clone(&engine));
-        drop(engines);
+        shared.add(&engine);
         let key = deadlines.watch(Arc::clone(&engine) as Arc<dyn Watched>);
         engine.watch_key.store(key, Ordering::Relaxed);
         let can_upgrade = engine.carrier.is_some() && options.websocket;
@@ -596,7 +474,7 @@ impl Engine {
     }
 
     /// Whether it only waits for the poll that takes its goodbye.
-    fn has_said_goodbye(&self) -> bool {
+    pub(crate) fn has_said_goodbye(&self) -> bool {
         self.state.lock().has_said_goodbye
     }
 
@@ -675,7 +553,7 @@ impl Engine {
     fn finish(&self) {
         self.wire.close(CloseReason::PeerGone);
         self.deadline.set(Moment::NEVER);
-        let removed = self.shared.engines.lock().remove(&*self.sid);
+        let removed = self.shared.remove(&self.sid);
         self.shared
             .deadlines
             .forget(self.watch_key.load(Ordering::Relaxed));

@@ -1,8 +1,10 @@
 //! Front end: Engine.IO (revisions 3 and 4) with Socket.IO (revisions 4 and 5) on top.
 //!
 //! A client is an [`engine::Engine`] whatever carries it: a WebSocket (`socket`) or polls (`poll`, whose answers go through
-//! `carrier`). Events are written as WebSocket frames once (`dialect`); polling takes the frames apart. `session` is what
-//! Socket.IO's packets mean, `recovery` what waits for a client that was lost, `listener` which requests are answered how. `codec` has the bytes of both layers, without I/O.
+//! `carrier` and are written by `answering`). Events are written as WebSocket frames once (`dialect`); polling takes the
+//! frames apart. `session` is what Socket.IO's packets mean: namespaces there, `events`, `acks` and `login` below it.
+//! `recovery` is what waits for a client that was lost, `shared` what all clients of a listener have in common, `listener`
+//! which requests are answered how. `codec` has the bytes of both layers, without I/O.
 
 mod answering;
 mod carrier;
@@ -16,6 +18,7 @@ mod options;
 mod poll;
 mod recovery;
 mod session;
+mod shared;
 mod socket;
 mod unwanted;
 

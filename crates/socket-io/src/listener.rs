@@ -17,9 +17,10 @@ use crate::{
     client_files,
     codec::Revision,
     dialect::{Form, PROTOCOL, SocketIoDialect},
-    engine::{Beginning, Engine, Shared},
+    engine::{Beginning, Engine},
     options::{AfterRefusal, Parser, SocketIoOptions, matches},
     poll,
+    shared::Shared,
     socket::Socket,
 };
 

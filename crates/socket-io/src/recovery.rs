@@ -26,10 +26,7 @@ mod ring;
 pub(crate) use offset::{Offset, Offsets};
 pub(crate) use relay::{Keeper, Relay};
 
-use crate::{
-    engine::{Engine, Shared},
-    session::Joined,
-};
+use crate::{engine::Engine, session::Joined, shared::Shared};
 
 /// A secret by which a client comes back: 20 characters.
 pub(crate) fn new_pid() -> Box<str> {

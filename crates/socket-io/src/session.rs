@@ -1,38 +1,31 @@
 //! What a packet means: the namespaces of one client, their events, acks and logins.
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use polyport_core::{
-    Answer, Answered, Arg, Args, Ask, Asks, Branch, Call, CallArgs, CallError, CloseReason, Event,
-    EventName, Except, Frame, Guest, Json, LimitKind, OpenRequest, OpeningOn, Received, Refused,
-    Reply, Session, SessionEnd, SessionId, SessionRef, TokenError, Visit,
+    Asks, Branch, Frame, Guest, Json, OpenRequest, OpeningOn, Received, Refused, Session,
+    SessionEnd, SessionId, TokenError, Visit,
 };
-use polyport_net::{InOrder, respond};
 use serde::Serialize;
 use tokio::time::timeout;
 
+mod acks;
+mod events;
 pub(crate) mod login;
 mod loss;
 
+use acks::Acks;
 use login::Login;
 
 use crate::{
-    codec::{Kind, Packet, PacketError, Revision, is_reserved, read_msgpack, read_msgpack_text},
-    dialect::Form,
+    codec::{Kind, Packet, PacketError, Revision, read_msgpack, read_msgpack_text},
     engine::{Engine, State},
-    options::{Parser, PublishRule},
+    options::Parser,
     recovery::Relay,
 };
 
 /// Most namespaces of one client.
 const NAMESPACES: usize = 16;
-
-/// Most acks that a session owes.
-const PENDING_ACKS: usize = 1024;
 
 /// Unreadable packets of a client of generation 3 before it is closed.
 const STRIKES: u8 = 3;
@@ -127,87 +120,6 @@ impl Drop for Joined {
     }
 }
 
-/// Answers that a client owes.
-struct Acks {
-    /// Another one when the client has come back.
-    engine: Mutex<Weak<Engine>>,
-    form: Form,
-    branch: Arc<Branch>,
-    state: Mutex<Owed>,
-}
-
-#[derive(Default)]
-struct Owed {
-    next: u64,
-    waiting: Vec<(u64, Answered)>,
-    is_over: bool,
-}
-
-impl Acks {
-    fn engine(&self) -> Option<Arc<Engine>> {
-        self.engine.lock().upgrade()
-    }
-
-    /// An answer has come. One that nobody waits for is ignored.
-    fn answered(&self, id: u64, args: Args) {
-        let mut state = self.state.lock();
-        let found = state.waiting.iter().position(|(known, _)| *known == id);
-        let respond = found.map(|at| state.waiting.swap_remove(at).1);
-        if state.waiting.is_empty() {
-            state.waiting = Vec::new();
-        }
-        drop(state);
-        if let Some(respond) = respond {
-            respond(Some(args));
-        }
-    }
-
-    fn end(&self) {
-        let left = {
-            let mut state = self.state.lock();
-            state.is_over = true;
-            std::mem::take(&mut state.waiting)
-        };
-        for (_, respond) in left {
-            respond(None);
-        }
-    }
-}
-
-impl Asks for Acks {
-    fn disconnect(&self, session: &SessionRef) {
-        match self.engine() {
-            Some(engine) => engine.disconnect_soon(session.id()),
-            // Its client is lost.
-            None => session.close(CloseReason::Disconnected),
-        }
-    }
-
-    fn identity_expired(&self, session: &SessionRef) {
-        if let Some(engine) = self.engine() {
-            engine.expired(session);
-        }
-    }
-
-    fn ask(&self, session: &SessionRef, event: &Event, respond: Answered) {
-        let id = {
-            let mut state = self.state.lock();
-            let is_full = state.waiting.len() >= PENDING_ACKS;
-            if is_full || state.is_over || is_reserved(event.name.as_str()) {
-                drop(state);
-                respond(None);
-                return;
-            }
-            let id = state.next;
-            state.next += 1;
-            state.waiting.push((id, respond));
-            id
-        };
-        let namespace = self.branch.namespace();
-        session.send(self.form.event(namespace, Some(id), event, None));
-    }
-}
-
 /// The error object of socketio-jwt.
 #[derive(Serialize)]
 struct Unauthorized<'a> {
@@ -235,23 +147,6 @@ fn worded(refused: &Refused, missing: login::Missing) -> (String, Option<Json>) 
         Refused::Nobody => ("not authorized".to_owned(), None),
         Refused::Failed { text, data } => (text.clone(), data.clone()),
         Refused::Unavailable(text) => (text.clone(), None),
-    }
-}
-
-/// What an ack of a call carries: its value or values; nothing; or an object with the error.
-fn answer_args(answer: &Result<Reply, CallError>) -> Args {
-    #[derive(Serialize)]
-    struct Failure {
-        error: String,
-    }
-    match answer {
-        Ok(Reply::Value(value)) => Args::from_iter([Arg::Json(value.clone())]),
-        Ok(Reply::Args(args)) => args.clone(),
-        Ok(Reply::Nothing) => Args::new(),
-        Err(error) => {
-            let error = error.to_string();
-            Args::from_iter([Arg::Json(Json::encode(&Failure { error }))])
-        }
     }
 }
 
@@ -487,12 +382,7 @@ impl Engine {
     fn let_in(self: &Arc<Self>, state: &mut State, at: usize, guest: Guest) {
         let joined = &mut state.joined[at];
         let branch = Arc::clone(&joined.branch);
-        let acks = Arc::new(Acks {
-            engine: Mutex::new(Arc::downgrade(self)),
-            form: self.form(),
-            branch: Arc::clone(&branch),
-            state: Mutex::default(),
-        });
+        let acks = Acks::new(self, Arc::clone(&branch));
         let waited = match &mut joined.stage {
             Stage::Waiting(login) => Some(login.take_held()),
             _ => None,
@@ -565,121 +455,6 @@ impl Engine {
 
     fn refuse(&self, namespace: &str, message: &str, data: Option<&Json>) {
         self.wire.send(self.form().error(namespace, message, data));
-    }
-
-    // --- events -------------------------------------------------------------------------------------------------------
-
-    /// A call if a backend knows it, else published if a rule says so, else dropped. What waits for a backend's leave to be
-    /// published keeps its order in `in_order`.
-    fn on_event(
-        &self,
-        session: &Session,
-        in_order: &mut InOrder,
-        name: &EventName,
-        args: Args,
-        id: Option<u64>,
-    ) {
-        let form = self.form();
-        let branch = Arc::clone(session.branch());
-        let acknowledge = move |session: &SessionRef, args: &[Arg]| {
-            if let Some(id) = id {
-                session.send(form.ack(branch.namespace(), id, args));
-            }
-        };
-        let fail = |error: CallError| acknowledge(session, &answer_args(&Err(error)));
-        if !session.may_call(name.as_str()) {
-            return fail(CallError::Forbidden);
-        }
-        let ticket = match session.begin_call() {
-            Ok(ticket) => ticket,
-            Err(error) => return fail(error),
-        };
-        let call = Call {
-            action: name.as_str(),
-            version: None,
-            args: CallArgs::List(&args),
-        };
-        match self.shared.reception.backend().call(session, call) {
-            Answer::Now(Err(CallError::UnknownAction)) => {
-                let rules = &self.shared.options.publish;
-                let Some(rule) = rules.iter().find(|rule| rule.event == *name) else {
-                    drop(ticket.finish(Some(&CallError::UnknownAction)));
-                    self.shared.unwanted.note(session.listener(), name);
-                    return;
-                };
-                drop(ticket);
-                if self.shared.reception.backend().hooks().publish {
-                    return self.publish_if_let(session, in_order, rule, args, acknowledge);
-                }
-                for room in &rule.rooms {
-                    let name = rule.name.clone();
-                    session.publish_allowed(room, name, args.clone(), Except::default());
-                }
-                acknowledge(session, &[]);
-            }
-            Answer::Now(answer) => {
-                let unsent = ticket.finish(answer.as_ref().err());
-                acknowledge(session, &answer_args(&answer));
-                drop(unsent);
-            }
-            answer => {
-                let deadline = session.listener().limits().call;
-                // It holds no handle of the session: a client that leaves is let go, its answer is dropped.
-                respond(answer, &self.shared.tasks, deadline, move |answer| {
-                    let unsent = ticket.finish(answer.as_ref().err());
-                    if let Some(session) = unsent.session() {
-                        acknowledge(&session, &answer_args(&answer));
-                    }
-                });
-            }
-        }
-    }
-}
-
-impl Engine {
-    /// Asks the backends first, for each room. The ack tells of the first refusal.
-    fn publish_if_let(
-        &self,
-        session: &Session,
-        in_order: &mut InOrder,
-        rule: &PublishRule,
-        args: Args,
-        acknowledge: impl FnOnce(&SessionRef, &[Arg]) + Send + 'static,
-    ) {
-        let asker = session.downgrade();
-        let backend = Arc::clone(self.shared.reception.backend());
-        let rule = rule.clone();
-        let job = async move {
-            let mut refused = None;
-            for room in &rule.rooms {
-                let question = Ask::Publish {
-                    room: room.clone(),
-                    event: rule.name.clone(),
-                    args: args.clone(),
-                };
-                let answer = polyport_net::ask(&*backend, &asker, question).await;
-                let (Some(answer), Some(session)) = (answer, asker.upgrade()) else {
-                    return;
-                };
-                match answer {
-                    Ok(()) => {
-                        let name = rule.name.clone();
-                        session.publish_allowed(room, name, args.clone(), Except::default());
-                    }
-                    Err(text) => refused = refused.or(Some(text)),
-                }
-            }
-            if let Some(session) = asker.upgrade() {
-                let answer = match refused {
-                    None => Ok(Reply::Nothing),
-                    Some(text) => Err(CallError::Rejected(text)),
-                };
-                acknowledge(&session, &answer_args(&answer));
-            }
-        };
-        if in_order.run(&self.shared.tasks, job).is_err() {
-            session.limit_hit(LimitKind::CallsInFlight);
-        }
     }
 }
 

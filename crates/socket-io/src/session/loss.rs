@@ -10,8 +10,9 @@ use smallvec::SmallVec;
 use super::{Acks, Joined, Stage, short};
 use crate::{
     codec::Revision,
-    engine::{Engine, Shared, State},
+    engine::{Engine, State},
     recovery::{Keeper, Offset, Relay, new_pid},
+    shared::Shared,
 };
 
 /// What a client says in CONNECT that had a session before.
@@ -91,14 +92,6 @@ impl Joined {
             Stage::Open { acks, .. } => Some(acks),
             Stage::Asking { .. } | Stage::Waiting(_) => None,
         }
-    }
-}
-
-impl Acks {
-    /// The client can be asked again, and `engine` has it.
-    fn resume(&self, engine: &Arc<Engine>) {
-        *self.engine.lock() = Arc::downgrade(engine);
-        self.state.lock().is_over = false;
     }
 }
 

@@ -1,0 +1,108 @@
+//! Answers that a client owes, and what else its session asks of the connection.
+
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use polyport_core::{Answered, Args, Asks, Branch, CloseReason, Event, SessionRef};
+
+use crate::{codec::is_reserved, dialect::Form, engine::Engine};
+
+/// Most acks that a session owes.
+const PENDING_ACKS: usize = 1024;
+
+/// Answers that a client owes.
+pub(super) struct Acks {
+    /// Another one when the client has come back.
+    engine: Mutex<Weak<Engine>>,
+    form: Form,
+    branch: Arc<Branch>,
+    state: Mutex<Owed>,
+}
+
+#[derive(Default)]
+struct Owed {
+    next: u64,
+    waiting: Vec<(u64, Answered)>,
+    is_over: bool,
+}
+
+impl Acks {
+    pub(super) fn new(engine: &Arc<Engine>, branch: Arc<Branch>) -> Arc<Self> {
+        Arc::new(Self {
+            engine: Mutex::new(Arc::downgrade(engine)),
+            form: engine.form(),
+            branch,
+            state: Mutex::default(),
+        })
+    }
+
+    fn engine(&self) -> Option<Arc<Engine>> {
+        self.engine.lock().upgrade()
+    }
+
+    /// An answer has come. One that nobody waits for is ignored.
+    pub(super) fn answered(&self, id: u64, args: Args) {
+        let mut state = self.state.lock();
+        let found = state.waiting.iter().position(|(known, _)| *known == id);
+        let respond = found.map(|at| state.waiting.swap_remove(at).1);
+        if state.waiting.is_empty() {
+            state.waiting = Vec::new();
+        }
+        drop(state);
+        if let Some(respond) = respond {
+            respond(Some(args));
+        }
+    }
+
+    /// There will be no answers any more.
+    pub(super) fn end(&self) {
+        let left = {
+            let mut state = self.state.lock();
+            state.is_over = true;
+            std::mem::take(&mut state.waiting)
+        };
+        for (_, respond) in left {
+            respond(None);
+        }
+    }
+
+    /// The client can be asked again, and `engine` has it.
+    pub(super) fn resume(&self, engine: &Arc<Engine>) {
+        *self.engine.lock() = Arc::downgrade(engine);
+        self.state.lock().is_over = false;
+    }
+}
+
+impl Asks for Acks {
+    fn disconnect(&self, session: &SessionRef) {
+        match self.engine() {
+            Some(engine) => engine.disconnect_soon(session.id()),
+            // Its client is lost.
+            None => session.close(CloseReason::Disconnected),
+        }
+    }
+
+    fn identity_expired(&self, session: &SessionRef) {
+        if let Some(engine) = self.engine() {
+            engine.expired(session);
+        }
+    }
+
+    fn ask(&self, session: &SessionRef, event: &Event, respond: Answered) {
+        let id = {
+            let mut state = self.state.lock();
+            let is_full = state.waiting.len() >= PENDING_ACKS;
+            if is_full || state.is_over || is_reserved(event.name.as_str()) {
+                drop(state);
+                respond(None);
+                return;
+            }
+            let id = state.next;
+            state.next += 1;
+            state.waiting.push((id, respond));
+            id
+        };
+        let namespace = self.branch.namespace();
+        session.send(self.form.event(namespace, Some(id), event, None));
+    }
+}

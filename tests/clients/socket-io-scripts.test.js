@@ -70,6 +70,25 @@ test('a script is asked before an event is published, and the order is kept', as
   }
 })
 
+test('namespaces that nobody is in any more leave nothing behind', async () => {
+  const gateway = await Polyport.start({
+    listeners: { io: { protocol: 'socket-io', socket_io: { namespaces: ['/room-*'] } } },
+  })
+  try {
+    const client = await connectedSocket(gateway.ports.io)
+    for (let number = 0; number < 500; number += 1) {
+      await client.text(`40/room-${number},`)
+      await client.nextText()
+      await client.text(`41/room-${number},`)
+    }
+    const series = [...(await gateway.metrics()).text.matchAll(/^polyport_rooms\{realm="[^"]*room-/gm)]
+    assert.ok(series.length <= 1, `${series.length} realms are left`)
+    client.close()
+  } finally {
+    await gateway.stop()
+  }
+})
+
 describe('scripts and namespaces', () => {
   let gateway
   let ports

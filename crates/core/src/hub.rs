@@ -158,6 +158,16 @@ impl Hub {
         self.realms.lock().get(name).cloned()
     }
 
+    /// Lets a realm go that nobody holds and that has no rooms: clients choose the names of some.
+    pub fn forget_realm(&self, name: &RealmName) {
+        let mut realms = self.realms.lock();
+        let is_unused = |realm: &Arc<Realm>| Arc::strong_count(realm) == 1 && realm.is_empty();
+        if realms.get(name).is_some_and(is_unused) {
+            realms.remove(name);
+            self.metrics.forget_rooms(name.as_str());
+        }
+    }
+
     /// All realms, by name.
     #[must_use]
     pub fn realms(&self) -> Vec<Arc<Realm>> {
@@ -314,9 +324,12 @@ impl Hub {
             .insert(session.id(), session.clone());
     }
 
-    pub(crate) fn forget(&self, id: SessionId) {
-        let mut shard = self.shard(id).lock();
-        shard.remove(&id);
+    pub(crate) fn forget(&self, session: &SessionRef) {
+        let mut shard = self.shard(session.id()).lock();
+        // Ids that hide a client's own name come again when it does.
+        if shard.get(&session.id()) == Some(session) {
+            shard.remove(&session.id());
+        }
         if shard.len() * 4 < shard.capacity() {
             let few = shard.len() * 2;
             shard.shrink_to(few);

@@ -249,6 +249,11 @@ impl Metrics {
         self.rooms.with_label_values(&[realm])
     }
 
+    pub(crate) fn forget_rooms(&self, realm: &str) {
+        // It is not there if no room was ever counted.
+        let _ = self.rooms.remove_label_values(&[realm]);
+    }
+
     pub(crate) fn encodes(&self, protocol: &str) -> IntCounter {
         self.encodes.with_label_values(&[protocol])
     }

@@ -261,7 +261,7 @@ impl Drop for Session {
         let hub = self.0.listener().hub();
         hub.expiries()
             .replace(self.0.id(), self.0.identity().as_deref(), None);
-        hub.forget(self.0.id());
+        hub.forget(&self.0);
         let reason = self.0.outbox().closing();
         let reason = reason.unwrap_or(CloseReason::ClientLeft);
         events::session_closed(&self.0, reason);
@@ -507,14 +507,17 @@ impl SessionRef {
             return Err(JoinError::AlreadyIn);
         }
         let permissions = self.listener().permissions();
-        let hub = self.listener().hub();
-        // Nobody listens to what is meant for another alone.
-        let is_anothers = hub.alone_in(self.realm(), room.as_str()).is_some();
-        if !is_anothers && permissions.may_join(room, self.identity().as_deref()) {
+        if !self.is_anothers(room) && permissions.may_join(room, self.identity().as_deref()) {
             Ok(())
         } else {
             Err(JoinError::Forbidden)
         }
+    }
+
+    /// Whether a room is what a client calls itself: nobody listens to what is meant for another alone.
+    fn is_anothers(&self, room: &RoomName) -> bool {
+        let hub = self.listener().hub();
+        hub.alone_in(self.realm(), room.as_str()).is_some()
     }
 
     /// Joins a room at the client's wish.
@@ -524,7 +527,8 @@ impl SessionRef {
     pub fn join(&self, room: &RoomName) -> Result<(), JoinError> {
         let identity = self.identity();
         let permissions = self.listener().permissions();
-        if !permissions.may_join(room, identity.as_deref()) && !self.is_in(room) {
+        let may_join = permissions.may_join(room, identity.as_deref()) && !self.is_anothers(room);
+        if !may_join && !self.is_in(room) {
             return Err(JoinError::Forbidden);
         }
         self.put_into(room)

@@ -57,6 +57,8 @@ pub(crate) struct Engine {
 pub(crate) struct State {
     pub(crate) assembler: Assembler,
     pub(crate) joined: SmallVec<[Joined; 1]>,
+    /// How many namespaces it has wanted so far.
+    joined_so_far: u64,
     pub(crate) style: Style,
     /// Events that wait for a backend's leave to be published.
     pub(crate) in_order: InOrder,
@@ -84,6 +86,14 @@ pub(crate) struct State {
     pub(crate) cut_at: Moment,
     upgrade_by: Moment,
     gone_by: Moment,
+}
+
+impl State {
+    /// A number for another namespace.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.joined_so_far += 1;
+        self.joined_so_far
+    }
 }
 
 /// What a session begins with.
@@ -129,6 +139,7 @@ impl Engine {
             watch_key: AtomicUsize::new(usize::MAX),
             state: Mutex::new(State {
                 assembler: Assembler::default(),
+                joined_so_far: 0,
                 joined: SmallVec::new(),
                 style: Style::default(),
                 in_order: InOrder::default(),
@@ -559,6 +570,10 @@ impl Engine {
             .forget(self.watch_key.load(Ordering::Relaxed));
         if let Some(carrier) = &self.carrier {
             carrier.answer(&ws::text("1"));
+        }
+        let probe = self.state.lock().probe.take();
+        if let Some(probe) = probe.and_then(|probe| probe.upgrade()) {
+            probe.close(CloseReason::PeerGone);
         }
         self.park();
         let left = std::mem::take(&mut self.state.lock().joined);

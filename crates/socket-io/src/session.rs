@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use polyport_core::{
-    Asks, Branch, Frame, Guest, Json, OpenRequest, OpeningOn, Received, Refused, Session,
-    SessionEnd, SessionId, TokenError, Visit,
+    Asks, Branch, CloseReason, Frame, Guest, Json, OpenRequest, OpeningOn, Received, Refused,
+    Session, SessionEnd, SessionId, SessionRef, TokenError, Visit,
 };
 use serde::Serialize;
 use tokio::time::timeout;
@@ -32,6 +32,8 @@ const STRIKES: u8 = 3;
 
 /// A namespace that a client has connected to, or wants to.
 pub(crate) struct Joined {
+    /// Its number among those of the client: in generation 3 a namespace that is left and joined again has the same id.
+    number: u64,
     id: SessionId,
     /// The secret by which the client comes back, where it may.
     pid: Option<Box<str>>,
@@ -266,15 +268,17 @@ impl Engine {
             return;
         }
         let id = self.id_in(namespace);
+        let number = state.next_number();
         let Some(request) = &self.request else {
             let stage = Stage::Asking { owes_login: false };
             state.joined.push(Joined {
+                number,
                 id,
                 pid: self.new_pid(),
                 branch,
                 stage,
             });
-            return self.received(state, id, Ok(Guest::on_site(self.site.clone())));
+            return self.received(state, number, Ok(Guest::on_site(self.site.clone())));
         };
         let mut request = OpenRequest {
             id,
@@ -290,6 +294,7 @@ impl Engine {
         if owes_login && !self.shared.options.login.delivers {
             let stage = Stage::Waiting(self.new_login(Some(request)));
             let joined = Joined {
+                number,
                 id,
                 pid: self.new_pid(),
                 branch,
@@ -302,6 +307,7 @@ impl Engine {
         }
         let stage = Stage::Asking { owes_login };
         state.joined.push(Joined {
+            number,
             id,
             pid: self.new_pid(),
             branch,
@@ -313,7 +319,7 @@ impl Engine {
         } else {
             reception.receive(request)
         };
-        self.await_decision(state, id, received);
+        self.await_decision(state, number, received);
     }
 
     /// The id of its session in a namespace. In generation 3 it hides what the client itself takes for its id: `SID`, or
@@ -327,9 +333,9 @@ impl Engine {
     }
 
     /// Goes on when tokens and backends have decided.
-    fn await_decision(self: &Arc<Self>, state: &mut State, id: SessionId, received: Received) {
+    fn await_decision(self: &Arc<Self>, state: &mut State, number: u64, received: Received) {
         let deciding = match received {
-            Received::Now(received) => return self.received(state, id, received),
+            Received::Now(received) => return self.received(state, number, received),
             Received::Later(deciding) => deciding,
         };
         let engine = Arc::clone(self);
@@ -346,7 +352,7 @@ impl Engine {
                 Err(Refused::Unavailable(text))
             });
             let hub = Arc::clone(engine.shared.listener.hub());
-            hub.turn(|| engine.received(&mut engine.state.lock(), id, received));
+            hub.turn(|| engine.received(&mut engine.state.lock(), number, received));
             engine.decided();
         });
     }
@@ -355,10 +361,11 @@ impl Engine {
     fn received(
         self: &Arc<Self>,
         state: &mut State,
-        id: SessionId,
+        number: u64,
         received: Result<Guest, Refused>,
     ) {
-        let Some(at) = state.joined.iter().position(|joined| joined.id == id) else {
+        let is_it = |joined: &Joined| joined.number == number && joined.session().is_none();
+        let Some(at) = state.joined.iter().position(is_it) else {
             // It has left meanwhile.
             return;
         };
@@ -428,29 +435,36 @@ impl Engine {
     }
 
     /// Ends one namespace in a task: who wants it may hold the state's lock, or have an answer to send first.
-    fn disconnect_soon(self: Arc<Self>, id: SessionId) {
+    fn disconnect_soon(self: Arc<Self>, session: SessionRef) {
         let shared = Arc::clone(&self.shared);
         let _inside = shared.runtime.enter();
         shared.tasks.spawn(async move {
             let hub = Arc::clone(self.shared.listener.hub());
-            hub.turn(|| self.disconnect(id));
+            hub.turn(|| {
+                // Its connection is over, or being so: then it must not wait for its client.
+                if !self.disconnect(session.id()) {
+                    session.close(CloseReason::Disconnected);
+                }
+            });
         });
     }
 
-    /// The last word to a namespace; nothing if it is over already. Afterwards its client may connect to it again.
-    fn disconnect(&self, id: SessionId) {
+    /// The last word to a namespace. Afterwards its client may connect to it again. Whether it could be said.
+    fn disconnect(&self, id: SessionId) -> bool {
         let mut state = self.state.lock();
         let Some(at) = state.joined.iter().position(|joined| joined.id == id) else {
-            return;
+            return false;
         };
         let joined = &state.joined[at];
         joined.leave();
         let farewell = self.form().disconnect(joined.namespace());
         // A connection that is closing has its own last words to each of its namespaces.
-        if self.wire.send(farewell) {
+        let is_said = self.wire.send(farewell);
+        if is_said {
             state.joined.remove(at).left();
             self.reckon_logins(&mut state);
         }
+        is_said
     }
 
     fn refuse(&self, namespace: &str, message: &str, data: Option<&Json>) {

@@ -113,8 +113,8 @@ impl Shared {
         if let Some(branch) = branches.get(&key).and_then(Weak::upgrade) {
             return Some(branch);
         }
-        let realm = format!("{}{namespace}", self.listener.realm().name());
-        let realm = RealmName::new(&realm).ok()?;
+        self.forget_unused(&mut branches);
+        let realm = self.realm_name(namespace)?;
         let is_recoverable = self.recovery.is_some() && form.revision == Revision::V4;
         let dialect = Arc::new(SocketIoDialect {
             namespace: namespace.into(),
@@ -124,9 +124,24 @@ impl Shared {
         let realm = self.listener.hub().realm(&realm);
         let branch = Branch::new(namespace, realm, dialect, Vec::new(), Vec::new());
         let branch = Arc::new(branch);
-        branches.retain(|_, branch| branch.strong_count() > 0);
         branches.insert(key, Arc::downgrade(&branch));
         Some(branch)
+    }
+
+    /// Lets go of namespaces that nobody is in any more, and of their realms: clients choose their names.
+    fn forget_unused(&self, branches: &mut Branches) {
+        let hub = self.listener.hub();
+        let gone = branches.extract_if(|_, branch| branch.strong_count() == 0);
+        for ((namespace, _), _) in gone {
+            if let Some(realm) = self.realm_name(&namespace) {
+                hub.forget_realm(&realm);
+            }
+        }
+    }
+
+    fn realm_name(&self, namespace: &str) -> Option<RealmName> {
+        let name = format!("{}{namespace}", self.listener.realm().name());
+        RealmName::new(&name).ok()
     }
 }
 

@@ -138,6 +138,7 @@ fn a_clients_own_name_is_a_room_with_nobody_else_in_it() {
         (3, 2)
     );
     assert_eq!(other.may_join(&room(secret)), Err(JoinError::Forbidden));
+    assert_eq!(other.join(&room(secret)), Err(JoinError::Forbidden));
     // The server may put it there; it hears once all the same.
     alone.put_into(&room(secret)).unwrap();
     assert_eq!(announce(&listener, secret, Json::NULL), 1);

@@ -76,7 +76,7 @@ impl Acks {
 impl Asks for Acks {
     fn disconnect(&self, session: &SessionRef) {
         match self.engine() {
-            Some(engine) => engine.disconnect_soon(session.id()),
+            Some(engine) => engine.disconnect_soon(session.clone()),
             // Its client is lost.
             None => session.close(CloseReason::Disconnected),
         }

@@ -4,7 +4,7 @@ use std::{mem, sync::Arc};
 
 use polyport_core::{
     Arg, Args, Authentication, CloseReason, Event, EventName, Identity, Json, OpenRequest,
-    Reception, SessionId, SessionRef, TokenError, TokenSource, Verified, token_in,
+    Reception, SessionRef, TokenError, TokenSource, Verified, token_in,
 };
 use polyport_net::Moment;
 use serde::Serialize;
@@ -169,7 +169,7 @@ impl Engine {
     /// A client gives a token: it becomes whom that says, or stays who it is.
     pub(super) fn log_in(self: &Arc<Self>, state: &mut State, at: usize, args: &Args) {
         let joined = &mut state.joined[at];
-        let (id, branch) = (joined.id, Arc::clone(&joined.branch));
+        let (number, id, branch) = (joined.number, joined.id, Arc::clone(&joined.branch));
         let token = match token_of(args) {
             Ok(token) => token,
             Err(error) => return self.stays_out(state, at, &error),
@@ -183,7 +183,7 @@ impl Engine {
         };
         if let Some(opening) = opening {
             let received = self.shared.reception.receive_bearer(opening, &token);
-            return self.await_decision(state, id, received);
+            return self.await_decision(state, number, received);
         }
         let (Some(authentication), Some(request)) = (self.authentication(), &self.request) else {
             return;
@@ -194,14 +194,14 @@ impl Engine {
             ..request.clone()
         };
         match authentication.verifier.verify(&token, &request) {
-            Verified::Now(result) => self.judged(state, id, result),
+            Verified::Now(result) => self.judged(state, number, result),
             Verified::Later(later) => {
                 let engine = Arc::clone(self);
                 let _inside = self.shared.runtime.enter();
                 self.shared.tasks.spawn(async move {
                     let result = later.await;
                     let hub = Arc::clone(engine.shared.listener.hub());
-                    hub.turn(|| engine.judged(&mut engine.state.lock(), id, result));
+                    hub.turn(|| engine.judged(&mut engine.state.lock(), number, result));
                 });
             }
         }
@@ -211,12 +211,16 @@ impl Engine {
     fn judged(
         self: &Arc<Self>,
         state: &mut State,
-        id: SessionId,
+        number: u64,
         result: Result<Arc<Identity>, TokenError>,
     ) {
         let listener = self.wire.listener();
         listener.metrics().token(result.as_ref().err());
-        let Some(at) = state.joined.iter().position(|joined| joined.id == id) else {
+        let Some(at) = state
+            .joined
+            .iter()
+            .position(|joined| joined.number == number)
+        else {
             return;
         };
         let mut identity = match result {

@@ -162,10 +162,11 @@ impl Engine {
     fn recover(
         self: &Arc<Self>,
         state: &mut State,
-        joined: Joined,
+        mut joined: Joined,
         branch: &Arc<Branch>,
         offset: Option<&str>,
     ) -> Recovery {
+        joined.number = state.next_number();
         let recovered = self.welcome_back(&joined, branch, offset);
         if recovered == Recovery::Recovered {
             state.joined.push(joined);
@@ -198,7 +199,11 @@ impl Engine {
         let sid = short(joined.id);
         let pid = Some(relay.pid());
         let greeting = self.form().connect(joined.namespace(), &sid, pid);
+        // What is no offset of ours is the last word of something else: where the client stands cannot be told.
         let offset = offset.map(Offset::read);
+        if offset == Some(None) {
+            return Recovery::Missed;
+        }
         if !relay.come_back(&self.wire, greeting, offset.flatten()) {
             return Recovery::Missed;
         }

@@ -24,6 +24,9 @@ const CLIENTS = [
 ]
 const NPM = { 3: '2.5.1', 4: '4.8.4' }
 
+/** A transcript without what depends on the client's threads: it may tell of the transport too, which closes right behind DISCONNECT. */
+const heard = (transcript) => transcript.filter((entry) => entry[0] !== 'disconnect' || entry[1] !== 'transport close')
+
 describe('python-socketio', () => {
   const npm = {}
   let gateway
@@ -47,8 +50,8 @@ describe('python-socketio', () => {
                 transports,
                 connect: (more) => new PythonClient(eio, server.url, { transports, ...options, ...more }),
               })
-            const original = await on(npm[eio])
-            if (gateway) assert.deepEqual(await on(gateway), original)
+            const original = heard(await on(npm[eio]))
+            if (gateway) assert.deepEqual(heard(await on(gateway)), original)
           })
         }
       }

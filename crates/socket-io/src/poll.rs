@@ -56,7 +56,7 @@ pub(crate) async fn poll(engine: &Arc<Engine>, answering: &Answering) -> HttpAns
     let Some(carrier) = &engine.carrier else {
         return refusal(Refusal::BadRequest);
     };
-    let told = match carrier.wait() {
+    let mut told = match carrier.wait() {
         Ok(told) => told,
         Err(NoPoll::Upgraded) => return refusal(Refusal::BadRequest),
         Err(NoPoll::Overlap) => {
@@ -69,11 +69,11 @@ pub(crate) async fn poll(engine: &Arc<Engine>, answering: &Answering) -> HttpAns
     let frames = if engine.sends_polls_home() {
         tokio::select! {
             biased;
-            frames = told => frames.unwrap_or_else(|_| ws::text("1").into()),
+            frames = &mut told => frames.unwrap_or_else(|_| ws::text("1").into()),
             () = sleep(POLL_WHILE_PROBING) => {
-                // Whatever came in this moment waits for the WebSocket.
                 carrier.stop_waiting();
-                ws::text("6").into()
+                // What was on its way to this poll comes now; all else waits for the WebSocket.
+                told.await.unwrap_or_else(|_| ws::text("6").into())
             }
         }
     } else {

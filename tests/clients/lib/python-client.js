@@ -21,6 +21,8 @@ class PythonClient extends Witness {
     super(VERSIONS[eio])
     this.generation = eio
     this.transport = null
+    // Its application may hear in another order of what happens at almost the same time.
+    this.isThreaded = !asynchronous
     this.others = {}
     for (const name of namespaces) if (name !== '/') this.others[name] = new PythonNamespace(this, name)
     const options = {

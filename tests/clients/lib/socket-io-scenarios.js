@@ -146,7 +146,8 @@ const SCENARIOS = {
       await Promise.all([client.connected(), witness.connected()])
       client.emit(event)
       const reason = await client.disconnected()
-      assert.equal(reason, 'io server disconnect')
+      // A client with threads may see first that the transport has closed behind DISCONNECT.
+      assert.ok(reason === 'io server disconnect' || (client.isThreaded && reason === 'transport close'), reason)
       // It would be back sooner.
       for (let count = 0; count < 10; count += 1) await witness.exchange('echo', [count])
       assert.equal(client.isReturning, false)

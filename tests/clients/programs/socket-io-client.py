@@ -16,6 +16,7 @@ OPTIONS = json.loads(sys.argv[1])
 OLD = os.environ["PYTHON_SOCKETIO"].startswith("4.")
 EVENTS = ["echo", "question", "got-answer", "bin", "uni", "burst", "big", "load", "news"]
 lock = threading.Lock()
+order = threading.Lock()
 
 
 def plain(value):
@@ -43,6 +44,27 @@ def show(namespace, *entry):
     transport = sio.eio.current_transport if sio.eio.state == "connected" else None
     with lock:
         print(json.dumps({"namespace": namespace, "transport": transport, "entry": plain(list(entry))}), flush=True)
+
+
+asked = []
+answers = {}
+
+
+def ask(namespace, name):
+    """A callback that shows its answer. A client with threads tells of answers in any order: they are shown in that of asking."""
+    mine = object()
+    if not OPTIONS.get("asynchronous"):
+        asked.append(mine)
+
+    def answered(*answer):
+        if OPTIONS.get("asynchronous"):
+            return show(namespace, "answer", name, *answer)
+        with order:
+            answers[mine] = lambda: show(namespace, "answer", name, *answer)
+            while asked and asked[0] in answers:
+                answers.pop(asked.pop(0))()
+
+    return answered
 
 
 if OPTIONS.get("asynchronous"):
@@ -122,7 +144,7 @@ for line in sys.stdin:
         name, *args = python(command["emit"])
         options = {"namespace": namespace}
         if command.get("ask"):
-            options["callback"] = lambda *answer, name=name, namespace=namespace: show(namespace, "answer", name, *answer)
+            options["callback"] = ask(namespace, name)
         try:
             run(sio.emit(name, tuple(args) if args else None, **options))
         except socketio.exceptions.SocketIOError as error:

@@ -70,6 +70,34 @@ test('a script is asked before an event is published, and the order is kept', as
   }
 })
 
+test('of more events than may wait for a script each is answered, none is lost without a word', async () => {
+  const socket_io = { publish: [{ event: 'chat', rooms: ['lobby'] }] }
+  const gateway = await Polyport.start({
+    backends: { moderator: { kind: 'script', file: MODERATOR } },
+    listeners: { io: { protocol: 'socket-io', backends: ['moderator'], join: ['lobby'], socket_io } },
+  })
+  try {
+    const COUNT = 400
+    const [speaker, hearer] = [await connectedSocket(gateway.ports.io), await connectedSocket(gateway.ports.io)]
+    // They are read faster than the script answers.
+    await Promise.all(Array.from({ length: COUNT }, (_, id) => speaker.text(`42${id}["chat","slow"]`)))
+    const answers = []
+    let heard = 0
+    while (answers.length < COUNT) {
+      const text = await speaker.nextText()
+      if (text.startsWith('43')) answers.push(/^43\d+(.*)$/.exec(text)[1])
+      else heard += 1
+    }
+    const refused = answers.filter((answer) => answer !== '[]')
+    assert.ok(refused.length > 0, 'the script kept up; more events are needed')
+    assert.ok(refused.every((answer) => /^\[\{"error":"[^"]+"\}\]$/.test(answer)), refused[0])
+    assert.equal(heard, COUNT - refused.length)
+    for (let count = 0; count < heard; count += 1) await hearer.nextText()
+  } finally {
+    await gateway.stop()
+  }
+})
+
 test('namespaces that nobody is in any more leave nothing behind', async () => {
   const gateway = await Polyport.start({
     listeners: { io: { protocol: 'socket-io', socket_io: { namespaces: ['/room-*'] } } },

@@ -28,6 +28,13 @@ struct Queue {
 pub struct TooManyJobs;
 
 impl InOrder {
+    /// Whether as many jobs wait as may: for callers that have to answer instead.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let queue = self.0.as_ref();
+        queue.is_some_and(|queue| queue.lock().waiting.len() >= MAX_WAITING)
+    }
+
     /// Runs `job` when those before it have ended. It must end by itself, within a deadline of its own.
     ///
     /// # Errors

@@ -563,3 +563,52 @@ fn jsonp_is_for_everybody_or_nobody() {
     }
     assert!(with("cors = { origins = [\"*\"] }").is_empty());
 }
+
+#[test]
+fn what_a_socket_io_listener_could_never_do_is_refused() {
+    let with = |line: &str| {
+        problems(
+            &format!(
+                "[listeners.io]\nprotocol = \"socket-io\"\nbind = \"127.0.0.1:3000\"\nauth = {{ tokens = \"main\" }}\n[tokens.main]\nkeys = [{{ algorithm = \"HS256\", secret = \"env:POLYPORT_JWT_SECRET\" }}]\n[listeners.io.socket_io]\n{line}"
+            ),
+            &[],
+            &[],
+        )
+    };
+    for (line, expected) in [
+        ("cors = { origins = [\"app.example.com\"] }", "no origin"),
+        (
+            "cors = { origins = [\"https://app.example.com/\"] }",
+            "no origin",
+        ),
+        ("cors = { credentials = true }", "`origins` is empty"),
+        ("cookie = \"a b\"", "the name of a cookie"),
+        ("cookie = \"a;\\r\\nX: 1\"", "the name of a cookie"),
+        ("namespaces = [\"/a,b\"]", "no namespace"),
+        (
+            "publish = [{ event = \"connect\", rooms = [\"a\"] }]",
+            "no client sends or hears",
+        ),
+        (
+            "publish = [{ event = \"a\", as = \"disconnect\", rooms = [\"a\"] }]",
+            "no client sends or hears",
+        ),
+        (
+            "publish = [{ event = \"a\", rooms = [] }]",
+            "name at least one",
+        ),
+        ("jwt = { callback = \"0s\" }", "expected a time above zero"),
+    ] {
+        let found = with(line);
+        assert_eq!(found.len(), 1, "{line}: {found:?}");
+        assert!(found[0].contains(expected), "{line}: {found:?}");
+    }
+    for line in [
+        "cors = { origins = [\"https://app.example.com\", \"http://localhost:*\", \"null\"], credentials = true }",
+        "cors = { origins = [\"https://*.example.com\", \"*\"] }",
+        "cookie = \"io\"",
+        "publish = [{ event = \"a\", rooms = [\"a\"] }]",
+    ] {
+        assert!(with(line).is_empty(), "{line}: {:?}", with(line));
+    }
+}

@@ -3,6 +3,7 @@
 
 mod access;
 mod backends;
+mod socket_io;
 
 use std::{
     fmt, io,
@@ -11,21 +12,18 @@ use std::{
     time::Duration,
 };
 
-use polyport_core::{EventName, Limits, Permissions, RealmName, RoomName};
-use polyport_socket_io::{AfterRefusal, LoginOptions};
+use polyport_core::{Limits, Permissions, RealmName, RoomName};
 
 use super::{
     BUILTIN,
     locate::{KeyPath, Part},
-    places::LoginCallback,
     report::suggestion,
     resolved::{
         Bind, CertificateFiles, ChannelsConfig, Config, ListenerConfig, LogConfig, PermissionRules,
-        Protocol, RpcConfig, SocketIoConfig, VerbsConfig,
+        Protocol, RpcConfig, VerbsConfig,
     },
     settings::{
-        JwtSettings, JwtWay, ListenerSettings, PermissionSettings, ProtocolName, RpcSettings,
-        Settings, SocketIoSettings, SocketIoTransport, VerbsSettings,
+        ListenerSettings, PermissionSettings, ProtocolName, RpcSettings, Settings, VerbsSettings,
     },
     units::{Address, Period},
 };
@@ -271,117 +269,6 @@ impl Resolver<'_> {
                 config.map(Protocol::SocketIo)
             }
         }
-    }
-
-    fn socket_io(
-        &mut self,
-        name: &str,
-        settings: SocketIoSettings,
-        has_auth: bool,
-    ) -> Option<SocketIoConfig> {
-        let at = |key: &'static str| ["listeners", name, "socket_io", key];
-        if !settings.path.starts_with('/') || !settings.path.ends_with('/') {
-            self.fault(&at("path"), "begins and ends with a slash: \"/socket.io/\"");
-            return None;
-        }
-        if settings.transports.is_empty() {
-            self.fault(&at("transports"), "name at least one");
-            return None;
-        }
-        let generations = &settings.generations;
-        if generations.is_empty() || generations.iter().any(|it| !matches!(it, 3 | 4)) {
-            self.fault(&at("generations"), "expected 3, 4 or both");
-            return None;
-        }
-        for (key, period) in [
-            ("ping_interval", settings.ping_interval),
-            ("ping_timeout", settings.ping_timeout),
-            ("upgrade_timeout", settings.upgrade_timeout),
-            ("connect_timeout", settings.connect_timeout),
-        ] {
-            if period.0.is_zero() {
-                self.fault(&at(key), "expected a time above zero");
-                return None;
-            }
-        }
-        if let Some(bad) = settings.namespaces.iter().find(|it| !it.starts_with('/')) {
-            let message = format!("`{bad}` is no namespace: its name begins with a slash");
-            self.fault(&at("namespaces"), message);
-            return None;
-        }
-        if settings.jsonp && (settings.cors.origins != ["*"] || settings.cors.credentials) {
-            let message = "JSONP can be read by every page, so it needs cors = { origins = [\"*\"] } without credentials";
-            self.fault(&at("jsonp"), message);
-            return None;
-        }
-        let client_files = settings.client_files.map(|folder| self.folder.join(folder));
-        if let Some(folder) = &client_files {
-            self.path(&at("client_files"), folder, PathKind::Folder);
-        }
-        let mut publish = Vec::new();
-        for (index, rule) in settings.publish.iter().enumerate() {
-            let index = index.to_string();
-            let at = |key: &'static str| ["listeners", name, "socket_io", "publish", &index, key];
-            let event = self.checked(EventName::new(&rule.event), &at("event"))?;
-            let seen_as = match &rule.name {
-                Some(seen_as) => self.checked(EventName::new(seen_as), &at("as"))?,
-                None => event.clone(),
-            };
-            let rooms = self.rooms(&rule.rooms, &at("rooms"));
-            publish.push((event, rooms, seen_as));
-        }
-        if settings.jwt.is_some() && !has_auth {
-            let message =
-                "says how tokens are given that nobody asks for: the listener has no `auth`";
-            self.fault_at(&at("jwt"), Part::Key, message.to_owned());
-            return None;
-        }
-        let login = self.login(name, &settings.jwt.unwrap_or_default())?;
-        Some(SocketIoConfig {
-            login,
-            polling: settings.transports.contains(&SocketIoTransport::Polling),
-            websocket: settings.transports.contains(&SocketIoTransport::Websocket),
-            path: settings.path,
-            generations: settings.generations,
-            namespaces: settings.namespaces,
-            ping_interval: settings.ping_interval.0,
-            ping_timeout: settings.ping_timeout.0,
-            upgrade_timeout: settings.upgrade_timeout.0,
-            connect_timeout: settings.connect_timeout.0,
-            recovery: settings.recovery.0,
-            cookie: settings.cookie,
-            origins: settings.cors.origins,
-            credentials: settings.cors.credentials,
-            jsonp: settings.jsonp,
-            compress_from: settings.compress_from.0,
-            client_files,
-            publish,
-            parser: settings.parser,
-        })
-    }
-
-    fn login(&mut self, name: &str, settings: &JwtSettings) -> Option<LoginOptions> {
-        let at = |key: &'static str| ["listeners", name, "socket_io", "jwt", key];
-        if settings.ways.is_empty() {
-            self.fault(&at("ways"), "name at least one");
-            return None;
-        }
-        if settings.timeout.0.is_zero() {
-            self.fault(&at("timeout"), "expected a time above zero");
-            return None;
-        }
-        Some(LoginOptions {
-            event: settings.ways.contains(&JwtWay::Event),
-            handshake: settings.ways.contains(&JwtWay::Handshake),
-            payload: settings.ways.contains(&JwtWay::Auth),
-            time: settings.timeout.0,
-            refused: match settings.callback {
-                LoginCallback::Confirm => AfterRefusal::Confirmed,
-                LoginCallback::Immediate => AfterRefusal::AtOnce,
-                LoginCallback::After(Period(time)) => AfterRefusal::After(time),
-            },
-            delivers: settings.deliver_before_auth,
-        })
     }
 
     fn verbs(&mut self, name: &str, settings: &VerbsSettings) -> Option<VerbsConfig> {

@@ -104,6 +104,11 @@ impl Engine {
         args: Args,
         acknowledge: impl FnOnce(&SessionRef, &[Arg]) + Send + 'static,
     ) {
+        if in_order.is_full() {
+            session.limit_hit(LimitKind::CallsInFlight);
+            acknowledge(session, &answer_args(&Err(CallError::TooManyPending)));
+            return;
+        }
         let asker = session.downgrade();
         let backend = Arc::clone(self.shared.reception.backend());
         let rule = rule.clone();
@@ -135,8 +140,7 @@ impl Engine {
                 acknowledge(&session, &answer_args(&answer));
             }
         };
-        if in_order.run(&self.shared.tasks, job).is_err() {
-            session.limit_hit(LimitKind::CallsInFlight);
-        }
+        let run = in_order.run(&self.shared.tasks, job);
+        debug_assert!(run.is_ok(), "it was not full, and nobody else adds to it");
     }
 }

@@ -10,7 +10,7 @@ const readline = require('node:readline')
 const { after, before, describe, test } = require('node:test')
 const jwt = require('jsonwebtoken')
 const { connectedSocket, openSocket } = require('./lib/engine-io')
-const { connect, VERSIONS } = require('./lib/socket-io')
+const { connect, generation, VERSIONS } = require('./lib/socket-io')
 const { GatewayServer, NpmServer, PROGRAMS, runs } = require('./lib/socket-io-servers')
 const { until } = require('./lib/wait')
 
@@ -477,6 +477,64 @@ if (runs('gateway')) {
       }
     } finally {
       await server.stop()
+    }
+  })
+
+  describe('a namespace beside `/`, which clients of generation 3 open unasked', () => {
+    for (const early of [false, true]) {
+      const flow = early ? ', all may listen before' : ''
+      let server
+      const emptied = () => server.gateway.counted('polyport_sessions', { listener: 'messaging' }, (seen) => seen === 0)
+      before(async () => {
+        server = await GatewayServer.start(closed({ deliver_before_auth: early }))
+      })
+      after(() => server?.stop())
+
+      test(`logs in alone and stays${flow}`, async () => {
+        const clients = VERSIONS.filter((version) => generation(version) === 3).flatMap((version) =>
+          ['websocket', 'polling'].map((transports) => connect(version, server.url, { transports, namespace: '/admin' })))
+        for (const client of clients) {
+          await client.connected()
+          authenticate(client, sign())
+          await client.event('authenticated')
+        }
+        // When this one is out of time, the others' `/` has been so before.
+        const last = connect('2.5.0', server.url)
+        await last.disconnected()
+        // `/` hears nothing that is for those who have logged in.
+        assert.equal(await server.publish('lobby', 'news', 'secret'), 0)
+        for (const client of clients) {
+          assert.deepEqual(await client.exchange('echo', ['still']), ['still'])
+          assert.deepEqual(client.entries('disconnect'), [], client.version)
+          client.close()
+        }
+        await emptied()
+      })
+
+      test(`stays when \`/\` is disconnected alone${flow}`, async () => {
+        for (const version of ['1.7.4', '2.5.0']) {
+          const root = connect(version, server.url)
+          await root.connected()
+          const admin = root.namespace('/admin')
+          await admin.connected()
+          authenticate(admin, sign())
+          await admin.event('authenticated')
+          assert.equal(await root.disconnected(), 'io server disconnect')
+          assert.deepEqual(await admin.exchange('echo', ['still']), ['still'])
+          assert.deepEqual(admin.entries('disconnect'), [])
+          admin.close()
+          await emptied()
+        }
+      })
+
+      test(`ends with the connection when nobody has logged in${flow}`, async () => {
+        for (const version of ['1.7.4', '2.5.0']) {
+          const client = connect(version, server.url, { namespace: '/admin' })
+          await client.connected()
+          assert.equal(await client.disconnected(), 'io server disconnect')
+          await emptied()
+        }
+      })
     }
   })
 

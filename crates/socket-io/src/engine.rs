@@ -426,8 +426,7 @@ impl Engine {
             }
         }
         if state.login_by <= now {
-            state.login_by = Moment::NEVER;
-            self.wire.close(CloseReason::Disconnected);
+            self.out_of_time(&mut state, now);
         }
         if state.upgrade_by <= now {
             state.upgrade_by = Moment::NEVER;

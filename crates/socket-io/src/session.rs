@@ -452,9 +452,11 @@ impl Engine {
     /// The last word to a namespace. Afterwards its client may connect to it again. Whether it could be said.
     fn disconnect(&self, id: SessionId) -> bool {
         let mut state = self.state.lock();
-        let Some(at) = state.joined.iter().position(|joined| joined.id == id) else {
-            return false;
-        };
+        let at = state.joined.iter().position(|joined| joined.id == id);
+        at.is_some_and(|at| self.disconnect_at(&mut state, at))
+    }
+
+    fn disconnect_at(&self, state: &mut State, at: usize) -> bool {
         let joined = &state.joined[at];
         joined.leave();
         let farewell = self.form().disconnect(joined.namespace());
@@ -462,7 +464,7 @@ impl Engine {
         let is_said = self.wire.send(farewell);
         if is_said {
             state.joined.remove(at).left();
-            self.reckon_logins(&mut state);
+            self.reckon_logins(state);
         }
         is_said
     }

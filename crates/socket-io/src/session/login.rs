@@ -8,10 +8,11 @@ use polyport_core::{
 };
 use polyport_net::Moment;
 use serde::Serialize;
+use smallvec::SmallVec;
 
 use super::{Stage, Unauthorized};
 use crate::{
-    codec::{Kind, Packet},
+    codec::{Kind, Packet, Revision},
     engine::{Engine, State},
     options::{AfterRefusal, LoginOptions},
 };
@@ -140,6 +141,27 @@ impl Engine {
         let logins = state.joined.iter_mut().filter_map(|joined| joined.login());
         let first = logins.map(|login| login.by).min();
         state.login_by = first.unwrap_or(Moment::NEVER).min(state.cut_at);
+    }
+
+    /// A client has run out of time, or is cut. That ends the connection. But a `/` of generation 3, which every client opens
+    /// unasked, ends alone as long as the client's other namespaces may stay.
+    pub(crate) fn out_of_time(&self, state: &mut State, now: Moment) {
+        state.login_by = Moment::NEVER;
+        let mut late = SmallVec::<[usize; 1]>::new();
+        for (at, joined) in state.joined.iter_mut().enumerate() {
+            if joined.login().is_some_and(|login| login.by <= now) {
+                late.push(at);
+            }
+        }
+        let may_others_stay = late.len() < state.joined.len() && state.cut_at > now;
+        let root = match late[..] {
+            [at] if self.revision == Revision::V3 && may_others_stay => Some(at),
+            _ => None,
+        };
+        let root = root.filter(|at| state.joined[*at].namespace() == "/");
+        if !root.is_some_and(|at| self.disconnect_at(state, at)) {
+            self.wire.close(CloseReason::Disconnected);
+        }
     }
 
     /// A packet of a client that has to log in first. Its events are dropped, but for that one and those right behind it.

@@ -2,63 +2,15 @@
 // A client whose connection is lost comes back as who it was, and has missed nothing.
 
 const assert = require('node:assert/strict')
-const net = require('node:net')
 const { after, before, describe, test } = require('node:test')
 const jwt = require('jsonwebtoken')
 const { connectedSocket, openSocket, Polling } = require('./lib/engine-io')
 const { connect } = require('./lib/socket-io')
 const { GatewayServer, NpmServer, runs } = require('./lib/socket-io-servers')
 const { until } = require('./lib/wait')
+const { Wire } = require('./lib/wire')
 
 process.on('unhandledRejection', () => {})
-
-/** Passes TCP on to `port`, until it is cut. */
-class Wire {
-  static async lay(port) {
-    const wire = new Wire(port)
-    await new Promise((resolve) => wire.server.listen(0, '127.0.0.1', resolve))
-    return wire
-  }
-
-  constructor(port) {
-    this.sockets = new Set()
-    this.isCut = false
-    this.server = net.createServer((near) => {
-      if (this.isCut) {
-        near.destroy()
-        return
-      }
-      const far = net.connect(port, '127.0.0.1')
-      for (const [one, other] of [[near, far], [far, near]]) {
-        this.sockets.add(one)
-        one.pipe(other)
-        one.on('error', () => {})
-        one.on('close', () => {
-          this.sockets.delete(one)
-          other.destroy()
-        })
-      }
-    })
-  }
-
-  get url() {
-    return `http://127.0.0.1:${this.server.address().port}`
-  }
-
-  cut() {
-    this.isCut = true
-    for (const socket of this.sockets) socket.destroy()
-  }
-
-  mend() {
-    this.isCut = false
-  }
-
-  close() {
-    this.cut()
-    this.server.close()
-  }
-}
 
 const SERVERS = {
   npm: () => NpmServer.start('4.8.4', { server: { connectionStateRecovery: {}, allowEIO3: true } }),

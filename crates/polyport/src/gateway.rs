@@ -1,6 +1,6 @@
 //! The listeners that run, and how a new configuration changes them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use polyport_admin::{ApiKeys, KeyOptions};
@@ -12,6 +12,7 @@ use polyport_net::{
     Bind, Deadlines, FlushTasks, HttpClient, HttpClientOptions, Place, Process, Server,
     ServerSettings, Tasks, TlsAcceptance, Transportation,
 };
+use polyport_socket_io::Clients;
 use tokio::{
     runtime::Handle,
     time::{Instant, MissedTickBehavior, sleep},
@@ -44,6 +45,8 @@ pub struct Gateway {
     listeners: Vec<Running>,
     /// Listeners that were bound anew: they accept nothing any more, but their sessions go on under their name.
     earlier: Vec<Arc<Listener>>,
+    /// The clients of Socket.IO listeners by the listeners' names, under which they go on when those are bound anew.
+    clients: HashMap<String, Arc<Clients>>,
     config: Config,
 }
 
@@ -96,6 +99,7 @@ impl Gateway {
             surroundings,
             listeners: Vec::new(),
             earlier: Vec::new(),
+            clients: HashMap::new(),
             config,
         };
         for listener in gateway.config.listeners.clone() {
@@ -231,6 +235,8 @@ impl Gateway {
     fn settle_earlier(&mut self, new: &Config) {
         self.earlier
             .retain(|earlier| Arc::strong_count(earlier) > 1);
+        let is_listener = |name: &String| new.listeners.iter().any(|l| l.name == *name);
+        self.clients.retain(|name, _| is_listener(name));
         for earlier in &self.earlier {
             let namesake = new.listeners.iter().find(|l| l.name == earlier.name());
             match namesake {
@@ -330,7 +336,7 @@ impl Gateway {
         }
     }
 
-    fn start_listener(&self, config: ListenerConfig) -> anyhow::Result<Running> {
+    fn start_listener(&mut self, config: ListenerConfig) -> anyhow::Result<Running> {
         let settings = self.settings_for(&config)?;
         let place = Place {
             name: config.name.clone(),
@@ -368,7 +374,8 @@ impl Gateway {
                 let options = protocols::socket_io_options(socket_io)
                     .with_context(|| format!("listener `{}`", config.name))?;
                 let reception = reception.with_sites(Arc::new(config.site.clone()));
-                polyport_socket_io::start(place, &self.process, options, reception)
+                let clients = self.clients.entry(config.name.clone()).or_default();
+                polyport_socket_io::start(place, &self.process, options, reception, clients)
             }
         };
         let server = server.with_context(|| format!("listener `{}`", config.name))?;

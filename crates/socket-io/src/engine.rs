@@ -162,7 +162,7 @@ impl Engine {
         if let Some(carrier) = &engine.carrier {
             let _ = carrier.engine.set(Arc::downgrade(&engine));
         }
-        shared.add(&engine);
+        shared.clients.add(&engine);
         let key = deadlines.watch(Arc::clone(&engine) as Arc<dyn Watched>);
         engine.watch_key.store(key, Ordering::Relaxed);
         let can_upgrade = engine.carrier.is_some() && options.websocket;
@@ -563,7 +563,7 @@ impl Engine {
     fn finish(&self) {
         self.wire.close(CloseReason::PeerGone);
         self.deadline.set(Moment::NEVER);
-        let removed = self.shared.remove(&self.sid);
+        let removed = self.shared.clients.remove(&self.sid);
         self.shared
             .deadlines
             .forget(self.watch_key.load(Ordering::Relaxed));

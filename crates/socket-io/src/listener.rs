@@ -15,6 +15,7 @@ use crate::{
     answering::Answering,
     carrier::Carrier,
     client_files,
+    clients::Clients,
     codec::Revision,
     dialect::{Form, PROTOCOL, SocketIoDialect},
     engine::{Beginning, Engine},
@@ -27,7 +28,8 @@ use crate::{
 /// Heartbeats and ends may be late by this part of the shortest of their times.
 const PRECISION: u32 = 20;
 
-/// Adds the listener to the hub and accepts its clients.
+/// Adds the listener to the hub and accepts its clients. `clients` are those of the name, whom the listener has from its
+/// earlier bindings.
 ///
 /// # Errors
 /// [`BindError`] when the address cannot be bound.
@@ -36,6 +38,7 @@ pub fn start(
     process: &Process,
     options: SocketIoOptions,
     reception: Reception,
+    clients: &Arc<Clients>,
 ) -> Result<Server, BindError> {
     let dialect = Arc::new(SocketIoDialect {
         namespace: "/".into(),
@@ -54,17 +57,25 @@ pub fn start(
         tasks: tasks.clone(),
         deadlines: deadlines.clone(),
     };
-    let shared = Shared::new(options, Arc::clone(&listener), reception, tasks, deadlines);
-    let shared = Arc::new(shared);
+    let shared = Arc::new(Shared::new(
+        options,
+        Arc::clone(&listener),
+        reception,
+        tasks,
+        deadlines,
+        Arc::clone(clients),
+    ));
     listener.set_connections(Arc::downgrade(&shared) as _);
-    let front_end = FrontEnd(shared);
-    serve_websockets(
+    let front_end = FrontEnd(Arc::clone(&shared));
+    let server = serve_websockets(
         &place.bind,
         listener,
         place.server,
         &transportation,
         front_end,
-    )
+    )?;
+    clients.are_served_by(&shared);
+    Ok(server)
 }
 
 fn shortest_time(options: &SocketIoOptions, has_logins: bool) -> Duration {
@@ -177,6 +188,14 @@ impl<'a> Query<'a> {
 }
 
 impl FrontEnd {
+    /// Who answers a request: for one of an open session the front end at which that was opened.
+    fn for_request(&self, uri: &Uri) -> Self {
+        let sid = Query::of(uri).sid;
+        let engine = sid.and_then(|sid| self.0.clients.find(sid));
+        let shared = engine.as_ref().map_or(&self.0, |engine| &engine.shared);
+        Self(Arc::clone(shared))
+    }
+
     fn is_ours(&self, path: &str) -> bool {
         let ours = &self.0.options.path;
         path.starts_with(ours.as_str()) || ours.strip_suffix('/') == Some(path)
@@ -232,7 +251,10 @@ impl FrontEnd {
         }
         match query.sid {
             None => Ok(None),
-            Some(sid) => self.0.find(sid).map(Some).ok_or(Refusal::UnknownSid),
+            Some(sid) => {
+                let engine = self.0.clients.find(sid);
+                engine.map(Some).ok_or(Refusal::UnknownSid)
+            }
         }
     }
 
@@ -386,28 +408,35 @@ impl WsFrontEnd for FrontEnd {
     type Grant = Grant;
 
     fn answer(&self, request: HttpRequest, listener: &Arc<Listener>) -> Later<HttpAnswer> {
-        if !self.is_ours(request.head.uri.path()) {
+        let front_end = self.for_request(&request.head.uri);
+        if !front_end.is_ours(request.head.uri.path()) {
             listener.refused(request.peer.ip(), RefuseReason::HttpRequest);
             return Box::pin(ready(empty(StatusCode::NOT_FOUND)));
         }
         let origin = request.head.headers.get(header::ORIGIN).cloned();
-        let front_end = Self(Arc::clone(&self.0));
-        let options = &self.0.options;
+        let options = &front_end.0.options;
         if request.head.method == Method::OPTIONS && !options.origins.is_empty() {
-            let answer = self.preflight(&request.head.headers);
-            return Box::pin(ready(self.readable(origin.as_ref(), answer)));
+            let answer = front_end.preflight(&request.head.headers);
+            return Box::pin(ready(front_end.readable(origin.as_ref(), answer)));
         }
-        if let Some(name) = self.file_name(request.head.uri.path()) {
+        if let Some(name) = front_end.file_name(request.head.uri.path()) {
             let answer = client_files::answer(options.client_files.as_deref(), name, &request.head);
             if answer.status().is_client_error() {
                 listener.refused(request.peer.ip(), RefuseReason::HttpRequest);
             }
-            return Box::pin(ready(self.readable(origin.as_ref(), answer)));
+            return Box::pin(ready(front_end.readable(origin.as_ref(), answer)));
         }
+        let here = Arc::clone(&self.0);
         Box::pin(async move {
             let reading = Self(Arc::clone(&front_end.0));
             let answer = front_end.polling(request).await;
-            reading.readable(origin.as_ref(), answer)
+            let mut answer = reading.readable(origin.as_ref(), answer);
+            if !here.clients.is_serving(&here) {
+                // The listener was bound anew: the client's next request is to come there.
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(header::CONNECTION, close);
+            }
+            answer
         })
     }
 
@@ -421,20 +450,21 @@ impl WsFrontEnd for FrontEnd {
             Decision::Now(Err(Box::new(socket_refusal(refused))))
         };
         let uri = &request.head.uri;
-        if !self.is_ours(uri.path()) {
+        let front_end = self.for_request(uri);
+        if !front_end.is_ours(uri.path()) {
             listener.refused(request.peer.ip(), RefuseReason::HttpRequest);
             return Decision::Now(Err(Box::new(empty(StatusCode::NOT_FOUND))));
         }
         let query = Query::of(uri);
         let headers = &request.head.headers;
-        let engine = match self.check(&query, headers) {
+        let engine = match front_end.check(&query, headers) {
             Ok(engine) => engine,
             Err(refused) => return refuse(refused),
         };
         if query.transport != "websocket" {
             return refuse(Refusal::BadRequest);
         }
-        if !self.lets_in(headers) || (engine.is_none() && listener.is_draining()) {
+        if !front_end.lets_in(headers) || (engine.is_none() && listener.is_draining()) {
             return refuse(Refusal::Forbidden);
         }
         match engine {
@@ -442,7 +472,7 @@ impl WsFrontEnd for FrontEnd {
                 Decision::Now(Ok(Grant::Upgrade(engine)))
             }
             Some(_) => refuse(Refusal::BadRequest),
-            None => match self.revision(&query) {
+            None => match front_end.revision(&query) {
                 Ok(revision) => {
                     let base64_only = query.is_base64;
                     Decision::Now(Ok(Grant::New {

@@ -11,7 +11,6 @@ use std::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -35,10 +34,9 @@ pub(crate) fn new_pid() -> Box<str> {
         .into()
 }
 
-/// The parked sessions of a listener.
+/// The sessions of a listener that are parked, and those that may be.
+#[derive(Default)]
 pub(crate) struct Recovery {
-    /// How long a session is parked.
-    period: Duration,
     lot: Mutex<Lot>,
     /// By the pids of their sessions, clients that began with polling.
     polling: Mutex<HashMap<Box<str>, Weak<Engine>>>,
@@ -90,7 +88,7 @@ impl Lot {
 
 /// A parked session.
 struct Parked {
-    /// The listener may have been bound anew meanwhile, and nobody else hold this.
+    /// That of the connection that is lost. The listener may have been bound anew meanwhile, and nobody else hold this.
     shared: Arc<Shared>,
     pid: Box<str>,
     joined: Mutex<Option<Joined>>,
@@ -108,34 +106,26 @@ impl Watched for Parked {
 
     fn overdue(&self) {
         self.deadline.set(Moment::NEVER);
-        self.shared.end_parked(&self.pid);
+        self.shared.clients.recovery().end_parked(&self.pid);
     }
 }
 
 impl Recovery {
-    /// `period` is how long a session is parked.
-    pub(crate) fn new(period: Duration) -> Self {
-        Self {
-            period,
-            lot: Mutex::default(),
-            polling: Mutex::default(),
-        }
-    }
-}
-
-impl Shared {
-    /// Parks a session whose connection was lost for `reason`, or gives it back if its client cannot come back to it.
+    /// Parks a session whose connection, one of `shared`, was lost for `reason`, or gives it back if its client cannot come
+    /// back to it.
     pub(crate) fn park(
-        self: &Arc<Self>,
+        &self,
+        shared: &Arc<Shared>,
         joined: Joined,
         reason: CloseReason,
     ) -> Result<(), Joined> {
-        let (Some(recovery), Some((session, relay))) = (&self.recovery, joined.relayed()) else {
+        let Some((session, relay)) = joined.relayed() else {
             return Err(joined);
         };
+        let listener = &shared.listener;
         let address = session.peer().ip();
-        let is_over = session.outbox().closing().is_some() || self.listener.is_draining();
-        if is_over || !recovery.lot.lock().take_place(&self.listener, address) {
+        let is_over = session.outbox().closing().is_some() || listener.is_draining();
+        if is_over || !self.lot.lock().take_place(listener, address) {
             return Err(joined);
         }
         relay.park();
@@ -143,7 +133,7 @@ impl Shared {
         let session = SessionRef::clone(session);
         let pid = Box::from(relay.pid());
         let parked = Arc::new(Parked {
-            shared: Arc::clone(self),
+            shared: Arc::clone(shared),
             pid: Box::clone(&pid),
             joined: Mutex::new(Some(joined)),
             address,
@@ -151,15 +141,17 @@ impl Shared {
             deadline: Deadline::never(),
             watch_key: AtomicUsize::new(usize::MAX),
         });
-        parked.deadline.set(self.deadlines.after(recovery.period));
+        let deadlines = &shared.deadlines;
+        let period = shared.options.recovery;
+        parked.deadline.set(deadlines.after(period));
         let watched = Arc::clone(&parked) as Arc<dyn Watched>;
-        let key = self.deadlines.watch(watched);
+        let key = deadlines.watch(watched);
         parked.watch_key.store(key, Ordering::Relaxed);
-        recovery.lot.lock().parked.insert(pid, Arc::clone(&parked));
+        self.lot.lock().parked.insert(pid, Arc::clone(&parked));
         // When this is seen in the metrics, its client can have it.
         session.park();
         // Who closed it, or drained the listener, while it was being parked has not found it here.
-        if session.outbox().closing().is_some() || self.listener.is_draining() {
+        if session.outbox().closing().is_some() || listener.is_draining() {
             self.end_parked(&parked.pid);
         }
         Ok(())
@@ -175,7 +167,7 @@ impl Shared {
         let Some(parked) = self.take_parked(pid) else {
             return;
         };
-        self.listener.hub().turn(|| {
+        parked.shared.listener.hub().turn(|| {
             if let Some(joined) = parked.take() {
                 joined.end(parked.reason);
             }
@@ -184,28 +176,32 @@ impl Shared {
 
     /// `engine` has the session of that pid from now on.
     pub(crate) fn carries(&self, engine: &Arc<Engine>, pid: &str) {
-        if let (Some(recovery), Some(_)) = (&self.recovery, &engine.carrier) {
+        if engine.carrier.is_some() {
             let engine = Arc::downgrade(engine);
-            recovery.polling.lock().insert(pid.into(), engine);
+            self.polling.lock().insert(pid.into(), engine);
         }
     }
 
     /// Ends the client that has the session of that pid if it polls and none of its requests is here. Whether it has.
     pub(crate) fn end_between_polls(&self, pid: &str) -> bool {
-        let recovery = self.recovery.as_ref();
-        let engine = recovery.and_then(|it| it.polling.lock().get(pid)?.upgrade());
+        let engine = self.polling.lock().get(pid).and_then(Weak::upgrade);
         engine.is_some_and(|engine| engine.end_between_polls())
+    }
+
+    /// Whether no client could find anything here by its pid.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lot.lock().parked.is_empty() && self.polling.lock().is_empty()
     }
 
     fn take_parked(&self, pid: &str) -> Option<Arc<Parked>> {
         let parked = {
-            let mut lot = self.recovery.as_ref()?.lot.lock();
+            let mut lot = self.lot.lock();
             let parked = lot.parked.remove(pid)?;
             lot.give_back(parked.address);
             parked
         };
         let key = parked.watch_key.load(Ordering::Relaxed);
-        self.deadlines.forget(key);
+        parked.shared.deadlines.forget(key);
         Some(parked)
     }
 }
@@ -220,23 +216,25 @@ impl Parked {
     }
 }
 
-impl Keeper for Shared {
+impl Keeper for Recovery {
     /// In a task: what ends with a session takes locks that whoever calls this may hold.
     fn end_soon(self: Arc<Self>, pid: &str) {
-        let pid = Box::<str>::from(pid);
-        let shared = Arc::clone(&self);
-        let _inside = self.runtime.enter();
-        self.tasks.spawn(async move { shared.end_parked(&pid) });
+        let parked = self.lot.lock().parked.get(pid).cloned();
+        let Some(parked) = parked else {
+            return;
+        };
+        let shared = Arc::clone(&parked.shared);
+        let _inside = shared.runtime.enter();
+        let ending = async move { self.end_parked(&parked.pid) };
+        shared.tasks.spawn(ending);
     }
 
     fn forget(&self, pid: &str) {
-        if let Some(recovery) = &self.recovery {
-            let mut polling = recovery.polling.lock();
-            polling.remove(pid);
-            if polling.len() * 4 < polling.capacity() {
-                let few = polling.len() * 2;
-                polling.shrink_to(few);
-            }
+        let mut polling = self.polling.lock();
+        polling.remove(pid);
+        if polling.len() * 4 < polling.capacity() {
+            let few = polling.len() * 2;
+            polling.shrink_to(few);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the sessions of a listener share: who there is, and which namespaces.
+//! What the sessions of a listener share: its settings, and which namespaces there are.
 
 use std::{
     collections::HashMap,
@@ -11,11 +11,11 @@ use polyport_net::{Deadlines, Tasks};
 use tokio::runtime::Handle;
 
 use crate::{
+    clients::Clients,
     codec::Revision,
     dialect::{Form, SocketIoDialect},
-    engine::Engine,
     options::{SocketIoOptions, matches},
-    recovery::{Offsets, Recovery},
+    recovery::Offsets,
     session::login,
     unwanted::Unwanted,
 };
@@ -23,7 +23,7 @@ use crate::{
 /// Namespaces by name, one for each form.
 type Branches = HashMap<(Box<str>, Form), Weak<Branch>>;
 
-/// What the sessions of a listener share.
+/// What the sessions of a listener share that were opened under the same settings.
 pub(crate) struct Shared {
     pub(crate) options: SocketIoOptions,
     pub(crate) listener: Arc<Listener>,
@@ -31,10 +31,8 @@ pub(crate) struct Shared {
     pub(crate) tasks: Tasks,
     pub(crate) runtime: Handle,
     pub(crate) deadlines: Deadlines,
-    /// Where lost clients may come back.
-    pub(crate) recovery: Option<Recovery>,
+    pub(crate) clients: Arc<Clients>,
     pub(crate) unwanted: Unwanted,
-    engines: Mutex<HashMap<Box<str>, Arc<Engine>>>,
     /// `/` in each form.
     roots: HashMap<Form, Arc<Branch>>,
     /// The other namespaces that have sessions.
@@ -48,18 +46,16 @@ impl Shared {
         reception: Reception,
         tasks: Tasks,
         deadlines: Deadlines,
+        clients: Arc<Clients>,
     ) -> Self {
         let reception = login::by_ways(reception, &options.login);
-        let period = options.recovery;
-        let recovery = (!period.is_zero()).then(|| Recovery::new(period));
         let root = |form: Form| {
             let realm = Arc::clone(listener.realm());
             let join = listener.join().to_vec();
-            let is_recoverable = recovery.is_some() && form.revision == Revision::V4;
             let dialect = Arc::new(SocketIoDialect {
                 namespace: "/".into(),
                 form,
-                offsets: is_recoverable.then(Offsets::new),
+                offsets: is_recoverable(&options, form.revision).then(Offsets::new),
             });
             let branch = Branch::new("/", realm, dialect, join, Vec::new());
             (form, Arc::new(branch))
@@ -72,31 +68,15 @@ impl Shared {
             tasks,
             runtime: Handle::current(),
             deadlines,
-            recovery,
+            clients,
             unwanted: Unwanted::default(),
-            engines: Mutex::default(),
             branches: Mutex::default(),
         }
     }
 
-    pub(crate) fn add(&self, engine: &Arc<Engine>) {
-        let mut engines = self.engines.lock();
-        engines.insert(engine.sid().into(), Arc::clone(engine));
-    }
-
-    pub(crate) fn remove(&self, sid: &str) -> Option<Arc<Engine>> {
-        self.engines.lock().remove(sid)
-    }
-
-    /// The session of that id.
-    pub(crate) fn find(&self, sid: &str) -> Option<Arc<Engine>> {
-        self.engines.lock().get(sid).cloned()
-    }
-
-    /// All sessions. Their own locks are not to be taken under that of the list: a client that comes back ends another
-    /// session under its own.
-    fn all(&self) -> Vec<Arc<Engine>> {
-        self.engines.lock().values().cloned().collect()
+    /// Whether clients of that revision may come back when they are lost.
+    pub(crate) fn is_recoverable(&self, revision: Revision) -> bool {
+        is_recoverable(&self.options, revision)
     }
 
     /// The namespace of that name, if there is one.
@@ -115,11 +95,10 @@ impl Shared {
         }
         self.forget_unused(&mut branches);
         let realm = self.realm_name(namespace)?;
-        let is_recoverable = self.recovery.is_some() && form.revision == Revision::V4;
         let dialect = Arc::new(SocketIoDialect {
             namespace: namespace.into(),
             form,
-            offsets: is_recoverable.then(Offsets::new),
+            offsets: self.is_recoverable(form.revision).then(Offsets::new),
         });
         let realm = self.listener.hub().realm(&realm);
         let branch = Branch::new(namespace, realm, dialect, Vec::new(), Vec::new());
@@ -145,14 +124,19 @@ impl Shared {
     }
 }
 
+fn is_recoverable(options: &SocketIoOptions, revision: Revision) -> bool {
+    !options.recovery.is_zero() && revision == Revision::V4
+}
+
 impl Connections for Shared {
     fn wake(&self) {
-        for engine in self.all() {
+        for engine in self.clients.of(self) {
             engine.wire.wake();
         }
     }
 
     fn are_open(&self) -> bool {
-        self.all().iter().any(|engine| !engine.has_said_goodbye())
+        let engines = self.clients.of(self);
+        engines.iter().any(|engine| !engine.has_said_goodbye())
     }
 }

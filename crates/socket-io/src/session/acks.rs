@@ -36,6 +36,11 @@ impl Acks {
         })
     }
 
+    /// How the session's packets are written.
+    pub(super) fn form(&self) -> Form {
+        self.form
+    }
+
     fn engine(&self) -> Option<Arc<Engine>> {
         self.engine.lock().upgrade()
     }

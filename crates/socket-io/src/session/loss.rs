@@ -12,7 +12,6 @@ use crate::{
     codec::Revision,
     engine::{Engine, State},
     recovery::{Keeper, Offset, Relay, new_pid},
-    shared::Shared,
 };
 
 /// What a client says in CONNECT that had a session before.
@@ -98,7 +97,7 @@ impl Joined {
 impl Engine {
     /// Whether its client may come back when its connection is lost.
     pub(super) fn is_recoverable(&self) -> bool {
-        self.shared.recovery.is_some() && self.revision == Revision::V4
+        self.shared.is_recoverable(self.revision)
     }
 
     /// What a new session of it can be found by when it is lost.
@@ -108,9 +107,10 @@ impl Engine {
 
     /// What is between a session and its connection, and the wire for the session.
     pub(super) fn relay(self: &Arc<Self>, namespace: &str, pid: &str) -> (Arc<Relay>, Arc<Wire>) {
-        let keeper: Weak<Shared> = Arc::downgrade(&self.shared);
-        self.shared.carries(self, pid);
-        Relay::new(&self.wire, namespace, pid, keeper as Weak<dyn Keeper>)
+        let recovery = self.shared.clients.recovery();
+        recovery.carries(self, pid);
+        let keeper = Arc::downgrade(recovery) as Weak<dyn Keeper>;
+        Relay::new(&self.wire, namespace, pid, keeper)
     }
 
     /// Its connection has ended: if it is lost, its sessions wait for the client, as far as they may.
@@ -128,7 +128,8 @@ impl Engine {
             lost
         };
         for joined in lost {
-            if let Err(joined) = self.shared.park(joined, reason) {
+            let recovery = self.shared.clients.recovery();
+            if let Err(joined) = recovery.park(&self.shared, joined, reason) {
                 joined.end(reason);
             }
         }
@@ -142,14 +143,15 @@ impl Engine {
         branch: &Arc<Branch>,
         payload: Option<&Json>,
     ) -> bool {
-        let claim = payload.filter(|_| self.is_recoverable());
+        let recovery = self.shared.clients.recovery();
+        let claim = payload.filter(|_| self.may_claim());
         let Some(claim) = claim.and_then(|payload| payload.decode::<Claim>().ok()) else {
             return false;
         };
-        let parked = self.shared.unpark(&claim.pid).or_else(|| {
+        let parked = recovery.unpark(&claim.pid).or_else(|| {
             // Nobody has noticed yet that a polling client is gone if no request of it was cut off.
-            let is_lost = self.shared.end_between_polls(&claim.pid);
-            is_lost.then(|| self.shared.unpark(&claim.pid))?
+            let is_lost = recovery.end_between_polls(&claim.pid);
+            is_lost.then(|| recovery.unpark(&claim.pid))?
         });
         let recovered = match parked {
             Some(joined) => self.recover(state, joined, branch, claim.offset.as_deref()),
@@ -157,6 +159,13 @@ impl Engine {
         };
         self.wire.listener().metrics().recovery(recovered);
         recovered == Recovery::Recovered
+    }
+
+    /// Whether its client's claim to a session is looked at: also where it cannot have that, which then ends instead of waiting
+    /// in vain.
+    fn may_claim(&self) -> bool {
+        let recovery = self.shared.clients.recovery();
+        self.is_recoverable() || (self.revision == Revision::V4 && !recovery.is_empty())
     }
 
     fn recover(
@@ -169,6 +178,10 @@ impl Engine {
         joined.number = state.next_number();
         let recovered = self.welcome_back(&joined, branch, offset);
         if recovered == Recovery::Recovered {
+            if let Stage::Open { login, .. } = &mut joined.stage {
+                // It would be refused where nobody may be nobody: the listener has ceased to ask for tokens.
+                *login = None;
+            }
             state.joined.push(joined);
             state.connect_by = Moment::NEVER;
         } else {
@@ -186,7 +199,12 @@ impl Engine {
         let (Some((session, relay)), Some(acks)) = (joined.relayed(), joined.acks()) else {
             return Recovery::Unknown;
         };
-        if !Arc::ptr_eq(session.branch(), branch) {
+        // Another one if the listener was bound anew meanwhile: then the session keeps the one that it has.
+        let own = session.branch();
+        let is_same = own.namespace() == branch.namespace()
+            && Arc::ptr_eq(own.realm(), branch.realm())
+            && acks.form() == self.form();
+        if !is_same || !self.is_recoverable() {
             return Recovery::Unknown;
         }
         let expiry = session.identity().and_then(|identity| identity.expiry);
@@ -207,7 +225,7 @@ impl Engine {
         if !relay.come_back(&self.wire, greeting, offset.flatten()) {
             return Recovery::Missed;
         }
-        self.shared.carries(self, relay.pid());
+        self.shared.clients.recovery().carries(self, relay.pid());
         acks.resume(self);
         // Who has closed it in the meantime has found no connection to close.
         session.wake();

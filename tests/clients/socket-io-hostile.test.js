@@ -4,7 +4,8 @@
 const assert = require('node:assert/strict')
 const http = require('node:http')
 const { after, before, describe, test } = require('node:test')
-const { connectedSocket, Polling, send, upgrading, PATH } = require('./lib/engine-io')
+const { connectedSocket, opening, Polling, send, sendHead, upgrading, PATH } = require('./lib/engine-io')
+const { FrameClient } = require('./lib/frame-client')
 const { GatewayServer, messaging } = require('./lib/socket-io-servers')
 const { until } = require('./lib/wait')
 
@@ -28,6 +29,9 @@ describe('hostile Socket.IO clients', () => {
         many: messaging({ limits: { sessions: 0, sessions_per_address: 0 }, socketIo: { ping_interval: '2s', ping_timeout: '1s' } }),
         churn: messaging(),
         few: messaging({ limits: { sessions_per_address: 2 } }),
+        single: messaging({ limits: { sessions: 1 } }),
+        crowded: messaging({ join: ['lobby'], limits: { sessions: 1 } }),
+        brief: messaging({ limits: { handshake: '300ms' } }),
       },
     })
     ;({ gateway } = server)
@@ -146,16 +150,75 @@ describe('hostile Socket.IO clients', () => {
     assert.ok(gateway.memory() - before < 96 * MIB, 'and nothing of them is left')
   })
 
+  const handshake = { path: `${PATH}?EIO=4&transport=polling` }
+  /** Whether it was refused for want of a place, in the form of a poll. */
+  const isFull = (answer) => {
+    assert.equal(answer.status, 403)
+    assert.equal(answer.headers['content-type'], 'application/json')
+    assert.deepEqual(JSON.parse(answer.text), { code: 4, message: 'Forbidden' })
+    assert.equal(answer.headers.connection, 'close')
+  }
+
   test('more sessions than an address may have', async () => {
     const sessions = [await Polling.open(ports.few), await Polling.open(ports.few)]
-    // On a connection that is there already: it is sessions that are counted.
-    const again = () => sessions[0].request({ path: `${PATH}?EIO=4&transport=polling` })
-    const third = await again()
-    assert.equal(third.status, 403)
-    assert.equal(third.headers['content-type'], 'application/json')
-    assert.equal(JSON.parse(third.text).code, 4)
+    // On a connection that is there already, and on a new one: it is sessions that are counted.
+    const again = () => sessions[0].request(handshake)
+    isFull(await again())
+    isFull(await send(ports.few, handshake))
+    const socket = await sendHead(ports.few, opening(`${PATH}?EIO=4&transport=websocket`))
+    assert.equal(socket.status, 503)
+    assert.equal(await count('polyport_connections_refused_total', { listener: 'few', reason: 'address_sessions' }), 3)
     await sessions[1].send('1')
     await until('a place', async () => (await again()).status === 200)
+    sessions.forEach((session) => session.close())
+  })
+
+  test('a full listener serves those who are there, on new connections too', async () => {
+    const session = await Polling.connected(ports.single)
+    isFull(await send(ports.single, handshake))
+    for (let round = 0; round < 3; round += 1) {
+      // The next request needs a new connection.
+      session.agent.destroy()
+      assert.equal(await session.echo('here'), '42["echo","here"]')
+    }
+    const socket = await upgrading(session)
+    await socket.text('2probe')
+    assert.equal(await socket.nextText(), '3probe')
+    isFull(await send(ports.single, handshake))
+    await socket.text('5')
+    await isAlive(socket)
+    isFull(await send(ports.single, handshake))
+    assert.equal(await count('polyport_sessions', { listener: 'single' }), 1)
+    socket.close()
+    await until('a place', async () => (await send(ports.single, handshake)).status === 200)
+    session.close()
+  })
+
+  test('connections that say nothing are bounded, and leave the session its own', async () => {
+    const labels = { listener: 'crowded', reason: 'listener_connections' }
+    const session = await Polling.connected(ports.crowded)
+    const waiting = session.poll()
+    const silent = []
+    try {
+      // Of 66 places the session's idle connection has one at most.
+      for (let count = 0; count < 67; count += 1) silent.push(await FrameClient.connect({ port: ports.crowded }))
+      await gateway.counted('polyport_connections_refused_total', labels, (refused) => refused > 0)
+      await server.publish('lobby', 'news', 'for all')
+      assert.deepEqual(await waiting, ['42["news","for all"]'])
+    } finally {
+      silent.forEach((client) => client.close())
+      session.close()
+    }
+  })
+
+  test('idle connections of a session are closed, and are no refusals', async () => {
+    const session = await Polling.connected(ports.brief)
+    const idle = () => Object.values(session.agent.freeSockets).flat()
+    const sockets = await until('an idle connection', () => idle().length > 0 && idle())
+    await until('its end', () => sockets.every((socket) => socket.destroyed))
+    assert.equal(await session.echo('alive'), '42["echo","alive"]')
+    assert.equal(await count('polyport_connections_refused_total', { listener: 'brief' }), 0)
+    session.close()
   })
 
   for (const eio of [4, 3]) {

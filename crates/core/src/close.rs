@@ -76,6 +76,10 @@ pub enum RefuseReason {
     ListenerSessions,
     /// The address holds as many sessions as it may.
     AddressSessions,
+    /// The listener holds as many connections without a session as it may.
+    ListenerConnections,
+    /// The address holds as many connections without a session as it may.
+    AddressConnections,
     /// The opening (TLS, PROXY header, HTTP head) took too long.
     HandshakeTimeout,
     /// The TLS handshake failed.
@@ -96,10 +100,12 @@ pub enum RefuseReason {
 
 impl RefuseReason {
     /// All reasons, for metrics that exist from the start.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Sessions,
         Self::ListenerSessions,
         Self::AddressSessions,
+        Self::ListenerConnections,
+        Self::AddressConnections,
         Self::HandshakeTimeout,
         Self::Tls,
         Self::ProxyHeader,
@@ -117,6 +123,8 @@ impl RefuseReason {
             Self::Sessions => "sessions",
             Self::ListenerSessions => "listener_sessions",
             Self::AddressSessions => "address_sessions",
+            Self::ListenerConnections => "listener_connections",
+            Self::AddressConnections => "address_connections",
             Self::HandshakeTimeout => "handshake_timeout",
             Self::Tls => "tls",
             Self::ProxyHeader => "proxy_header",

@@ -27,6 +27,7 @@ mod outbox;
 mod params;
 mod pattern;
 mod permissions;
+mod places;
 mod realm;
 mod room;
 mod session;

@@ -1,7 +1,7 @@
 //! A listener as the core knows it: realm, dialect, limits, permissions, and the counts that admission needs.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     net::IpAddr,
     sync::{
         Arc, OnceLock, Weak,
@@ -10,12 +10,15 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 
 use crate::{
     Dialect, Hub, Limits, ListenerMetrics, Permissions, Realm, RealmName, RefuseReason, RoomName,
     events,
+    places::{Places, take_place},
 };
+
+/// Connections without a session that there may be beside two for each session, so that small bounds leave room too.
+const SPARE_CONNECTIONS: usize = 64;
 
 /// What a listener is made of.
 pub struct ListenerConfig {
@@ -132,8 +135,9 @@ pub struct Listener {
     outbox_limit: AtomicUsize,
     permissions: ArcSwap<Permissions>,
     metrics: ListenerMetrics,
-    admitted: AtomicUsize,
-    by_address: Mutex<HashMap<IpAddr, usize>>,
+    sessions: Places,
+    /// Connections that serve no session, where these are counted by themselves.
+    sessionless: Places,
     draining: AtomicBool,
     connections: OnceLock<Weak<dyn Connections>>,
 }
@@ -160,8 +164,8 @@ impl Listener {
             limits: ArcSwap::from_pointee(config.limits),
             permissions: ArcSwap::from_pointee(config.permissions),
             metrics,
-            admitted: AtomicUsize::new(0),
-            by_address: Mutex::default(),
+            sessions: Places::default(),
+            sessionless: Places::default(),
             draining: AtomicBool::new(false),
             connections: OnceLock::new(),
         }
@@ -264,7 +268,7 @@ impl Listener {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Counts a new connection, or refuses it. The place is given back when the [`Admission`] is dropped.
+    /// Takes a place for a session, or refuses it. The place is given back when the [`Admission`] is dropped.
     ///
     /// # Errors
     /// Which bound refused it; it is counted and logged.
@@ -276,15 +280,48 @@ impl Listener {
         if !take_place(self.hub.admitted(), self.hub.max_sessions()) {
             return Err(refuse(RefuseReason::Sessions));
         }
-        if !take_place(&self.admitted, self.limits.load().sessions) {
+        if !self.sessions.take(self.limits.load().sessions) {
             self.hub.admitted().fetch_sub(1, Ordering::Relaxed);
             return Err(refuse(RefuseReason::ListenerSessions));
         }
-        Ok(Admission {
-            listener: Arc::clone(self),
-            address: None,
-            takes_place: true,
-        })
+        Ok(Admission::new(self, Seat::Session))
+    }
+
+    /// Takes a place for a connection that may serve sessions but has none yet, or refuses it. There are twice as many as
+    /// for sessions and a few more, in all and for each address.
+    ///
+    /// # Errors
+    /// [`RefuseReason::ListenerConnections`]; it is counted and logged.
+    pub fn admit_connection(self: &Arc<Self>) -> Result<Admission, RefuseReason> {
+        if !self.sessionless.take(self.max_connections()) {
+            let reason = RefuseReason::ListenerConnections;
+            events::connection_refused(self, None, reason);
+            return Err(reason);
+        }
+        Ok(Admission::new(self, Seat::Connection))
+    }
+
+    /// Takes a place for a connection that is open already and serves no session any more, beyond the bounds too.
+    #[must_use]
+    pub fn readmit_connection(self: &Arc<Self>, address: Option<IpAddr>) -> Admission {
+        self.sessionless.take(0);
+        let address = address.map(|address| address.to_canonical());
+        if let Some(address) = address {
+            self.sessionless.take_for(address, 0);
+        }
+        let mut admission = Admission::new(self, Seat::Connection);
+        admission.address = address;
+        admission
+    }
+
+    fn max_connections(&self) -> usize {
+        let bounds = [self.limits.load().sessions, self.hub.max_sessions()];
+        let sessions = bounds.into_iter().filter(|bound| *bound != 0).min();
+        connections_for(sessions.unwrap_or_default())
+    }
+
+    fn max_connections_per_address(&self) -> usize {
+        connections_for(self.limits.load().sessions_per_address)
     }
 
     /// Counts and logs a connection that never became a session.
@@ -297,33 +334,81 @@ impl Listener {
     }
 }
 
-/// A connection's place among those that are allowed; dropped when it ends.
+/// Connections without a session that there may be where there may be so many sessions; 0 is no bound.
+fn connections_for(sessions: usize) -> usize {
+    match sessions {
+        0 => 0,
+        _ => sessions.saturating_mul(2).saturating_add(SPARE_CONNECTIONS),
+    }
+}
+
+/// What a place is taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seat {
+    Session,
+    /// A connection without a session.
+    Connection,
+    /// Something that shares a place which is counted already.
+    Shared,
+}
+
+/// The place of a session, or of a connection that has none, among those that are allowed; dropped when it ends.
 #[derive(Debug)]
 pub struct Admission {
     listener: Arc<Listener>,
     address: Option<IpAddr>,
-    takes_place: bool,
+    seat: Seat,
 }
 
 impl Admission {
-    /// Counts the connection for its address, once that is known.
+    fn new(listener: &Arc<Listener>, seat: Seat) -> Self {
+        Self {
+            listener: Arc::clone(listener),
+            address: None,
+            seat,
+        }
+    }
+
+    /// Counts it for its address, once that is known.
     ///
     /// # Errors
-    /// [`RefuseReason::AddressSessions`]; it is counted and logged.
+    /// [`RefuseReason::AddressSessions`] or [`RefuseReason::AddressConnections`]; it is counted and logged.
     pub fn count_address(&mut self, address: IpAddr) -> Result<(), RefuseReason> {
         let address = address.to_canonical();
-        let limit = self.listener.limits.load().sessions_per_address;
-        let mut by_address = self.listener.by_address.lock();
-        let count = by_address.entry(address).or_default();
-        if limit != 0 && *count >= limit {
-            drop(by_address);
-            let reason = RefuseReason::AddressSessions;
-            events::connection_refused(&self.listener, Some(address), reason);
+        let listener = &self.listener;
+        let (is_free, reason) = match self.seat {
+            Seat::Session => {
+                let max = listener.limits.load().sessions_per_address;
+                let is_free = listener.sessions.take_for(address, max);
+                (is_free, RefuseReason::AddressSessions)
+            }
+            Seat::Connection => {
+                let max = listener.max_connections_per_address();
+                let is_free = listener.sessionless.take_for(address, max);
+                (is_free, RefuseReason::AddressConnections)
+            }
+            Seat::Shared => return Ok(()),
+        };
+        if !is_free {
+            events::connection_refused(listener, Some(address), reason);
             return Err(reason);
         }
-        *count += 1;
         self.address = Some(address);
         Ok(())
+    }
+
+    /// Whether a connection without a session may stay although it has nothing to do: half of the places are kept free
+    /// for those that come with a request.
+    #[must_use]
+    pub fn may_idle(&self) -> bool {
+        let listener = &self.listener;
+        let is_early = |taken: usize, max: usize| max == 0 || taken <= max / 2;
+        let places = &listener.sessionless;
+        is_early(places.taken(), listener.max_connections())
+            && self.address.is_none_or(|address| {
+                let max = listener.max_connections_per_address();
+                is_early(places.taken_by(address), max)
+            })
     }
 
     /// The listener that admitted it.
@@ -334,42 +419,19 @@ impl Admission {
 
     /// For what shares the place of a connection that is counted already.
     pub(crate) fn shared(&self) -> Self {
-        Self {
-            listener: Arc::clone(&self.listener),
-            address: None,
-            takes_place: false,
-        }
+        Self::new(&self.listener, Seat::Shared)
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        if !self.takes_place {
-            return;
-        }
-        self.listener.hub.admitted().fetch_sub(1, Ordering::Relaxed);
-        self.listener.admitted.fetch_sub(1, Ordering::Relaxed);
-        if let Some(address) = self.address {
-            let mut by_address = self.listener.by_address.lock();
-            if let Some(count) = by_address.get_mut(&address) {
-                *count -= 1;
-                if *count == 0 {
-                    by_address.remove(&address);
-                }
+        match self.seat {
+            Seat::Session => {
+                self.listener.hub.admitted().fetch_sub(1, Ordering::Relaxed);
+                self.listener.sessions.give_back(self.address);
             }
-            // A flood from many addresses must not leave its map behind.
-            if by_address.len() * 4 < by_address.capacity() {
-                let few = by_address.len() * 2;
-                by_address.shrink_to(few);
-            }
+            Seat::Connection => self.listener.sessionless.give_back(self.address),
+            Seat::Shared => {}
         }
     }
-}
-
-fn take_place(taken: &AtomicUsize, max: usize) -> bool {
-    taken
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
-            (max == 0 || now < max).then_some(now + 1)
-        })
-        .is_ok()
 }

@@ -47,22 +47,24 @@ pub struct HttpRequest {
     pub id: SessionId,
     /// What comes behind the head; nothing if it asks for a WebSocket.
     pub body: Option<Incoming>,
-    /// The connection's place, until a session has taken it.
-    place: Arc<Mutex<Option<Admission>>>,
+    /// How its connection stands.
+    standing: Arc<Mutex<Standing>>,
 }
 
 impl HttpRequest {
-    /// A place for a session: that of this connection, or one more if another session has that.
+    /// A place for a session that this request opens.
     ///
     /// # Errors
     /// [`RefuseReason`]; it is counted.
     pub fn admit(&self, listener: &Arc<Listener>) -> Result<Admission, RefuseReason> {
-        admit(&self.place, listener, self.peer)
+        admit(listener, self.peer)
     }
 
-    /// This request belongs to an open session, which has a place already: its connection needs none.
+    /// This request belongs to an open session, which has a place already: until it is answered its connection needs none.
     pub fn is_of_session(&self) {
-        *self.place.lock() = None;
+        let mut standing = self.standing.lock();
+        standing.place = None;
+        standing.has_served = true;
     }
 
     /// The request as tokens and backends see it. Header values that are no text are left out.
@@ -91,14 +93,16 @@ impl HttpRequest {
     }
 }
 
-fn admit(
-    place: &Mutex<Option<Admission>>,
-    listener: &Arc<Listener>,
-    peer: Peer,
-) -> Result<Admission, RefuseReason> {
-    if let Some(admission) = place.lock().take() {
-        return Ok(admission);
-    }
+/// How a connection stands among those that are allowed.
+#[derive(Debug)]
+struct Standing {
+    /// The place of its session; where it may serve many, its own while it serves none.
+    place: Option<Admission>,
+    /// A request was answered well, or belongs to a session: its end is no refusal.
+    has_served: bool,
+}
+
+fn admit(listener: &Arc<Listener>, peer: Peer) -> Result<Admission, RefuseReason> {
     let mut admission = listener.admit()?;
     if let Some(address) = peer.ip() {
         admission.count_address(address)?;
@@ -171,8 +175,15 @@ pub trait WsFrontEnd: Send + Sync + 'static {
     fn decide(&self, request: HttpRequest, listener: &Arc<Listener>) -> Decision<Self::Grant>;
 
     /// Whether connections go on after requests that were answered well, without a bound on their time. Such requests must
-    /// belong to sessions ([`HttpRequest::admit`], [`HttpRequest::is_of_session`]), which are what is bounded.
+    /// belong to sessions ([`HttpRequest::admit`], [`HttpRequest::is_of_session`]). Places are then taken by sessions when
+    /// they open, not by connections; those that serve none are bounded by themselves ([`Listener::admit_connection`]).
     fn keeps_alive(&self) -> bool {
+        false
+    }
+
+    /// Whether what is granted belongs to a session that is open and has a place. Asked only where connections go on.
+    fn is_of_session(&self, grant: &Self::Grant) -> bool {
+        let _ = grant;
         false
     }
 
@@ -234,7 +245,12 @@ pub fn serve_websockets<F: WsFrontEnd>(
 ) -> Result<Server, BindError> {
     let front_end = Arc::new(front_end);
     let shared = common.clone();
-    Server::start(bind, listener, settings, common, move |accepted| {
+    let admit = if front_end.keeps_alive() {
+        Listener::admit_connection
+    } else {
+        Listener::admit
+    };
+    Server::start(bind, listener, settings, common, admit, move |accepted| {
         let serving = serve(accepted, Arc::clone(&front_end), shared.clone());
         shared.tasks.spawn(serving);
     })
@@ -273,8 +289,12 @@ async fn serve<F: WsFrontEnd>(accepted: Accepted, front_end: Arc<F>, common: Tra
         handshake
     };
     let stopping = common.tasks.stopping();
+    let standing = Arc::new(Mutex::new(Standing {
+        place: Some(admission),
+        has_served: false,
+    }));
     let door = Arc::new(Door {
-        admission: Arc::new(Mutex::new(Some(admission))),
+        standing: Arc::clone(&standing),
         peer,
         is_tls: matches!(io, Io::Tls(_)),
         listener: Arc::clone(&listener),
@@ -313,8 +333,11 @@ async fn serve<F: WsFrontEnd>(accepted: Accepted, front_end: Arc<F>, common: Tra
             within(longest, serving).await
         }
     };
+    let has_served = standing.lock().has_served;
     match outcome {
         Some(Ok(())) => {}
+        // It was idle, or its client has gone.
+        Some(Err(error)) if has_served && !error.is_parse() => {}
         Some(Err(error)) if error.is_timeout() => {
             listener.refused(peer.ip(), RefuseReason::HandshakeTimeout);
         }
@@ -325,12 +348,37 @@ async fn serve<F: WsFrontEnd>(accepted: Accepted, front_end: Arc<F>, common: Tra
 
 /// What all requests of one connection share.
 struct Door<F> {
-    admission: Arc<Mutex<Option<Admission>>>,
+    standing: Arc<Mutex<Standing>>,
     peer: Peer,
     is_tls: bool,
     listener: Arc<Listener>,
     front_end: Arc<F>,
     common: Transportation,
+}
+
+impl<F: WsFrontEnd> Door<F> {
+    /// Whether the connection goes on behind an answer of that status. It is counted from here on, whatever it served.
+    fn keeps(&self, status: StatusCode) -> bool {
+        let mut standing = self.standing.lock();
+        let address = self.peer.ip();
+        let place = standing
+            .place
+            .get_or_insert_with(|| self.listener.readmit_connection(address));
+        let goes_on = self.front_end.keeps_alive() && status.is_success() && place.may_idle();
+        standing.has_served |= goes_on;
+        goes_on
+    }
+
+    /// The place that a WebSocket takes along: one for its session, or that of the connection.
+    fn admit(&self, grant: &F::Grant) -> Result<Admission, RefuseReason> {
+        let front_end = &self.front_end;
+        let needs_place = front_end.keeps_alive() && !front_end.is_of_session(grant);
+        let own = needs_place.then(|| admit(&self.listener, self.peer));
+        let own = own.transpose()?;
+        let held = self.standing.lock().place.take();
+        let place = own.or(held);
+        place.map_or_else(|| admit(&self.listener, self.peer), Ok)
+    }
 }
 
 async fn on_request<F: WsFrontEnd>(
@@ -345,7 +393,7 @@ async fn on_request<F: WsFrontEnd>(
         is_tls: door.is_tls,
         id: SessionId::random(),
         body: None,
-        place: Arc::clone(&door.admission),
+        standing: Arc::clone(&door.standing),
     };
     let Door {
         listener,
@@ -356,7 +404,7 @@ async fn on_request<F: WsFrontEnd>(
         Asked::NoUpgrade => {
             request.body = Some(body);
             let answer = front_end.answer(request, listener).await;
-            let goes_on = front_end.keeps_alive() && answer.status().is_success();
+            let goes_on = door.keeps(answer.status());
             return if goes_on { answer } else { closing(answer) };
         }
         Asked::Malformed(problem) => {
@@ -377,8 +425,7 @@ async fn on_request<F: WsFrontEnd>(
             return closing(front_end.refuse(StatusCode::SERVICE_UNAVAILABLE, text));
         }
     };
-    // An earlier request of this connection may have begun a session that has its place.
-    let Ok(admission) = admit(&door.admission, listener, door.peer) else {
+    let Ok(admission) = door.admit(&grant) else {
         let text = "Too many connections";
         return closing(front_end.refuse(StatusCode::SERVICE_UNAVAILABLE, text));
     };

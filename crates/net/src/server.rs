@@ -64,12 +64,16 @@ pub struct Server {
 pub struct Accepted {
     pub(crate) io: Io,
     pub(crate) peer: Peer,
+    /// The place of its session, or its own where sessions take theirs later.
     pub(crate) admission: Admission,
     /// Bytes read behind a PROXY header.
     pub(crate) first: Vec<u8>,
     /// When it was accepted: all of its opening shares one deadline.
     pub(crate) accepted_at: Instant,
 }
+
+/// Takes a place for a connection that is accepted: that of its session, or one of those for connections.
+pub(crate) type Admit = fn(&Arc<Listener>) -> Result<Admission, RefuseReason>;
 
 /// A protocol that speaks on raw bytes from the first one on.
 pub trait RawFrontEnd: Send + Sync + 'static {
@@ -108,7 +112,8 @@ pub fn serve_raw<F: RawFrontEnd>(
     let front_end = Arc::new(front_end);
     let deadlines = common.deadlines.clone();
     let tasks = common.tasks.clone();
-    Server::start(bind, listener, settings, common, move |accepted| {
+    let admit = Listener::admit;
+    Server::start(bind, listener, settings, common, admit, move |accepted| {
         let deadlines = deadlines.clone();
         let is_open_door = |reception: &Reception| reception.is_open_door();
         if front_end.reception().is_none_or(is_open_door) {
@@ -201,13 +206,14 @@ fn connect<F: RawFrontEnd>(
 }
 
 impl Server {
-    /// Binds the address and accepts until [`Server::stop_accepting`]. `connected` gets each connection when it has
-    /// passed limits, PROXY header and TLS; it must not block.
+    /// Binds the address and accepts until [`Server::stop_accepting`] whom `admit` lets in. `connected` gets each
+    /// connection when it has passed limits, PROXY header and TLS; it must not block.
     pub(crate) fn start(
         bind: &Bind,
         listener: Arc<Listener>,
         settings: ServerSettings,
         common: &Transportation,
+        admit: Admit,
         connected: impl Fn(Accepted) + Send + Sync + 'static,
     ) -> Result<Self, BindError> {
         let bound = Bound::new(bind)?;
@@ -219,6 +225,7 @@ impl Server {
             Arc::clone(&listener),
             Arc::clone(&settings),
             common.tasks.clone(),
+            admit,
             Arc::new(connected),
         );
         let until = stop.clone();
@@ -286,6 +293,7 @@ async fn accept_all(
     listener: Arc<Listener>,
     settings: Arc<ArcSwap<ServerSettings>>,
     tasks: Tasks,
+    admit: Admit,
     connected: Arc<impl Fn(Accepted) + Send + Sync + 'static>,
 ) {
     loop {
@@ -303,7 +311,7 @@ async fn accept_all(
             }
         };
         let accepted_at = Instant::now();
-        let Ok(mut admission) = listener.admit() else {
+        let Ok(mut admission) = admit(&listener) else {
             continue;
         };
         let settings = settings.load_full();

@@ -511,4 +511,8 @@ impl WsFrontEnd for FrontEnd {
     fn keeps_alive(&self) -> bool {
         true
     }
+
+    fn is_of_session(&self, grant: &Grant) -> bool {
+        matches!(grant, Grant::Upgrade(_))
+    }
 }

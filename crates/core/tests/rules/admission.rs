@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use polyport_core::{Hub, Limits, Peer, Permissions, RefuseReason, Wire};
+use polyport_core::{Admission, Hub, Limits, Peer, Permissions, RefuseReason, Wire};
 
 use crate::rig::{ListenerPlan, MemoryPeer, check_metric, hub_and_listener};
 
@@ -141,4 +141,65 @@ fn threads_that_race_for_places_never_get_too_many() {
             .collect()
     });
     assert_eq!(admitted.iter().map(Vec::len).sum::<usize>(), 10);
+}
+
+/// Twice as many as sessions, and 64 more.
+#[test]
+fn connections_without_a_session_have_places_of_their_own() {
+    let hub = Hub::new(2, None);
+    let mut plan = ListenerPlan::new("one");
+    plan.limits.sessions = 3;
+    let listener = plan.on(&hub);
+    let _sessions = [listener.admit().unwrap(), listener.admit().unwrap()];
+    let mut connections: Vec<_> = (0..68)
+        .map(|_| listener.admit_connection().unwrap())
+        .collect();
+    let refused = RefuseReason::ListenerConnections;
+    assert_eq!(listener.admit_connection().unwrap_err(), refused);
+    hub.set_max_sessions(0);
+    connections.extend((0..2).map(|_| listener.admit_connection().unwrap()));
+    assert_eq!(listener.admit_connection().unwrap_err(), refused);
+    let _third = listener.admit().unwrap();
+    check_metric(
+        &hub,
+        "polyport_connections_refused_total",
+        &[("reason", "listener_connections")],
+        2.0,
+    );
+    drop(connections);
+    listener.admit_connection().unwrap();
+    let limits = Limits {
+        sessions: 0,
+        ..Limits::default()
+    };
+    listener.reconfigure(limits, Permissions::default());
+    let all: Vec<_> = (0..500)
+        .map(|_| listener.admit_connection().unwrap())
+        .collect();
+    assert!(all.iter().all(Admission::may_idle));
+}
+
+#[test]
+fn connections_without_a_session_are_bounded_for_each_address() {
+    let hub = Hub::new(0, None);
+    let mut plan = ListenerPlan::new("one");
+    plan.limits.sessions_per_address = 1;
+    let listener = plan.on(&hub);
+    let connect = || {
+        let mut place = listener.admit_connection().unwrap();
+        place.count_address(ADDRESS).map(|()| place)
+    };
+    let mut places: Vec<_> = (0..66).map(|_| connect().unwrap()).collect();
+    assert_eq!(connect().unwrap_err(), RefuseReason::AddressConnections);
+    // One that has served a session is counted in any case, so that it is missed by those who come.
+    let back = listener.readmit_connection(Some(ADDRESS));
+    places.pop();
+    assert_eq!(connect().unwrap_err(), RefuseReason::AddressConnections);
+    drop(back);
+    places.push(connect().unwrap());
+    assert!(!places[0].may_idle());
+    places.truncate(33);
+    assert!(places[0].may_idle());
+    let mut session = listener.admit().unwrap();
+    session.count_address(ADDRESS).unwrap();
 }

@@ -63,7 +63,7 @@ pub(crate) struct Gateway {
 }
 
 /// Calls that wait until the test answers them.
-type Calls = Arc<Mutex<Vec<CallTicket>>>;
+pub(crate) type Calls = Arc<Mutex<Vec<CallTicket>>>;
 
 impl Gateway {
     /// Speaks lines.
@@ -91,7 +91,7 @@ impl Gateway {
         })
     }
 
-    fn start(
+    pub(crate) fn start(
         plan: Plan,
         protocol: &'static str,
         serve: impl FnOnce(Plan, Arc<Listener>, &Transportation, Calls) -> Server,
@@ -455,9 +455,9 @@ impl Handler for LinesHandler {
     }
 }
 
-struct MessagesFrontEnd {
-    calls: Calls,
-    ping: Duration,
+pub(crate) struct MessagesFrontEnd {
+    pub(crate) calls: Calls,
+    pub(crate) ping: Duration,
 }
 
 pub(crate) struct MessagesHandler {

@@ -6,6 +6,7 @@ mod closing;
 mod draining;
 mod fan_out;
 mod gateway;
+mod keep_alive;
 mod limits;
 mod lines;
 mod peer;

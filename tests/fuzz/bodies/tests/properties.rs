@@ -1,7 +1,8 @@
 //! The fuzz targets' bodies, fed by proptest.
 
 use polyport_fuzz_bodies::{
-    channels, engine_payload, lines, msgpack_packets, rpc, socket_packets, verbs, ws_frames,
+    channels, engine_payload, lines, msgpack_packets, redis_messages, rpc, socket_packets, verbs,
+    ws_frames,
 };
 use proptest::prelude::*;
 
@@ -167,6 +168,67 @@ fn msgpack() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(choices, head, words)| [choices, head.to_vec(), words.concat()].concat())
 }
 
+/// A choice, then a message of known pieces.
+fn redis() -> impl Strategy<Value = Vec<u8>> {
+    const PIECES: &[&[u8]] = &[
+        b"\xa3nsp\xa1/",
+        b"\xa1a",
+        b"\x81",
+        b"\x91",
+        b"\x02",
+        b"\xc0",
+        b"\xc4",
+        b"\xc4\x01\x01",
+        b"\xd8\x00\x01\x01",
+        b"\xd4\x00\x00",
+        b"\xd7\xff",
+        b"\xc7\x01\x00\x00",
+        b"\x83\xa5rooms\x90\xa6except\x90\xa5flags\x80",
+        b"\x82\xa5rooms\x92\xa1b\xa1a\xa5flags\xc4",
+        b"\x81\xa5flags\x81\xa8polyport",
+        b"\xa6packet",
+    ];
+    const HEADS: &[&[u8]] = &[
+        b"",
+        b"\x93\xa1u\x83\xa4type\x02\xa4data\x92\xa1a",
+        b"\x92\x83\xa4type\x05\xa4data\x92\xa1a",
+        b"\x82\xa4data\x92\xa1a",
+        b"\x84\xa9requestId\xa1i\xa4type\x07\xa6packet\x83\xa4type\x02\xa4data\x92\xa1a",
+        b"\x83\xa9requestId\xa1i\xa4type\x06\xa4data\x92\xa1a",
+        b"\x83\xa9requestId\xa1i\xa4type\x09",
+    ];
+    let word = prop_oneof![
+        4 => prop::sample::select(PIECES).prop_map(<[u8]>::to_vec),
+        1 => prop::collection::vec(any::<u8>(), 1..9),
+    ];
+    let head = prop::sample::select(HEADS);
+    (any::<u8>(), head, prop::collection::vec(word, 0..8))
+        .prop_map(|(choice, head, words)| [vec![choice], head.to_vec(), words.concat()].concat())
+}
+
+const REDIS: &[&str] = &[
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    "\"requestId\":\"i\"",
+    "\"requestid\":\"i\"",
+    "\"type\":",
+    "\"opts\":{\"rooms\":[\"\"]}",
+    "\"data\":[\"a\"",
+    "\"sid\":\"s\"",
+    "\"room\":1e3",
+    "\"sockets\":[{\"id\":\"a\"}]",
+    "\"clients\":[]",
+    "\\ud800",
+    "socket.io",
+    "-request",
+    "-response",
+    "#/",
+    "#",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
@@ -203,6 +265,11 @@ proptest! {
     #[test]
     fn msgpack_packets_hold(data in prop_oneof![msgpack(), words(RPC, 4)]) {
         msgpack_packets(&data);
+    }
+
+    #[test]
+    fn redis_messages_hold(data in prop_oneof![redis(), words(REDIS, 1)]) {
+        redis_messages(&data);
     }
 
     #[test]
@@ -282,6 +349,25 @@ fn well_formed_msgpack_holds() {
     ] {
         for revision in 0..2 {
             msgpack_packets(&[&[revision, 10, 16, 255], packet].concat());
+        }
+    }
+}
+
+#[test]
+fn well_formed_redis_messages_hold() {
+    for message in [
+        &b"\x93\xa1u\x83\xa4type\x02\xa4data\x93\xa1a\x01\xc4\x01\x01\xa3nsp\xa1/\x83\xa5rooms\x92\xa1b\xa1a\xa6except\x90\xa5flags\x80"[..],
+        b"\x92\x82\xa4type\x05\xa4data\x93\xa1a\xd8\x00\x01\x01\xc4\x82\xa5rooms\xc4\xa5flags\xc4",
+        b"\x83\xa9requestId\xa1i\xa4type\x06\xa4data\x92\xa1a\xc4\x01\x01",
+        b"{\"data\":[\"a\",1e999,\"\\ud800\"],\"room\":[1e3]}",
+        b"{\"requestId\":\"i\",\"type\":7,\"packet\":{\"type\":2,\"data\":[\"a\",1e999]}}",
+        b"{\"requestid\":\"i\",\"clients\":[\"\\u00e9\"]}",
+        b"{\"requestId\":\"i\",\"sockets\":[{\"id\":\"a\",\"data\":7}]}",
+        b"{\"transaction\":\"i\",\"rooms\":[\"\"]}",
+        b"socket.io-response#admin#uid#",
+    ] {
+        for choice in 0..2 {
+            redis_messages(&[&[choice], message].concat());
         }
     }
 }

@@ -197,9 +197,8 @@ class RedisSentinels {
 
   /** The server that all Sentinels which run name as the primary; undefined while they do not agree. */
   async primary() {
-    const named = await Promise.all(
-      this.sentinels.filter(({ isRunning }) => isRunning).map((sentinel) => sentinel.command('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', GROUP)),
-    )
+    const asked = this.sentinels.filter(({ isRunning }) => isRunning)
+    const named = await Promise.all(asked.map((sentinel) => sentinel.command('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', GROUP)))
     const ports = new Set(named.map(([, port]) => Number(port)))
     return ports.size === 1 ? this.servers.find(({ port }) => ports.has(port)) : undefined
   }
@@ -284,10 +283,10 @@ class RedisCluster {
     const well = async (node) => {
       const state = await node.command('CLUSTER', 'INFO')
       const { role, master_link_status: link } = await node.info('replication')
-      const shown = await node.command('CLUSTER', 'NODES')
+      const shown = (await node.command('CLUSTER', 'NODES')).split('\n')
       return (
         state.includes('cluster_state:ok') && state.includes(`cluster_known_nodes:${this.nodes.length}`) &&
-        (role === 'master' || link === 'up') && shown.split('\n').filter((line) => / (myself,)?slave /.test(line)).length === PRIMARIES
+        (role === 'master' || link === 'up') && shown.filter((line) => / (myself,)?slave /.test(line)).length === PRIMARIES
       )
     }
     await until('a cluster that is complete', async () => (await Promise.all(this.running.map(well))).every(Boolean))

@@ -76,8 +76,11 @@ class RespClient {
     this.messages = []
     socket.on('data', (bytes) => this.read(bytes))
     socket.on('error', () => {})
-    this.ended = once(socket, 'close').then(() => {
-      for (const { reject } of this.waiting.splice(0)) reject(new Error('Redis has ended the connection'))
+    this.ended = new Promise((resolve) => {
+      socket.once('close', () => {
+        for (const { reject } of this.waiting.splice(0)) reject(new Error('Redis has ended the connection'))
+        resolve()
+      })
     })
   }
 

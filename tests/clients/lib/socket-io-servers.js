@@ -32,10 +32,11 @@ class NpmServer {
     return server
   }
 
-  constructor(version, options) {
+  constructor(version, options, program = 'socket-io-app.js') {
     this.kind = 'npm'
     this.version = version
     this.options = options
+    this.program = program
   }
 
   get url() {
@@ -45,7 +46,7 @@ class NpmServer {
   async spawn() {
     const port = this.port ?? 0
     const options = JSON.stringify({ ...this.options, port })
-    this.child = spawn(process.execPath, [path.join(PROGRAMS, 'socket-io-app.js'), this.version, options], {
+    this.child = spawn(process.execPath, [path.join(PROGRAMS, this.program), this.version, options], {
       stdio: ['pipe', 'pipe', 'pipe'],
     })
     let errors = ''
@@ -61,10 +62,18 @@ class NpmServer {
       })
     })
     const printed = new Promise((resolve, reject) => {
-      readline.createInterface({ input: this.child.stdout }).once('line', (line) => resolve(Number(line)))
+      readline.createInterface({ input: this.child.stdout }).on('line', (line) => {
+        if (/^\d+$/.test(line)) resolve(Number(line))
+        else this.hear(JSON.parse(line))
+      })
       this.ended.then((code) => reject(new Error(`socket.io ${this.version} ended with ${code}: ${errors}`)))
     })
     this.port = await within(printed, LIMIT, () => `socket.io ${this.version} has not started: ${errors}`)
+  }
+
+  /** What the program says after its port. */
+  hear(line) {
+    throw new Error(`socket.io ${this.version} said ${JSON.stringify(line)}`)
   }
 
   command(value) {

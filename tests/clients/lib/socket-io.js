@@ -94,7 +94,7 @@ class Witness {
 
 class Client extends Witness {
   /** Everything that the application behind `socket` sees goes into `transcript`. */
-  constructor(version, socket, { answer = () => ['fine', { n: 1 }], confirm = false } = {}) {
+  constructor(version, socket, { answer = () => ['fine', { n: 1 }], confirm = false, events = [] } = {}) {
     super(version)
     this.generation = generation(version)
     this.socket = socket
@@ -103,7 +103,7 @@ class Client extends Witness {
     socket.on('disconnect', (reason) => note('disconnect', reason))
     socket.on('connect_error', (error) => note('connect_error', plain(error)))
     if (this.generation === 3) socket.on('error', (error) => note('error', plain(error)))
-    for (const name of EVENTS) {
+    for (const name of new Set([...EVENTS, ...events])) {
       socket.on(name, (...args) => {
         note('event', name, ...args.map(plain))
         const callback = args.at(-1)
@@ -166,10 +166,11 @@ class Client extends Witness {
 
 /**
  * A client under way. `transports` is a name of TRANSPORTS; `namespace`, `query`, `auth`, `parser` and `headers` are what
- * they are to the clients; `answer` makes the arguments of the answer to the event `question`, `confirm` answers all others.
+ * they are to the clients; `answer` makes the arguments of the answer to the event `question`, `confirm` answers all others;
+ * `events` are names to hear beside EVENTS.
  */
 function connect(version, url, {
-  transports = 'upgrade', namespace = '', query, auth, parser, headers, reconnection = false, answer, confirm, options = {},
+  transports = 'upgrade', namespace = '', query, auth, parser, headers, reconnection = false, answer, confirm, events, options = {},
 } = {}) {
   const io = require(`socket.io-client-${version}`)
   // Namespaces are opened by hand: left to itself, 4.6.0 sends a second CONNECT for each, and others none for one left before.
@@ -186,7 +187,7 @@ function connect(version, url, {
     // Older versions take headers of a transport only by its own name.
     settings.transportOptions = { polling: { extraHeaders: headers }, websocket: { extraHeaders: headers } }
   }
-  const client = new Client(version, io(`${url}${namespace}`, settings), { answer, confirm })
+  const client = new Client(version, io(`${url}${namespace}`, settings), { answer, confirm, events })
   client.socket.open()
   return client
 }

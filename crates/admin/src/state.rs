@@ -91,6 +91,7 @@ fn build_info(version: &str) -> IntGauge {
 pub struct Readiness {
     ready: AtomicBool,
     draining: AtomicBool,
+    cut_off: AtomicBool,
 }
 
 impl Readiness {
@@ -104,14 +105,21 @@ impl Readiness {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Says whether other nodes are out of reach and this one should get no traffic without them.
+    pub fn set_cut_off(&self, cut_off: bool) {
+        self.cut_off.store(cut_off, Ordering::Relaxed);
+    }
+
     /// Why no traffic should be sent here; empty when it should.
     #[must_use]
     pub fn reasons(&self) -> Vec<&'static str> {
         let not_ready = !self.ready.load(Ordering::Relaxed);
         let draining = self.draining.load(Ordering::Relaxed);
+        let cut_off = self.cut_off.load(Ordering::Relaxed);
         [
             (not_ready, "not all listeners are bound"),
             (draining, "draining: the process is stopping"),
+            (cut_off, "backplane: Redis is out of reach"),
         ]
         .into_iter()
         .filter_map(|(applies, reason)| applies.then_some(reason))

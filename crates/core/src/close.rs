@@ -96,11 +96,13 @@ pub enum RefuseReason {
     BackendFailed,
     /// The backend that must be asked could not be, or did not answer in time.
     BackendUnavailable,
+    /// Other nodes are out of reach, and this one takes nobody without them.
+    CutOff,
 }
 
 impl RefuseReason {
     /// All reasons, for metrics that exist from the start.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Sessions,
         Self::ListenerSessions,
         Self::AddressSessions,
@@ -114,6 +116,7 @@ impl RefuseReason {
         Self::Nobody,
         Self::BackendFailed,
         Self::BackendUnavailable,
+        Self::CutOff,
     ];
 
     /// The metric label.
@@ -133,6 +136,7 @@ impl RefuseReason {
             Self::Nobody => "nobody",
             Self::BackendFailed => "backend_failed",
             Self::BackendUnavailable => "backend_unavailable",
+            Self::CutOff => "cut_off",
         }
     }
 }

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::{
-    Arg, Args, CloseReason, Event, EventName, Except, Hub, JoinError, Json, Millis, NameError,
-    Realm, RealmName, RoomName, Sender, SessionId, SessionRef, Target, argument_with_binary,
-    is_identity_room, site_room, user_room,
+    Arg, Args, CloseReason, Delivered, Event, EventName, Except, Hub, JoinError, Json, LeaveError,
+    Millis, NameError, Order, Promise, Realm, RealmName, RoomName, Sender, SessionId, SessionRef,
+    Target, argument_with_binary, is_identity_room, site_room, user_room,
 };
 
 /// A join, leave or disconnect that would touch more sessions than this is refused.
@@ -117,6 +117,8 @@ pub struct Done {
     /// Publish: sessions to which the event was queued. Join and leave: sessions that are, or are no longer, in the room
     /// because of it. Disconnect: sessions that are ending.
     pub sessions: usize,
+    /// What is to be expected for sessions of other nodes.
+    pub beyond: Promise,
 }
 
 /// Why nothing was done.
@@ -212,28 +214,48 @@ impl Hub {
         default_realm: &RealmName,
         command: &Command,
     ) -> Result<Done, CommandError> {
-        match command {
-            Command::Publish(publish) => self.say(
-                default_realm,
-                std::slice::from_ref(&publish.to),
-                publish.said.clone(),
-            ),
-            Command::Join(join) => self.put_all(default_realm, &join.to, &join.room),
-            Command::Leave(leave) => {
-                let sessions = self.reached(default_realm, &leave.to)?;
-                let left = |session: &&SessionRef| session.leave(&leave.room).is_ok();
-                let sessions = sessions.iter().filter(left).count();
-                Ok(Done { sessions })
+        let (target, order) = match command {
+            Command::Publish(publish) => {
+                let targets = std::slice::from_ref(&publish.to);
+                return self.say(default_realm, targets, publish.said.clone());
             }
-            Command::Disconnect(disconnect) => {
-                let sessions = self.reached(default_realm, &disconnect.to)?;
-                for session in &sessions {
-                    session.close(CloseReason::Disconnected);
+            Command::Join(join) if is_identity_room(join.room.as_str()) => {
+                return Err(CommandError::IdentityRoom(join.room.clone()));
+            }
+            Command::Join(join) => (&join.to, Order::Join(&join.room)),
+            Command::Leave(leave) => (&leave.to, Order::Leave(&leave.room)),
+            Command::Disconnect(disconnect) => (&disconnect.to, Order::Disconnect { whole: true }),
+        };
+        let realm = self.check(default_realm, target)?;
+        let reached = target.in_realm(realm.as_deref());
+        let sessions = self.reached(reached);
+        if sessions.len() > MAX_SESSIONS {
+            return Err(CommandError::TooManySessions(sessions.len()));
+        }
+        let mut done = 0;
+        for session in &sessions {
+            match session.obey(order) {
+                Ok(()) => done += 1,
+                Err(JoinError::TooManyRooms) if matches!(target.to, Recipients::Session(_)) => {
+                    return Err(CommandError::TooManyRooms);
                 }
-                let sessions = sessions.len();
-                Ok(Done { sessions })
+                Err(_) => {}
             }
         }
+        let beyond = self.beyond(reached, |backplane| backplane.order(reached, order));
+        Ok(Done {
+            sessions: done,
+            beyond,
+        })
+    }
+
+    /// Does what another node has ordered to the sessions of this one that the target reaches; returns how many obeyed.
+    pub fn obey(&self, target: Target<'_>, order: Order<'_>) -> usize {
+        let sessions = self.reached(target);
+        let obeyed = sessions
+            .iter()
+            .filter(|session| session.obey(order).is_ok());
+        obeyed.count()
     }
 
     /// Pushes one event to every session that one of the targets reaches, once.
@@ -257,12 +279,14 @@ impl Hub {
         let reached: Vec<Target<'_>> = targets
             .iter()
             .zip(&realms)
-            .map(|(target, realm)| target.in_realm(realm))
+            .map(|(target, realm)| target.in_realm(realm.as_deref()))
             .collect();
-        let delivered = self.publish(Target::Any(&reached), &said.into_event(room));
-        Ok(Done {
-            sessions: delivered.sessions,
-        })
+        let target = match &*reached {
+            [only] => *only,
+            several => Target::Any(several),
+        };
+        let Delivered { sessions, beyond } = self.publish(target, &said.into_event(room));
+        Ok(Done { sessions, beyond })
     }
 
     /// The session of that id, if it is in the realm, where one was named.
@@ -279,96 +303,108 @@ impl Hub {
             .ok_or(CommandError::UnknownSession(id))
     }
 
-    fn put_all(
-        &self,
-        default_realm: &RealmName,
-        target: &TargetSpec,
-        room: &RoomName,
-    ) -> Result<Done, CommandError> {
-        if is_identity_room(room.as_str()) {
-            return Err(CommandError::IdentityRoom(room.clone()));
-        }
-        let sessions = self.reached(default_realm, target)?;
-        let mut joined = 0;
-        for session in sessions {
-            match session.put_into(room) {
-                Ok(()) => joined += 1,
-                Err(JoinError::TooManyRooms) if matches!(target.to, Recipients::Session(_)) => {
-                    return Err(CommandError::TooManyRooms);
-                }
-                Err(_) => {}
-            }
-        }
-        Ok(Done { sessions: joined })
-    }
-
-    /// Finds the realm of a target, and sees that its session exists.
+    /// Finds the realm of a target, or sees that its session exists: with other nodes, it may be theirs.
     fn check(
         &self,
         default_realm: &RealmName,
         target: &TargetSpec,
-    ) -> Result<Arc<Realm>, CommandError> {
+    ) -> Result<Option<Arc<Realm>>, CommandError> {
         if let Recipients::Session(id) = target.to {
-            let session = self.session_in(target.realm.as_ref(), id)?;
-            return Ok(Arc::clone(session.realm()));
+            return match self.session_in(target.realm.as_ref(), id) {
+                Err(_) if self.backplane().is_some() && self.session(id).is_none() => Ok(None),
+                found => found.map(|_| None),
+            };
         }
         let name = target.realm.as_ref().unwrap_or(default_realm);
-        self.find_realm(name.as_str())
-            .ok_or_else(|| CommandError::UnknownRealm(name.clone()))
+        let realm = self.find_realm(name.as_str());
+        let realm = realm.ok_or_else(|| CommandError::UnknownRealm(name.clone()))?;
+        Ok(Some(realm))
     }
 
-    /// The sessions that a target means, each once.
-    fn reached(
-        &self,
-        default_realm: &RealmName,
-        target: &TargetSpec,
-    ) -> Result<Vec<SessionRef>, CommandError> {
-        let realm = self.check(default_realm, target)?;
-        let alone = |room: &RoomName| self.alone_in(&realm, room.as_str());
-        let members = |name: &RoomName| {
+    /// The sessions of this node that a target reaches, each once.
+    #[must_use]
+    pub fn reached(&self, target: Target<'_>) -> Vec<SessionRef> {
+        let members = |realm: &Realm, name: &RoomName| {
             let room = realm.find(name.as_str());
             let mut members = room.map(|room| room.sessions()).unwrap_or_default();
-            members.extend(alone(name));
+            members.extend(self.alone_in(realm, name.as_str()));
             members
         };
-        let sessions = match &target.to {
-            Recipients::Session(id) => vec![self.session_in(None, *id)?],
-            Recipients::Room(room) => members(room),
-            Recipients::Rooms { any_of, except } => {
-                let mut sessions: Vec<_> = any_of.iter().flat_map(members).collect();
-                sessions.sort_unstable_by_key(SessionRef::id);
-                sessions.dedup();
-                sessions.retain(|session| {
-                    let spared =
-                        |room| session.is_in(room) || alone(room).as_ref() == Some(session);
-                    !except.iter().any(spared)
-                });
+        let spared = |session: &SessionRef, realm: &Realm, except: &[RoomName]| {
+            except.iter().any(|room| {
+                let alone = self.alone_in(realm, room.as_str());
+                session.is_in(room) || alone.as_ref() == Some(session)
+            })
+        };
+        let mut sessions: Vec<_> = match target {
+            Target::Session(id) => return self.session(id).into_iter().collect(),
+            Target::Room {
+                realm,
+                room,
+                except,
+            } => {
+                let mut sessions = members(realm, room);
+                sessions.retain(|session| !except.covers(session));
                 sessions
             }
-            Recipients::Everyone => self.sessions_of(&realm),
+            Target::Rooms {
+                realm,
+                any_of,
+                except,
+            } => {
+                let sessions = any_of.iter().flat_map(|room| members(realm, room));
+                sessions
+                    .filter(|session| !spared(session, realm, except))
+                    .collect()
+            }
+            Target::Realm { realm, except } => {
+                let mut sessions = self.sessions_of(realm);
+                sessions.retain(|session| !spared(session, realm, except));
+                sessions
+            }
+            Target::Any(targets) => targets.iter().flat_map(|it| self.reached(*it)).collect(),
         };
-        if sessions.len() > MAX_SESSIONS {
-            return Err(CommandError::TooManySessions(sessions.len()));
+        sessions.sort_unstable_by_key(SessionRef::id);
+        sessions.dedup();
+        sessions
+    }
+}
+
+impl SessionRef {
+    fn obey(&self, order: Order<'_>) -> Result<(), JoinError> {
+        match order {
+            Order::Join(room) => self.put_into(room),
+            // Who is not in the room has nothing to leave.
+            Order::Leave(room) => self.leave(room).map_err(|LeaveError| JoinError::Ended),
+            Order::Disconnect { whole: true } => {
+                self.close(CloseReason::Disconnected);
+                Ok(())
+            }
+            Order::Disconnect { whole: false } => {
+                self.disconnect();
+                Ok(())
+            }
         }
-        Ok(sessions)
     }
 }
 
 impl TargetSpec {
-    fn in_realm<'a>(&'a self, realm: &'a Realm) -> Target<'a> {
-        match &self.to {
-            Recipients::Session(id) => Target::Session(*id),
-            Recipients::Room(room) => Target::Room {
+    /// `realm` is where it is, unless a session is meant.
+    fn in_realm<'a>(&'a self, realm: Option<&'a Realm>) -> Target<'a> {
+        match (&self.to, realm) {
+            (Recipients::Session(id), _) => Target::Session(*id),
+            (_, None) => Target::Any(&[]),
+            (Recipients::Room(room), Some(realm)) => Target::Room {
                 realm,
                 room,
                 except: Except::default(),
             },
-            Recipients::Rooms { any_of, except } => Target::Rooms {
+            (Recipients::Rooms { any_of, except }, Some(realm)) => Target::Rooms {
                 realm,
                 any_of,
                 except,
             },
-            Recipients::Everyone => Target::Realm(realm),
+            (Recipients::Everyone, Some(realm)) => Target::Realm { realm, except: &[] },
         }
     }
 }

@@ -4,8 +4,8 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Weak,
-        atomic::{AtomicUsize, Ordering},
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -13,8 +13,9 @@ use foldhash::fast::FixedState;
 use parking_lot::Mutex;
 
 use crate::{
-    CloseReason, Dialect, Event, FlushPool, Frame, Listener, ListenerConfig, Metrics, Realm,
-    RealmName, RoomName, SessionId, SessionRef, expiry::Expiries, several::Reach, turn,
+    Backplane, CloseReason, Dialect, Event, FlushPool, Frame, Listener, ListenerConfig, Metrics,
+    Promise, Realm, RealmName, RoomName, SessionId, SessionRef, expiry::Expiries, room::same,
+    several::Reach, turn,
 };
 
 const SHARDS: usize = 16;
@@ -34,6 +35,8 @@ pub struct Hub {
     /// one order, and nobody else ever waits for a second room's lock with a first in hand.
     order: Mutex<()>,
     expiries: Expiries,
+    backplane: OnceLock<Arc<dyn Backplane>>,
+    is_cut_off: AtomicBool,
 }
 
 /// Who gets an event.
@@ -59,8 +62,13 @@ pub enum Target<'a> {
         /// unless they are in one of these.
         except: &'a [RoomName],
     },
-    /// Every session of a realm.
-    Realm(&'a Realm),
+    /// Every session of a realm, in rooms or not.
+    Realm {
+        /// Whose sessions.
+        realm: &'a Realm,
+        /// They do not get it if they are in one of these.
+        except: &'a [RoomName],
+    },
     /// Every session that one of these reaches, once.
     Any(&'a [Self]),
 }
@@ -88,9 +96,11 @@ impl Except<'_> {
 pub struct Delivered {
     /// Sessions of this node to which it was queued.
     pub sessions: usize,
+    /// What is to be expected for those of other nodes.
+    pub beyond: Promise,
 }
 
-fn written(dialect: &Arc<dyn Dialect>, event: &Event) -> Option<Frame> {
+pub(crate) fn written(dialect: &Arc<dyn Dialect>, event: &Event) -> Option<Frame> {
     dialect.carries(event).then(|| dialect.encode(event))
 }
 
@@ -117,7 +127,33 @@ impl Hub {
             max_sessions: AtomicUsize::new(max_sessions),
             expiries: Expiries::default(),
             order: Mutex::default(),
+            backplane: OnceLock::new(),
+            is_cut_off: AtomicBool::new(false),
         })
+    }
+
+    /// Connects this node with others, for as long as the hub lives. Returns whether it was not connected before.
+    pub fn connect(&self, backplane: Arc<dyn Backplane>) -> bool {
+        self.backplane.set(backplane).is_ok()
+    }
+
+    /// Says whether new sessions are turned away because other nodes are out of reach.
+    pub fn set_cut_off(&self, is_cut_off: bool) {
+        self.is_cut_off.store(is_cut_off, Ordering::Relaxed);
+    }
+
+    /// Whether this node is connected with others.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.backplane.get().is_some()
+    }
+
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.is_cut_off.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn backplane(&self) -> Option<&dyn Backplane> {
+        self.backplane.get().map(|backplane| &**backplane)
     }
 
     /// Adds a listener.
@@ -149,6 +185,8 @@ impl Hub {
         }
         let realm = Arc::new(Realm::new(name.clone(), self.metrics.rooms(name.as_str())));
         realms.insert(name.clone(), Arc::clone(&realm));
+        drop(realms);
+        self.realm_changed(name);
         realm
     }
 
@@ -165,6 +203,14 @@ impl Hub {
         if realms.get(name).is_some_and(is_unused) {
             realms.remove(name);
             self.metrics.forget_rooms(name.as_str());
+            drop(realms);
+            self.realm_changed(name);
+        }
+    }
+
+    fn realm_changed(&self, name: &RealmName) {
+        if let Some(backplane) = self.backplane() {
+            backplane.realm_changed(name);
         }
     }
 
@@ -259,16 +305,34 @@ impl Hub {
         turn::turn(self.pool.as_deref(), 0, work)
     }
 
-    /// Queues an event to its target, encoded once per dialect. All members of a room see all its events in one order.
-    /// A session gets it once, by however many ways the target reaches it.
+    /// Queues an event to its target, encoded once per dialect, and sends it on its way to the other nodes. All members of a
+    /// room see all its events in one order. A session gets it once, by however many ways the target reaches it.
     pub fn publish(&self, target: Target<'_>, event: &Event) -> Delivered {
+        let sessions = self.deliver(target, event);
+        let beyond = self.beyond(target, |backplane| backplane.publish(target, event));
+        Delivered { sessions, beyond }
+    }
+
+    /// Has the backplane do something for a target, unless the target is here for sure or nobody else is there.
+    pub(crate) fn beyond(
+        &self,
+        target: Target<'_>,
+        work: impl FnOnce(&dyn Backplane) -> Promise,
+    ) -> Promise {
+        let is_here = matches!(target, Target::Session(id) if self.session(id).is_some());
+        match self.backplane() {
+            Some(backplane) if !is_here => work(backplane),
+            _ => Promise::Alone,
+        }
+    }
+
+    /// Queues an event to the sessions of this node alone: what other nodes have published goes no further. Returns how many
+    /// they are.
+    pub fn deliver(&self, target: Target<'_>, event: &Event) -> usize {
         self.turn(|| match target {
             Target::Session(id) => {
-                let Some(session) = self.session(id) else {
-                    return Delivered { sessions: 0 };
-                };
-                let sessions = usize::from(session.tell(event));
-                Delivered { sessions }
+                let told = self.session(id).is_some_and(|session| session.tell(event));
+                usize::from(told)
             }
             Target::Room {
                 realm,
@@ -282,39 +346,38 @@ impl Hub {
                 });
                 let alone = self.alone_in(realm, room.as_str());
                 let alone = alone.filter(|session| !except.covers(session) && !session.is_in(room));
-                let alone = alone.is_some_and(|session| session.tell(event));
-                Delivered {
-                    sessions: members + usize::from(alone),
-                }
+                members + usize::from(alone.is_some_and(|session| session.tell(event)))
             }
-            Target::Any([only]) => self.publish(*only, event),
-            Target::Rooms { .. } | Target::Realm(_) | Target::Any(_) => {
+            Target::Any([only]) => self.deliver(*only, event),
+            Target::Rooms { .. } | Target::Realm { .. } | Target::Any(_) => {
                 let mut reach = Reach::default();
                 reach.add(self, target);
-                let sessions =
-                    reach.fan_out(self, event.is_volatile, &|dialect| written(dialect, event));
-                Delivered { sessions }
+                reach.fan_out(self, event.is_volatile, &|dialect| written(dialect, event))
             }
         })
     }
 
-    /// Queues a finished frame to those members of a room that speak `dialect`: what a protocol says only to its own.
-    pub fn relay(
-        &self,
-        realm: &Realm,
-        room: &RoomName,
-        except: Except<'_>,
-        dialect: &Arc<dyn Dialect>,
-        frame: &Frame,
-    ) -> Delivered {
+    /// Queues a finished frame to the members of the listener's own room that speak its dialect, here and on other nodes:
+    /// what a protocol says only to its own.
+    pub fn relay(&self, listener: &Listener, except: Except<'_>, frame: &Frame) -> Delivered {
+        let sessions = self.deliver_frame(listener, except, frame);
+        let beyond = self
+            .backplane()
+            .map_or(Promise::Alone, |backplane| backplane.relay(listener, frame));
+        Delivered { sessions, beyond }
+    }
+
+    /// The same on this node alone; returns how many got it.
+    pub fn deliver_frame(&self, listener: &Listener, except: Except<'_>, frame: &Frame) -> usize {
+        let dialect = listener.dialect();
+        let own = |room: &RoomName| listener.realm().find(room.as_str());
+        let Some(room) = listener.own_room().and_then(own) else {
+            return 0;
+        };
         self.turn(|| {
-            let sessions = realm.find(room.as_str()).map_or(0, |room| {
-                room.fan_out(except, false, &|other| {
-                    std::ptr::addr_eq(Arc::as_ptr(other), Arc::as_ptr(dialect))
-                        .then(|| frame.clone())
-                })
-            });
-            Delivered { sessions }
+            room.fan_out(except, false, &|other| {
+                same(other, dialect).then(|| frame.clone())
+            })
         })
     }
 

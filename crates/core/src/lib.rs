@@ -8,13 +8,17 @@
 //! cannot do itself it asks through the traits it defines: [`Dialect`] (event → frame), [`Transport`] (frames → peer),
 //! [`Backend`] (call → answer), [`TokenVerifier`] (token → identity), [`FlushPool`] (many peers to write to at once).
 
+mod asking;
+mod backplane;
 mod call;
 mod close;
+mod cluster;
 mod command;
 mod dialect;
 mod event;
 mod events;
 mod expiry;
+mod handshake;
 mod hub;
 mod identity;
 mod json;
@@ -35,10 +39,12 @@ mod several;
 mod turn;
 mod wire;
 
+pub use backplane::{Backplane, Order, Promise};
 pub use call::{
     ActionInfo, Answer, Ask, Backend, Call, CallArgs, CallError, Hooks, InputInfo, Reply, Respond,
 };
 pub use close::{CloseReason, RefuseReason};
+pub use cluster::{Asked, Cluster, Known, Member, Part, SessionInfo, Soon, Whereabouts};
 pub use command::{
     Command, CommandError, Disconnect, Done, Join, Leave, Publish, Recipients, Said, TargetSpec,
 };
@@ -47,6 +53,7 @@ pub use event::{
     Arg, Args, Event, Millis, Mixed, NotMixed, Sender, argument_with_binary, first_argument,
     single_argument,
 };
+pub use handshake::Handshake;
 pub use hub::{Delivered, Except, Hub, Target};
 pub use identity::{
     Expiry, Identity, MAX_TOKEN, OnExpiry, TokenError, TokenSource, TokenVerifier, Verified,
@@ -56,8 +63,8 @@ pub use json::{Json, JsonError};
 pub use limits::{LimitKind, Limits};
 pub use listener::{Admission, Branch, Connections, Listener, ListenerConfig};
 pub use metrics::{
-    ApiMetrics, BackendMetrics, BackendOutcome, BackendRequest, ListenerMetrics, Metrics, Recovery,
-    RestartCause,
+    ApiMetrics, Arrival, BackendMetrics, BackendOutcome, BackendRequest, BackplaneMetrics,
+    ListenerMetrics, Metrics, Recovery, RestartCause,
 };
 pub use name::{EventName, Name, NameError, RealmName, RoomName, SessionId, SessionIdError};
 pub use opening::{

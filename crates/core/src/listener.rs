@@ -140,6 +140,7 @@ pub struct Listener {
     sessionless: Places,
     draining: AtomicBool,
     connections: OnceLock<Weak<dyn Connections>>,
+    own_room: OnceLock<RoomName>,
 }
 
 impl std::fmt::Debug for Listener {
@@ -168,6 +169,7 @@ impl Listener {
             sessionless: Places::default(),
             draining: AtomicBool::new(false),
             connections: OnceLock::new(),
+            own_room: OnceLock::new(),
         }
     }
 
@@ -181,6 +183,19 @@ impl Listener {
     #[must_use]
     pub fn protocol(&self) -> &'static str {
         self.protocol
+    }
+
+    /// Names the room of all its sessions and no others. Another node may call its own otherwise: what is relayed there goes
+    /// to the room of the listener of the same name.
+    pub fn set_own_room(&self, room: RoomName) {
+        // It has one for good.
+        let _ = self.own_room.set(room);
+    }
+
+    /// That room, if it has one.
+    #[must_use]
+    pub fn own_room(&self) -> Option<&RoomName> {
+        self.own_room.get()
     }
 
     /// The hub it belongs to.
@@ -277,6 +292,9 @@ impl Listener {
             events::connection_refused(self, None, reason);
             reason
         };
+        if self.hub.is_cut_off() {
+            return Err(refuse(RefuseReason::CutOff));
+        }
         if !take_place(self.hub.admitted(), self.hub.max_sessions()) {
             return Err(refuse(RefuseReason::Sessions));
         }

@@ -65,6 +65,13 @@ pub struct Metrics {
     script_counters: IntCounterVec,
     api_requests: IntCounterVec,
     api_duration: HistogramVec,
+    backplane_up: IntGaugeVec,
+    backplane_links: IntCounterVec,
+    backplane_subscriptions: IntGaugeVec,
+    backplane_published: IntCounterVec,
+    backplane_received: IntCounterVec,
+    backplane_answers: IntCounterVec,
+    backplane_records: IntCounterVec,
 }
 
 impl Default for Metrics {
@@ -108,6 +115,41 @@ impl Metrics {
             family
         };
         Self {
+            backplane_up: gauge(
+                "polyport_backplane_up",
+                "Whether other nodes are reached.",
+                &[],
+            ),
+            backplane_links: counter(
+                "polyport_backplane_links_total",
+                "Times that the backplane was connected.",
+                &[],
+            ),
+            backplane_subscriptions: gauge(
+                "polyport_backplane_subscriptions",
+                "Channels and patterns that this node listens to.",
+                &[],
+            ),
+            backplane_published: counter(
+                "polyport_backplane_published_total",
+                "Messages for other nodes, by whether they were sent.",
+                &["outcome"],
+            ),
+            backplane_received: counter(
+                "polyport_backplane_received_total",
+                "Messages that have arrived from other nodes, servers and emitters, by what became of them.",
+                &["outcome"],
+            ),
+            backplane_answers: counter(
+                "polyport_backplane_answers_total",
+                "Questions of other servers that were answered, by whether the answer is about very many sessions.",
+                &["size"],
+            ),
+            backplane_records: counter(
+                "polyport_backplane_records_total",
+                "Pipelines of records about this node's sessions, by whether they were written.",
+                &["outcome"],
+            ),
             sessions: gauge("polyport_sessions", "Sessions open now.", per_listener),
             parked: gauge(
                 "polyport_sessions_parked",
@@ -292,6 +334,27 @@ impl Metrics {
 }
 
 impl Metrics {
+    /// The figures of the backplane, which appear with this.
+    #[must_use]
+    pub fn backplane(&self) -> BackplaneMetrics {
+        let published = |outcome| self.backplane_published.with_label_values(&[outcome]);
+        BackplaneMetrics {
+            up: self.backplane_up.with_label_values::<&str>(&[]),
+            links: self.backplane_links.with_label_values::<&str>(&[]),
+            subscriptions: self.backplane_subscriptions.with_label_values::<&str>(&[]),
+            sent: published("sent"),
+            not_sent: published("not_sent"),
+            written: self.backplane_records.with_label_values(&["written"]),
+            not_written: self.backplane_records.with_label_values(&["not_written"]),
+            received: Arrival::ALL.map(|arrival| {
+                self.backplane_received
+                    .with_label_values(&[arrival.label()])
+            }),
+            usual_answers: self.backplane_answers.with_label_values(&["usual"]),
+            large_answers: self.backplane_answers.with_label_values(&["large"]),
+        }
+    }
+
     /// Resolves the children of one backend, so that every series exists from the start with the value 0.
     #[must_use]
     pub fn backend(&self, name: &str) -> BackendMetrics {
@@ -533,6 +596,95 @@ impl BackendMetrics {
     /// Counts a fresh engine.
     pub fn restarted(&self, cause: RestartCause) {
         self.restarts[position(&RestartCause::ALL, &cause)].inc();
+    }
+}
+
+/// What became of a message from the backplane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// It was delivered to whom it was for, if they are here.
+    Delivered,
+    /// This node has sent it itself.
+    Own,
+    /// It is for nobody here.
+    Ignored,
+    /// It cannot be read.
+    Malformed,
+    /// Too much waited already.
+    Overflow,
+}
+
+impl Arrival {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Delivered,
+        Self::Own,
+        Self::Ignored,
+        Self::Malformed,
+        Self::Overflow,
+    ];
+
+    /// The metric label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Own => "own",
+            Self::Ignored => "ignored",
+            Self::Malformed => "malformed",
+            Self::Overflow => "overflow",
+        }
+    }
+}
+
+/// The figures of the backplane.
+#[derive(Debug)]
+pub struct BackplaneMetrics {
+    /// Whether other nodes are reached.
+    pub up: IntGauge,
+    /// Times that it was connected.
+    pub links: IntCounter,
+    /// Channels and patterns that this node listens to.
+    pub subscriptions: IntGauge,
+    sent: IntCounter,
+    not_sent: IntCounter,
+    written: IntCounter,
+    not_written: IntCounter,
+    received: [IntCounter; Arrival::ALL.len()],
+    usual_answers: IntCounter,
+    large_answers: IntCounter,
+}
+
+impl BackplaneMetrics {
+    /// Counts an answer to another server.
+    pub fn answered(&self, is_large: bool) {
+        let counter = if is_large {
+            &self.large_answers
+        } else {
+            &self.usual_answers
+        };
+        counter.inc();
+    }
+
+    /// Counts messages for other nodes, by whether they were sent.
+    pub fn published(&self, are_sent: bool, messages: usize) {
+        let counter = if are_sent { &self.sent } else { &self.not_sent };
+        counter.inc_by(messages as u64);
+    }
+
+    /// Counts a pipeline of records, by whether it was written.
+    pub fn recorded(&self, is_written: bool) {
+        let counter = if is_written {
+            &self.written
+        } else {
+            &self.not_written
+        };
+        counter.inc();
+    }
+
+    /// Counts a message that has arrived.
+    pub fn received(&self, arrival: Arrival) {
+        self.received[position(&Arrival::ALL, &arrival)].inc();
     }
 }
 

@@ -107,7 +107,7 @@ pub fn token_in(payload: &Json) -> Option<String> {
 }
 
 /// The bytes that `%41` and `+` stand for in a query; what is no UTF-8 then is replaced.
-fn percent_decoded(text: &str) -> String {
+pub(crate) fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, behind @ ..] = rest {

@@ -62,6 +62,12 @@ impl Realm {
             .is_some_and(|room| !room.is_retired())
     }
 
+    /// Whether somebody is in a room.
+    #[must_use]
+    pub fn has_members(&self, name: &RoomName) -> bool {
+        self.find(name.as_str()).is_some_and(|room| room.len() > 0)
+    }
+
     /// Who is in a room, in order of joining. Empty for a room that does not exist.
     #[must_use]
     pub fn members(&self, name: &RoomName) -> Vec<MemberInfo> {

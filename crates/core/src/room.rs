@@ -85,6 +85,16 @@ struct Member {
     sequence: u64,
 }
 
+impl Member {
+    fn info(&self) -> MemberInfo {
+        MemberInfo {
+            id: self.session.id(),
+            joined_at: self.joined_at,
+            place: self.sequence,
+        }
+    }
+}
+
 /// Where a member sits in its room.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seat {
@@ -282,12 +292,15 @@ impl Room {
             .map(|(_, member)| member)
             .collect();
         list.sort_by_key(|member| member.sequence);
-        let info = |member: &&Member| MemberInfo {
-            id: member.session.id(),
-            joined_at: member.joined_at,
-            place: member.sequence,
-        };
-        list.iter().map(info).collect()
+        list.into_iter().map(Member::info).collect()
+    }
+
+    /// One of those who are in it.
+    pub(crate) fn member(&self, session: &SessionRef, seat: Seat) -> Option<MemberInfo> {
+        let members = self.members.lock();
+        let mut groups = members.groups.iter();
+        let group = groups.find(|group| same(&group.dialect, session.dialect()))?;
+        group.members.get(seat.key).map(Member::info)
     }
 
     /// How many are in it.

@@ -15,8 +15,8 @@ use smallvec::SmallVec;
 
 use crate::{
     Admission, Args, Branch, CallError, CloseReason, Delivered, Dialect, Event, EventName, Except,
-    Flushed, Frame, Identity, LimitKind, Listener, Millis, Outbox, Params, ParamsFull, Realm,
-    RoomName, Sender, SessionId, Target, Transport, Wire, events,
+    Flushed, Frame, Handshake, Identity, LimitKind, Listener, MemberInfo, Millis, Outbox, Params,
+    ParamsFull, Realm, RoomName, Sender, SessionId, Target, Transport, Wire, events,
     room::{Room, Seat},
     site_room,
 };
@@ -94,11 +94,24 @@ pub struct OpeningOn<'a> {
 /// Asks the clients of a protocol in which clients answer what they are told.
 pub trait Asks: Send + Sync {
     /// Tells `event` to the session alone. `respond` gets the arguments of the answer, or nothing when the session ends
-    /// without one or as many answers as may be are outstanding already.
+    /// without one or so many were asked for since that no more may be outstanding.
     fn ask(&self, session: &SessionRef, event: &Event, respond: Answered);
 
     /// The session is to end and its connection to go on.
     fn disconnect(&self, session: &SessionRef);
+
+    /// What its client calls itself, where servers of the protocol know each other's clients by such names. Nothing while the
+    /// client is lost.
+    fn client_name(&self, session: &SessionRef) -> Option<String> {
+        let _ = session;
+        None
+    }
+
+    /// How its client came, as far as that is still known: it is kept only where other nodes may ask.
+    fn handshake(&self, session: &SessionRef) -> Handshake {
+        let _ = session;
+        Handshake::default()
+    }
 
     /// The session's identity has ended and it goes on as nobody's.
     fn identity_expired(&self, session: &SessionRef) {
@@ -232,6 +245,7 @@ impl Session {
         }));
         session.listener().hub().register(&session);
         events::session_opened(&session);
+        session.changed();
         if let Some(greeting) = opening.greeting {
             session.send(greeting);
         }
@@ -262,6 +276,7 @@ impl Drop for Session {
         hub.expiries()
             .replace(self.0.id(), self.0.identity().as_deref(), None);
         hub.forget(&self.0);
+        self.0.changed();
         let reason = self.0.outbox().closing();
         let reason = reason.unwrap_or(CloseReason::ClientLeft);
         events::session_closed(&self.0, reason);
@@ -366,6 +381,20 @@ impl SessionRef {
         self.0.asks.is_some()
     }
 
+    /// What its client calls itself among servers of its protocol, if those know each other's clients. It is also the name of
+    /// the room that it is alone in. Nothing while the client is lost.
+    #[must_use]
+    pub fn client_name(&self) -> Option<String> {
+        self.0.asks.as_ref()?.client_name(self)
+    }
+
+    /// How its client came, as far as that is known.
+    #[must_use]
+    pub fn handshake(&self) -> Handshake {
+        let asks = self.0.asks.as_ref();
+        asks.map(|asks| asks.handshake(self)).unwrap_or_default()
+    }
+
     /// Whether this session may publish to a room now.
     ///
     /// # Errors
@@ -432,14 +461,12 @@ impl SessionRef {
         self.listener().hub().publish(target, &event)
     }
 
-    /// Says something to those members of a room that speak this session's own dialect, as a finished frame. No permission
-    /// is asked: this is the protocol's own traffic.
-    pub fn relay(&self, room: &RoomName, except: Except<'_>, frame: &Frame) -> Delivered {
+    /// Says something to the sessions of its listener's own room that speak its dialect, as a finished frame. No permission is
+    /// asked: this is the protocol's own traffic.
+    pub fn relay(&self, except: Except<'_>, frame: &Frame) -> Delivered {
         let listener = self.listener();
         listener.metrics().published.inc();
-        listener
-            .hub()
-            .relay(self.realm(), room, except, self.dialect(), frame)
+        listener.hub().relay(listener, except, frame)
     }
 
     /// Writes what waits, as far as the peer takes it now.
@@ -551,8 +578,10 @@ impl SessionRef {
             events::limit_hit(self, LimitKind::Rooms);
             return Err(JoinError::TooManyRooms);
         }
-        let (room, seat) = self.realm().add(room, self);
-        state.rooms.push(Membership { room, seat });
+        let (joined, seat) = self.realm().add(room, self);
+        state.rooms.push(Membership { room: joined, seat });
+        drop(state);
+        self.membership_changed(room);
         Ok(())
     }
 
@@ -571,6 +600,7 @@ impl SessionRef {
             state.rooms.remove(index)
         };
         self.realm().remove(&membership.room, self, membership.seat);
+        self.membership_changed(room);
         Ok(())
     }
 
@@ -583,6 +613,19 @@ impl SessionRef {
         };
         for membership in rooms {
             self.realm().remove(&membership.room, self, membership.seat);
+            self.membership_changed(membership.room.name());
+        }
+    }
+
+    fn membership_changed(&self, room: &RoomName) {
+        if let Some(backplane) = self.listener().hub().backplane() {
+            backplane.membership_changed(self.realm().name(), room, self.id());
+        }
+    }
+
+    fn changed(&self) {
+        if let Some(backplane) = self.listener().hub().backplane() {
+            backplane.session_changed(self.realm().name(), self.id());
         }
     }
 
@@ -591,6 +634,14 @@ impl SessionRef {
     pub fn is_in(&self, room: &RoomName) -> bool {
         let state = self.0.state.lock();
         state.rooms.iter().any(|m| m.room.name() == room)
+    }
+
+    /// How it is in a room, if it is.
+    #[must_use]
+    pub fn membership(&self, room: &RoomName) -> Option<MemberInfo> {
+        let state = self.0.state.lock();
+        let membership = state.rooms.iter().find(|m| m.room.name() == room)?;
+        membership.room.member(self, membership.seat)
     }
 
     /// The rooms it is in, in order of joining.
@@ -656,6 +707,7 @@ impl SessionRef {
             let joined = self.put_into(&room);
             tracing::trace!(session = %self.id(), %room, ?joined, "put into a room of its identity");
         }
+        self.changed();
     }
 
     // --- params and calls -------------------------------------------------------------------------------------------

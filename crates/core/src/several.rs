@@ -33,6 +33,14 @@ struct Group<'a> {
 }
 
 impl<'a> Reach<'a> {
+    /// These sessions.
+    pub(crate) fn of(sessions: Vec<SessionRef>) -> Self {
+        Self {
+            loose: sessions,
+            ..Self::default()
+        }
+    }
+
     /// Adds what a target reaches.
     pub(crate) fn add(&mut self, hub: &Hub, target: Target<'a>) {
         match target {
@@ -47,7 +55,17 @@ impl<'a> Reach<'a> {
                 any_of,
                 except,
             } => self.add_group(hub, realm, any_of, except, Except::default()),
-            Target::Realm(realm) => self.loose.extend(hub.sessions_of(realm)),
+            Target::Realm { realm, except } => {
+                let spared: Vec<_> = except
+                    .iter()
+                    .filter_map(|room| hub.alone_in(realm, room.as_str()))
+                    .collect();
+                let wanted = |session: &SessionRef| {
+                    !spared.contains(session) && !except.iter().any(|room| session.is_in(room))
+                };
+                let sessions = hub.sessions_of(realm).into_iter();
+                self.loose.extend(sessions.filter(wanted));
+            }
             Target::Any(targets) => {
                 for target in targets {
                     self.add(hub, *target);

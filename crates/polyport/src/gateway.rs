@@ -12,6 +12,7 @@ use polyport_net::{
     Bind, Deadlines, FlushTasks, HttpClient, HttpClientOptions, Place, Process, Server,
     ServerSettings, Tasks, TlsAcceptance, Transportation,
 };
+use polyport_redis_rooms::RedisRooms;
 use polyport_socket_io::Clients;
 use tokio::{
     runtime::Handle,
@@ -21,6 +22,7 @@ use tracing::{info, warn};
 
 use crate::{
     backends::{Backends, Surroundings},
+    backplane,
     config::{BUILTIN, Config, ListenerConfig, Protocol},
     protocols,
     secrets::Secrets,
@@ -42,6 +44,7 @@ pub struct Gateway {
     surroundings: Surroundings,
     backends: Backends,
     tokens: Tokens,
+    backplane: Option<Arc<RedisRooms>>,
     listeners: Vec<Running>,
     /// Listeners that were bound anew: they accept nothing any more, but their sessions go on under their name.
     earlier: Vec<Arc<Listener>>,
@@ -66,11 +69,12 @@ struct Running {
 }
 
 impl Gateway {
-    /// Starts every listener of `config`. Call inside a runtime.
+    /// Starts every listener of `config`, and before them the way to other nodes, for which it waits a moment. Call inside a
+    /// runtime.
     ///
     /// # Errors
     /// The first listener that cannot be started, with its name and the reason; none is left running then.
-    pub fn start(config: Config) -> anyhow::Result<Self> {
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
         let tasks = Tasks::new();
         let pool = FlushTasks::new(Handle::current(), tasks.clone());
         let hub = Hub::new(config.sessions, Some(Arc::new(pool)));
@@ -92,7 +96,18 @@ impl Gateway {
         expire_identities(&process);
         let mut tokens = prepare_tokens(&Tokens::default(), &config, &surroundings)?;
         tokens.put_in_force();
+        let redis = config.backplane.as_ref();
+        let backplane = redis.map(|redis| {
+            let Surroundings {
+                secrets,
+                hub,
+                tasks,
+                ..
+            } = &surroundings;
+            backplane::start(redis, secrets, hub, tasks)
+        });
         let mut gateway = Self {
+            backplane: backplane.transpose()?,
             backends: Backends::default().prepare(&config.backends, &surroundings)?,
             tokens,
             process,
@@ -102,6 +117,10 @@ impl Gateway {
             clients: HashMap::new(),
             config,
         };
+        if let Some(rooms) = &gateway.backplane {
+            // What its first clients publish reaches everybody.
+            backplane::settle(rooms).await;
+        }
         for listener in gateway.config.listeners.clone() {
             let running = gateway.start_listener(listener)?;
             gateway.listeners.push(running);
@@ -148,6 +167,11 @@ impl Gateway {
     #[must_use]
     pub fn hub(&self) -> &Arc<Hub> {
         &self.process.hub
+    }
+
+    /// How other nodes are reached, if there are any.
+    pub(crate) fn backplane(&self) -> Option<&Arc<RedisRooms>> {
+        self.backplane.as_ref()
     }
 
     /// The owner of all tasks.
@@ -288,6 +312,13 @@ impl Gateway {
 
     /// Stops in order: accepts no more, lets calls in flight finish until the deadline, says goodbye, flushes, closes.
     pub async fn stop(&self) {
+        self.end_sessions().await;
+        if let Some(rooms) = &self.backplane {
+            rooms.leave().await;
+        }
+    }
+
+    async fn end_sessions(&self) {
         for running in &self.listeners {
             running.server.stop_accepting();
         }

@@ -5,12 +5,13 @@
 //! - [`logging`]: logs to standard error, with a filter that a reload can replace.
 //! - [`summary`]: what is printed when the gateway is up.
 //! - [`run`]: starts everything, reloads, and stops in order.
-//! - [`gateway`]: the listeners that run, and how a new configuration changes them; `backends`, `tokens` and `secrets` are
-//!   its parts.
+//! - [`gateway`]: the listeners that run, and how a new configuration changes them; `backends`, `backplane`, `tokens` and
+//!   `secrets` are its parts.
 //!
 //! Nobody imports this crate; it may import every other. Start reading at `main.rs`, then `config/mod.rs`.
 
 mod backends;
+mod backplane;
 pub mod cli;
 pub mod config;
 pub mod gateway;

@@ -18,6 +18,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use crate::{
+    backplane,
     config::{Config, Inputs, Loaded, Protocol},
     gateway::Gateway,
     logging::LogHandle,
@@ -58,7 +59,7 @@ fn warn_of_few_files(open_files: Option<u64>, config: &Config) {
 async fn serve(inputs: &Inputs, config: Config, log: &LogHandle) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let readiness = Arc::new(Readiness::default());
-    let mut gateway = Gateway::start(config)?;
+    let mut gateway = Gateway::start(config).await?;
     let access = gateway.api_keys(gateway.config())?;
     let made_up = access.as_ref().and_then(|access| access.made_up.clone());
     let hub = Arc::clone(gateway.hub());
@@ -68,6 +69,10 @@ async fn serve(inputs: &Inputs, config: Config, log: &LogHandle) -> anyhow::Resu
             keys: access.keys,
             ..ApiOptions::default()
         });
+    }
+    if let (Some(rooms), Some(redis)) = (gateway.backplane(), &gateway.config().backplane) {
+        let (hub, tasks) = (gateway.hub(), gateway.tasks());
+        backplane::watch(rooms, redis.on_outage, hub, &readiness, tasks);
     }
     let admin = serve_admin(&gateway, state.clone()).await?;
     readiness.set_ready(true);
@@ -144,6 +149,9 @@ async fn reload(gateway: &mut Gateway, inputs: &Inputs, log: &LogHandle, admin: 
     };
     if config.admin != gateway.config().admin {
         warn!("admin.bind takes effect at the next start");
+    }
+    if config.backplane != gateway.config().backplane {
+        warn!("[backplane] takes effect at the next start");
     }
     if config.log.format != gateway.config().log.format {
         warn!("log.format takes effect at the next start");

@@ -74,6 +74,7 @@ fn exposition() -> Exposition {
         }
     }
     let hub = Hub::new(0, None);
+    let _backplane = hub.metrics().backplane();
     let _listener = hub.listener(ListenerConfig {
         name: "one".to_owned(),
         protocol: "silent",

@@ -66,7 +66,7 @@ fn unknown_keys() {
     );
     check_more(
         "[lgo]\nlevel = \"info\"",
-        "gateway.toml:4:2: lgo: unknown key; did you mean `log`? (valid: log, shutdown, limits, admin, api, tokens, backends, listeners)",
+        "gateway.toml:4:2: lgo: unknown key; did you mean `log`? (valid: log, shutdown, limits, admin, api, tokens, backends, backplane, listeners)",
     );
     check_more(
         "[admin]\nbind = \"127.0.0.1:9900\"\ntoken = \"x\"",

@@ -1,9 +1,27 @@
-//! Rooms over Redis: how servers and emitters of Socket.IO reach each other's clients, so that Polyport takes part in their
-//! cluster.
+//! Rooms over Redis: several gateways act as one, and take part in clusters of Socket.IO servers and their emitters.
 //!
-//! `codec` has the bytes, without I/O: start reading at [`codec::Channels`] (where something is said), then
-//! [`codec::Broadcast`] (an event for rooms), [`codec::Request`] and [`codec::Response`] (questions to all servers).
+//! Start reading at [`RedisRooms`] (what the hub tells it and what it does with what arrives), then `link` (the connections
+//! and their loss), `subscriptions` (what this node listens to), `outgoing` and `incoming` (between the core's targets and
+//! messages), `answers` (what other servers ask). `presence` is what gateways put on record about their sessions, and `asking`
+//! how one reaches a client of another. `codec` has the bytes, without I/O: [`codec::Channels`] is where something is said,
+//! [`codec::Broadcast`] an event for rooms, [`codec::Request`] and [`codec::Response`] are questions to all servers.
 //!
 //! **This crate must not know** any protocol that clients speak: what arrives becomes the core's arguments and room names.
 
+mod answers;
+mod asking;
+mod backplane;
 pub mod codec;
+mod deployment;
+mod incoming;
+mod link;
+mod options;
+mod outgoing;
+mod presence;
+mod queue;
+mod realms;
+mod subscriptions;
+
+pub use backplane::{Health, RedisRooms};
+pub use deployment::{Deployment, Kind, Login, Tls, UrlError};
+pub use options::{Expose, RedisOptions};

@@ -285,6 +285,7 @@ fn recordings() -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(FOLDER)
         .unwrap()
         .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "jsonl"))
         .collect();
     files.sort();
     assert_eq!(files.len(), 25);

@@ -21,7 +21,7 @@ use crate::{
     },
     dialect::Form,
     options::Parser,
-    session::Joined,
+    session::{Joined, handshake},
     shared::Shared,
 };
 
@@ -46,6 +46,8 @@ pub(crate) struct Engine {
     pub(crate) base64_only: bool,
     /// How it was opened, if somebody may want to know.
     pub(crate) request: Option<OpenRequest>,
+    /// What others may know of how it was opened, if they may ask and it is not kept whole.
+    pub(crate) handshake: Option<Box<str>>,
     /// The site of its page, where nobody is asked for a token.
     pub(crate) site: Option<Box<str>>,
     deadline: Deadline,
@@ -125,6 +127,7 @@ impl Engine {
             (parser, _) => OnceLock::from(parser.unwrap_or(Parser::Json)),
         };
         let is_open_door = shared.reception.is_open_door();
+        let request = beginning.request;
         let engine = Arc::new(Self {
             shared: Arc::clone(shared),
             sid: sid.into(),
@@ -133,8 +136,11 @@ impl Engine {
             wire: beginning.wire,
             carrier: beginning.carrier,
             base64_only: beginning.base64_only,
-            site: shared.reception.site(&beginning.request),
-            request: (!is_open_door).then_some(beginning.request),
+            site: shared.reception.site(&request),
+            handshake: is_open_door
+                .then(|| handshake::kept(shared, &request))
+                .flatten(),
+            request: (!is_open_door).then_some(request),
             deadline: Deadline::never(),
             watch_key: AtomicUsize::new(usize::MAX),
             state: Mutex::new(State {

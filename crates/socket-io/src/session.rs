@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 mod acks;
 mod events;
+pub(crate) mod handshake;
 pub(crate) mod login;
 mod loss;
 
@@ -37,6 +38,8 @@ pub(crate) struct Joined {
     id: SessionId,
     /// The secret by which the client comes back, where it may.
     pid: Option<Box<str>>,
+    /// What others may know of what the client said in CONNECT.
+    payload: Option<Box<str>>,
     branch: Arc<Branch>,
     stage: Stage,
 }
@@ -269,12 +272,14 @@ impl Engine {
         }
         let id = self.id_in(namespace);
         let number = state.next_number();
+        let kept = self.kept_payload(payload.as_ref());
         let Some(request) = &self.request else {
             let stage = Stage::Asking { owes_login: false };
             state.joined.push(Joined {
                 number,
                 id,
                 pid: self.new_pid(),
+                payload: kept,
                 branch,
                 stage,
             });
@@ -297,6 +302,7 @@ impl Engine {
                 number,
                 id,
                 pid: self.new_pid(),
+                payload: kept,
                 branch,
                 stage,
             };
@@ -310,6 +316,7 @@ impl Engine {
             number,
             id,
             pid: self.new_pid(),
+            payload: kept,
             branch,
             stage,
         });
@@ -322,13 +329,28 @@ impl Engine {
         self.await_decision(state, number, received);
     }
 
-    /// The id of its session in a namespace. In generation 3 it hides what the client itself takes for its id: `SID`, or
-    /// `/admin#SID`.
+    /// The id of its session in a namespace. In generation 3 it hides what the client itself takes for its id.
     fn id_in(&self, namespace: &str) -> SessionId {
-        match (self.revision, namespace) {
-            (Revision::V4, _) => SessionId::random_short(),
-            (Revision::V3, "/") => SessionId::hiding(self.sid()),
-            (Revision::V3, _) => SessionId::hiding(&format!("{namespace}#{}", self.sid())),
+        match self.revision {
+            Revision::V4 => SessionId::random_short(),
+            Revision::V3 => SessionId::hiding(&self.old_name(namespace)),
+        }
+    }
+
+    /// What a client of generation 3 takes for its id in a namespace: `SID`, or `/admin#SID`.
+    fn old_name(&self, namespace: &str) -> String {
+        match namespace {
+            "/" => self.sid().to_owned(),
+            _ => format!("{namespace}#{}", self.sid()),
+        }
+    }
+
+    /// What the client of one of its sessions calls itself. In generation 3 that is a secret, which is told to other servers
+    /// alone: by it they know the client.
+    fn client_name(&self, namespace: &str, id: SessionId) -> String {
+        match self.revision {
+            Revision::V4 => short(id),
+            Revision::V3 => self.old_name(namespace),
         }
     }
 

@@ -1,4 +1,5 @@
-//! `roomAdd` and `say` on a listener whose backends want to be asked about rooms.
+//! `roomAdd` and `say` on a listener whose backends want to be asked about rooms, and `roomView` where other nodes have members
+//! too.
 //!
 //! The lines of one session are served in their order, each when the one before has its answer, so that what is said behind
 //! a `roomAdd` is said in that room, and what is said twice arrives in that order.
@@ -13,7 +14,7 @@ use polyport_net::ask;
 use crate::{
     listener::Shared,
     session::{Envelope, VerbsSession},
-    verbs::{Outcome, Said, joined, message, reply_line},
+    verbs::{Outcome, Said, joined, message, reply_line, room_view},
 };
 
 impl VerbsSession {
@@ -39,6 +40,21 @@ impl VerbsSession {
         let rest = rest.to_owned();
         let line = Line::of(self, envelope);
         self.serve_in_order(envelope, async move { line.say(&rest).await });
+    }
+
+    /// Shows who is in a room on all nodes; on this one alone while the others are out of reach.
+    pub(crate) fn ask_room_view(&mut self, room: RoomName, envelope: &Envelope) {
+        let line = Line::of(self, envelope);
+        let hub = Arc::clone(self.session.listener().hub());
+        let realm = self.session.realm().name().clone();
+        self.serve_in_order(envelope, async move {
+            let mut members = hub.presence(&realm, &room).await.value;
+            members.sort_by_key(|member| (member.joined_at, member.place));
+            let members = members.iter().map(|it| (it.session, it.joined_at));
+            if let Some(session) = line.session.upgrade() {
+                line.reply(&session, room_view(&room, members.collect()));
+            }
+        });
     }
 
     fn serve_in_order(

@@ -1,7 +1,8 @@
 //! The verbs.
 
 use polyport_core::{
-    Arg, Args, CloseReason, EventName, Except, JoinError, Json, PublishError, RoomName, SessionRef,
+    Arg, Args, CloseReason, EventName, Except, JoinError, Json, Millis, PublishError, RoomName,
+    SessionId, SessionRef,
 };
 use smallvec::smallvec;
 
@@ -66,7 +67,18 @@ impl VerbsSession {
             }
             Verb::RoomAdd => self.room_add(argument.unwrap_or(MISSING)),
             Verb::RoomLeave => self.room_leave(argument.unwrap_or(MISSING)),
-            Verb::RoomView => self.room_view(argument.unwrap_or(MISSING)),
+            Verb::RoomView => match self.room_to_view(argument.unwrap_or(MISSING)) {
+                Ok(room) if self.session.listener().hub().cluster().is_some() => {
+                    self.ask_room_view(room, envelope);
+                    return;
+                }
+                Ok(room) => {
+                    let members = self.session.realm().members(&room);
+                    let joined = members.iter().map(|it| (it.id, it.joined_at));
+                    room_view(&room, joined.collect())
+                }
+                Err(outcome) => outcome,
+            },
             Verb::DetailsView => Outcome::Value(self.details()),
         };
         self.reply(outcome, envelope);
@@ -159,24 +171,16 @@ impl VerbsSession {
         Outcome::FailedWithFalse(self.about_room("connection not in this room", name))
     }
 
-    fn room_view(&self, name: &str) -> Outcome {
+    fn room_to_view(&self, name: &str) -> Result<RoomName, Outcome> {
         let room = RoomName::new(name)
             .ok()
             .filter(|room| self.session.is_in(room));
-        let Some(room) = room else {
-            return Outcome::Failed(match self.profile().room_errors {
+        room.ok_or_else(|| {
+            Outcome::Failed(match self.profile().room_errors {
                 RoomErrors::Plain => format!("not member of room {name}"),
                 RoomErrors::Named => self.about_room("connection not in this room", name),
-            });
-        };
-        let members = self.session.realm().members(&room);
-        let count = members.len() as u64;
-        let list = Json::encode(&Presence(&members));
-        let view = ObjectText::new()
-            .string("room", name)
-            .raw("members", list.as_str())
-            .number("membersCount", count);
-        Outcome::Value(view.finish())
+            })
+        })
     }
 
     fn say(&self, rest: &str, envelope: &Envelope) {
@@ -378,10 +382,21 @@ impl ObjectText {
     }
 }
 
-/// Members as `roomView` shows them.
-struct Presence<'a>(&'a [polyport_core::MemberInfo]);
+/// What `roomView` answers; the members in order of joining.
+pub(crate) fn room_view(room: &RoomName, members: Vec<(SessionId, Millis)>) -> Outcome {
+    let count = members.len() as u64;
+    let list = Json::encode(&Presence(members));
+    let view = ObjectText::new()
+        .string("room", room.as_str())
+        .raw("members", list.as_str())
+        .number("membersCount", count);
+    Outcome::Value(view.finish())
+}
 
-impl serde::Serialize for Presence<'_> {
+/// Members as `roomView` shows them.
+struct Presence(Vec<(SessionId, Millis)>);
+
+impl serde::Serialize for Presence {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(serde::Serialize)]
         #[serde(rename_all = "camelCase")]
@@ -389,9 +404,8 @@ impl serde::Serialize for Presence<'_> {
             id: String,
             joined_at: u64,
         }
-        serializer.collect_map(self.0.iter().map(|member| {
-            let id = member.id.to_string();
-            let joined_at = member.joined_at.0;
+        serializer.collect_map(self.0.iter().map(|(id, Millis(joined_at))| {
+            let (id, joined_at) = (id.to_string(), *joined_at);
             (id.clone(), Member { id, joined_at })
         }))
     }

@@ -68,8 +68,8 @@ pub(crate) fn prepare(
     let room = hub_room();
     place.join.push(room.clone());
     let listener = place.listener(hub, PROTOCOL, dialect());
+    listener.set_own_room(room);
     let hub = Arc::new(PocketHub {
-        room,
         options,
         backend: Arc::clone(reception.backend()),
         tasks: tasks.clone(),

@@ -17,8 +17,6 @@ use crate::{
 
 /// What all sessions of a listener share.
 pub(crate) struct PocketHub {
-    /// Holds all of them.
-    pub(crate) room: RoomName,
     pub(crate) options: ChannelsOptions,
     /// Is asked before a client publishes, where it wants to be.
     pub(crate) backend: Arc<dyn Backend>,
@@ -27,9 +25,7 @@ pub(crate) struct PocketHub {
 
 impl std::fmt::Debug for PocketHub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PocketHub")
-            .field("room", &self.room)
-            .finish_non_exhaustive()
+        f.debug_struct("PocketHub").finish_non_exhaustive()
     }
 }
 
@@ -123,7 +119,7 @@ impl PocketSession {
             session: (!self.hub.options.echo).then_some(&*self.session),
             listener: None,
         };
-        self.session.relay(&self.hub.room, except, frame);
+        self.session.relay(except, frame);
     }
 
     /// Tells the others what the hub itself says.
@@ -133,11 +129,7 @@ impl PocketSession {
             session: Some(&self.session),
             listener: None,
         };
-        let realm = listener.realm();
-        let dialect = listener.dialect();
-        listener
-            .hub()
-            .relay(realm, &self.hub.room, except, dialect, frame);
+        listener.hub().relay(listener, except, frame);
     }
 
     /// Shows `channel.event` to the sessions of other listeners in the room `channel`, if there is one and this session may

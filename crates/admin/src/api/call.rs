@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use polyport_core::{Arg, EventName, Json, Recipients, Said, TargetSpec, single_argument};
+use polyport_core::{
+    Arg, Asked, Event, EventName, Json, NoAcks, Recipients, Said, SessionRef, TargetSpec,
+    Whereabouts, single_argument,
+};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::oneshot, time::timeout};
 
@@ -57,31 +60,50 @@ impl Api {
                 "a call goes to one session: {\"session\":ID}".to_owned(),
             ));
         };
-        let session = self.hub().session_in(call.to.realm.as_ref(), id)?;
-        let (respond, answer) = oneshot::channel();
-        let respond = Box::new(move |args| {
-            // Who asked may have given up meanwhile.
-            let _ = respond.send(args);
-        });
-        session
-            .ask(&said.into_event(None), respond)
-            .map_err(|error| ApiError::new(Code::NoAcks, error.to_string()))?;
-        // The session may end meanwhile: nothing here keeps it.
-        drop(session);
-        match timeout(limit, answer).await {
-            Ok(Ok(Some(args))) => {
+        let found = self.hub().find_session(call.to.realm.as_ref(), id).await?;
+        let event = said.into_event(None);
+        let asked = match found {
+            Whereabouts::Here(session) => ask(session, &event, limit).await,
+            Whereabouts::There(info) => match self.hub().cluster() {
+                Some(cluster) => cluster.ask(&info, &event, limit).await,
+                None => Asked::OutOfReach,
+            },
+            Whereabouts::Unknown => Asked::OutOfReach,
+        };
+        match asked {
+            Asked::Answered(args) => {
                 let one = |arg: &Arg| single_argument(std::slice::from_ref(arg));
                 let args = args.iter().map(one).collect();
                 Ok(Answer::ok(&Answered { args }))
             }
-            Ok(Ok(None) | Err(_)) => Err(ApiError::new(
+            Asked::Ended => Err(ApiError::new(
                 Code::SessionEnded,
                 "the session ended without an answer",
             )),
-            Err(_) => Err(ApiError::new(
+            Asked::NoAcks => Err(ApiError::new(Code::NoAcks, NoAcks.to_string())),
+            Asked::NoAnswer => Err(ApiError::new(
                 Code::NoAnswer,
                 format!("the client did not answer within {} ms", limit.as_millis()),
             )),
+            Asked::OutOfReach => Err(ApiError::out_of_reach()),
         }
+    }
+}
+
+/// Asks the client of a session of this node, which may end meanwhile: nothing here keeps it.
+async fn ask(session: SessionRef, event: &Event, limit: Duration) -> Asked {
+    let (respond, answer) = oneshot::channel();
+    let respond = Box::new(move |args| {
+        // Who asked may have given up meanwhile.
+        let _ = respond.send(args);
+    });
+    if session.ask(event, respond).is_err() {
+        return Asked::NoAcks;
+    }
+    drop(session);
+    match timeout(limit, answer).await {
+        Ok(Ok(Some(args))) => Asked::Answered(args),
+        Ok(Ok(None) | Err(_)) => Asked::Ended,
+        Err(_) => Asked::NoAnswer,
     }
 }

@@ -38,11 +38,12 @@ pub(crate) enum Code {
     TooManyRooms,
     RateLimited,
     NoAnswer,
+    OutOfReach,
 }
 
 impl Code {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::MalformedRequest,
         Self::MalformedJson,
         Self::Unauthorized,
@@ -64,6 +65,7 @@ impl Code {
         Self::TooManyRooms,
         Self::RateLimited,
         Self::NoAnswer,
+        Self::OutOfReach,
     ];
 
     pub(crate) fn label(self) -> &'static str {
@@ -89,6 +91,7 @@ impl Code {
             Self::TooManyRooms => "too_many_rooms",
             Self::RateLimited => "rate_limited",
             Self::NoAnswer => "no_answer",
+            Self::OutOfReach => "out_of_reach",
         }
     }
 
@@ -112,12 +115,13 @@ impl Code {
             | Self::TooManyRooms => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::NoAnswer => StatusCode::GATEWAY_TIMEOUT,
+            Self::OutOfReach => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
 
 /// The metric label of every status that the API answers with.
-pub(crate) const OUTCOMES: [(StatusCode, &str); 13] = [
+pub(crate) const OUTCOMES: [(StatusCode, &str); 14] = [
     (StatusCode::OK, "ok"),
     (StatusCode::BAD_REQUEST, "malformed"),
     (StatusCode::UNAUTHORIZED, "unauthorized"),
@@ -130,6 +134,7 @@ pub(crate) const OUTCOMES: [(StatusCode, &str); 13] = [
     (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
     (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
     (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
+    (StatusCode::SERVICE_UNAVAILABLE, "out_of_reach"),
     (StatusCode::GATEWAY_TIMEOUT, "no_answer"),
 ];
 
@@ -192,6 +197,12 @@ impl ApiError {
             header: Some((RETRY_AFTER, HeaderValue::from(seconds))),
             ..Self::new(code, message)
         }
+    }
+
+    /// The session is not here, and nobody knows whether another node has it.
+    pub(crate) fn out_of_reach() -> Self {
+        let message = "the session is not on this node, and other nodes are out of reach";
+        Self::new(Code::OutOfReach, message)
     }
 
     pub(crate) fn forbidden(message: impl Into<String>) -> Self {

@@ -158,10 +158,10 @@ impl Api {
         }
         let query = head.uri.query();
         let answer = match verb {
-            Verb::Sessions => self.sessions(&key, query),
-            Verb::Session => self.session(&key, id, query),
-            Verb::Rooms => self.rooms(&key, query),
-            Verb::Presence => self.presence(&key, query),
+            Verb::Sessions => self.sessions(&key, query).await,
+            Verb::Session => self.session(&key, id, query).await,
+            Verb::Rooms => self.rooms(&key, query).await,
+            Verb::Presence => self.presence(&key, query).await,
             _ => self.info(readiness, query),
         };
         Ok(answer?.response())
@@ -198,13 +198,13 @@ impl Api {
 
     async fn act(&self, verb: Verb, key: &ApiKey, body: &[u8]) -> Result<Answer, ApiError> {
         match verb {
-            Verb::Publish => self.publish(key, body),
-            Verb::Broadcast => self.broadcast(key, body),
+            Verb::Publish => self.publish(key, body).await,
+            Verb::Broadcast => self.broadcast(key, body).await,
             Verb::Call => self.call(key, body).await,
-            Verb::Join => self.join(key, body),
-            Verb::Leave => self.leave(key, body),
-            Verb::Disconnect => self.disconnect(key, body),
-            _ => self.batch(key, body),
+            Verb::Join => self.join(key, body).await,
+            Verb::Leave => self.leave(key, body).await,
+            Verb::Disconnect => self.disconnect(key, body).await,
+            _ => self.batch(key, body).await,
         }
     }
 
@@ -224,6 +224,21 @@ impl Api {
     fn find_realm(&self, name: &RealmName) -> Result<Arc<Realm>, ApiError> {
         let found = self.hub.find_realm(name.as_str());
         found.ok_or_else(|| CommandError::UnknownRealm(name.clone()).into())
+    }
+
+    /// What is to be said of a realm in which nothing was found: with other nodes, one that is not here may be theirs.
+    fn check_realm(&self, name: &RealmName, has_found: bool) -> Result<(), ApiError> {
+        let is_theirs = has_found && self.hub.cluster().is_some();
+        if is_theirs {
+            return Ok(());
+        }
+        self.find_realm(name).map(drop)
+    }
+
+    /// How other nodes call this one, if there may be others.
+    fn node(&self) -> Option<Arc<str>> {
+        let cluster = self.hub.cluster()?;
+        Some(Arc::clone(cluster.node()))
     }
 
     fn hub(&self) -> &Hub {

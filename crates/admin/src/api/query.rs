@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use polyport_core::Part;
 use serde::Serialize;
 
 use crate::api::error::{ApiError, Code};
@@ -96,6 +97,15 @@ impl<'a> Query<'a> {
 }
 
 impl Page {
+    /// What of a list that other nodes have can be on this page: one more than fits tells that there is another.
+    pub(crate) fn part<'a, T>(&'a self, wanted: &'a (dyn Fn(&T) -> bool + Sync)) -> Part<'a, T> {
+        Part {
+            after: self.after.as_deref(),
+            count: self.limit + 1,
+            wanted,
+        }
+    }
+
     /// The entries of this page, from all that there are: those behind the cursor, in the order of `key`.
     pub(crate) fn cut<T, K: Ord>(
         &self,

@@ -1,6 +1,11 @@
 //! Who is connected.
 
-use polyport_core::{Millis, NameError, RealmName, RoomName, SessionId, SessionRef, user_room};
+use std::collections::HashSet;
+
+use polyport_core::{
+    Known, Millis, NameError, RealmName, RoomName, SessionId, SessionInfo, SessionRef, Whereabouts,
+    user_room,
+};
 use serde::Serialize;
 
 use crate::api::{
@@ -8,7 +13,7 @@ use crate::api::{
     answer::Answer,
     error::{ApiError, Code},
     keys::ApiKey,
-    query::{Cursor, Query},
+    query::{Cursor, Page, Query},
 };
 
 const PARAMETERS: &[&str] = &[
@@ -17,51 +22,64 @@ const PARAMETERS: &[&str] = &[
 
 #[derive(Debug, Serialize)]
 struct Sessions {
-    sessions: Vec<SessionInfo>,
+    sessions: Vec<SessionBody>,
     next: Cursor,
+    /// Whether other nodes' sessions are all there, if there may be other nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complete: Option<bool>,
 }
 
 /// One session. Claims and params are nobody else's business.
 #[derive(Debug, Serialize)]
-struct SessionInfo {
+struct SessionBody {
     id: SessionId,
     realm: RealmName,
     listener: String,
-    protocol: &'static str,
+    protocol: String,
     peer: String,
     /// Milliseconds since the Unix epoch.
     opened_at: u64,
     user: Option<String>,
     site: Option<String>,
     rooms: Vec<RoomName>,
-    calls_in_flight: usize,
+    /// Known of this node's own alone.
+    calls_in_flight: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
 }
 
-impl SessionInfo {
-    fn of(session: &SessionRef, key: &ApiKey) -> Self {
-        let identity = session.identity();
-        let text = |text: Option<&str>| text.map(str::to_owned);
-        let mut rooms = session.rooms();
-        rooms.retain(|room| key.means(room));
-        let Millis(opened_at) = session.opened_at();
-        Self {
-            id: session.id(),
-            realm: session.realm().name().clone(),
-            listener: session.listener().name().to_owned(),
-            protocol: session.listener().protocol(),
-            peer: session.peer().to_string(),
-            opened_at,
-            user: text(identity.as_ref().and_then(|who| who.user.as_deref())),
-            site: text(identity.as_ref().and_then(|who| who.site.as_deref())),
-            rooms,
-            calls_in_flight: session.calls_in_flight(),
-        }
+/// Which sessions are wanted.
+struct Filter<'a> {
+    listener: Option<&'a str>,
+    protocol: Option<&'a str>,
+    realm: Option<&'a RealmName>,
+    /// They are in all of these.
+    rooms: &'a [RoomName],
+}
+
+impl Filter<'_> {
+    fn means(&self, session: &SessionInfo) -> bool {
+        self.listener.is_none_or(|name| session.listener == name)
+            && self.protocol.is_none_or(|name| session.protocol == name)
+            && self.realm.is_none_or(|name| session.realm == *name)
+    }
+
+    fn means_here(&self, session: &SessionRef) -> bool {
+        let listener = session.listener();
+        self.listener.is_none_or(|name| listener.name() == name)
+            && self.protocol.is_none_or(|name| listener.protocol() == name)
+            && self.realm.is_none_or(|name| session.realm().name() == name)
+            && self.rooms.iter().all(|room| session.is_in(room))
     }
 }
 
 impl Api {
     /// The sessions that every filter picks. A key with rooms has to name one of them, or a user of its own.
-    pub(crate) fn sessions(&self, key: &ApiKey, query: Option<&str>) -> Result<Answer, ApiError> {
+    pub(crate) async fn sessions(
+        &self,
+        key: &ApiKey,
+        query: Option<&str>,
+    ) -> Result<Answer, ApiError> {
         let query = Query::parse(query, PARAMETERS)?;
         let page = query.page()?;
         let realm = query.read("realm", RealmName::new)?;
@@ -75,45 +93,85 @@ impl Api {
             key.check_unbounded()?;
         }
         rooms.iter().try_for_each(|room| key.check_room(room))?;
-        let realm = match (realm, rooms.is_empty()) {
-            (Some(realm), _) => Some(self.find_realm(&realm)?),
-            (None, true) => None,
-            (None, false) => Some(self.find_realm(self.realm())?),
+        let is_in_default = realm.is_none() && !rooms.is_empty();
+        let filter = Filter {
+            listener: query.get("listener"),
+            protocol: query.get("protocol"),
+            realm: realm
+                .as_ref()
+                .or_else(|| is_in_default.then(|| self.realm())),
+            rooms: &rooms,
         };
-        let (listener, protocol) = (query.get("listener"), query.get("protocol"));
-        let is_wanted = |session: &SessionRef| {
-            let of = session.listener();
-            listener.is_none_or(|listener| of.name() == listener)
-                && protocol.is_none_or(|protocol| of.protocol() == protocol)
-                && realm
-                    .as_ref()
-                    .is_none_or(|realm| of.realm().name() == realm.name())
-        };
-        let found = match (&realm, rooms.split_first()) {
-            (Some(realm), Some((room, others))) => {
-                let members = realm.members(room).into_iter();
-                members
-                    .filter_map(|member| self.hub().session(member.id))
-                    .filter(|session| others.iter().all(|room| session.is_in(room)))
-                    .filter(is_wanted)
-                    .collect()
-            }
-            _ => self.hub().sessions(is_wanted),
-        };
-        let (found, next) = page.cut(
-            found,
-            SessionRef::id,
+        let found = self.sessions_of_all(&filter, &page).await;
+        let has_found = !found.value.is_empty();
+        filter
+            .realm
+            .map_or(Ok(()), |realm| self.check_realm(realm, has_found))?;
+        let (sessions, next) = page.cut(
+            found.value,
+            |session| session.id(),
             |session| session.id().to_string(),
             |text| text.parse().ok(),
         )?;
-        let sessions = found
-            .iter()
-            .map(|session| SessionInfo::of(session, key))
-            .collect();
-        Ok(Answer::ok(&Sessions { sessions, next }))
+        let sessions = sessions.into_iter().map(|found| self.body(found, key));
+        Ok(Answer::ok(&Sessions {
+            sessions: sessions.collect(),
+            next,
+            complete: self.node().map(|_| found.is_complete),
+        }))
     }
 
-    pub(crate) fn session(
+    /// All sessions of this node, and those of other nodes that can be on the page.
+    async fn sessions_of_all(&self, filter: &Filter<'_>, page: &Page) -> Known<Vec<Found>> {
+        let mut found: Vec<Found> = self
+            .sessions_here(filter)
+            .into_iter()
+            .map(Found::Here)
+            .collect();
+        let Some(cluster) = self.hub().cluster() else {
+            return Known {
+                value: found,
+                is_complete: true,
+            };
+        };
+        let mut is_complete = true;
+        // Of a second room only who is in it is of interest.
+        let mut also: Option<HashSet<SessionId>> = None;
+        if let (Some(realm), [_, room]) = (filter.realm, filter.rooms) {
+            let members = cluster.members(realm, room).await;
+            is_complete &= members.is_complete;
+            also = Some(members.value.iter().map(|member| member.session).collect());
+        }
+        let here: HashSet<SessionId> = found.iter().map(Found::id).collect();
+        let is_wanted = |session: &SessionInfo| {
+            filter.means(session)
+                && !here.contains(&session.id)
+                && also.as_ref().is_none_or(|also| also.contains(&session.id))
+        };
+        let room = filter.realm.zip(filter.rooms.first());
+        let others = cluster.sessions(room, page.part(&is_wanted)).await;
+        is_complete &= others.is_complete;
+        found.extend(others.value.into_iter().map(Found::There));
+        Known {
+            value: found,
+            is_complete,
+        }
+    }
+
+    fn sessions_here(&self, filter: &Filter<'_>) -> Vec<SessionRef> {
+        let (Some(realm), Some(room)) = (filter.realm, filter.rooms.first()) else {
+            return self.hub().sessions(|session| filter.means_here(session));
+        };
+        let realm = self.hub().find_realm(realm.as_str());
+        let members = realm.map(|realm| realm.members(room)).unwrap_or_default();
+        let members = members.into_iter();
+        members
+            .filter_map(|member| self.hub().session(member.id))
+            .filter(|session| filter.means_here(session))
+            .collect()
+    }
+
+    pub(crate) async fn session(
         &self,
         key: &ApiKey,
         id: &str,
@@ -121,10 +179,58 @@ impl Api {
     ) -> Result<Answer, ApiError> {
         Query::parse(query, &[])?;
         key.check_unbounded()?;
-        let session = id.parse().ok().and_then(|id| self.hub().session(id));
-        let session = session.ok_or_else(|| {
-            ApiError::new(Code::UnknownSession, format!("there is no session `{id}`"))
-        })?;
-        Ok(Answer::ok(&SessionInfo::of(&session, key)))
+        let unknown = || {
+            let message = format!("there is no session `{id}`");
+            ApiError::new(Code::UnknownSession, message)
+        };
+        let id: SessionId = id.parse().map_err(|_| unknown())?;
+        let found = match self.hub().find_session(None, id).await? {
+            Whereabouts::Here(session) => Found::Here(session),
+            Whereabouts::There(info) => Found::There(*info),
+            Whereabouts::Unknown => return Err(ApiError::out_of_reach()),
+        };
+        Ok(Answer::ok(&self.body(found, key)))
+    }
+
+    fn body(&self, found: Found, key: &ApiKey) -> SessionBody {
+        let calls_in_flight = match &found {
+            Found::Here(session) => Some(session.calls_in_flight()),
+            Found::There(_) => None,
+        };
+        let mut info = match found {
+            Found::Here(session) => SessionInfo::of(&session),
+            Found::There(info) => info,
+        };
+        info.rooms.retain(|room| key.means(room));
+        let Millis(opened_at) = info.opened_at;
+        let node = info.node.or_else(|| self.node());
+        SessionBody {
+            id: info.id,
+            realm: info.realm,
+            listener: info.listener,
+            protocol: info.protocol,
+            peer: info.peer,
+            opened_at,
+            user: info.user,
+            site: info.site,
+            rooms: info.rooms,
+            calls_in_flight,
+            node: node.map(|node| node.to_string()),
+        }
+    }
+}
+
+/// A session that is to be shown.
+enum Found {
+    Here(SessionRef),
+    There(SessionInfo),
+}
+
+impl Found {
+    fn id(&self) -> SessionId {
+        match self {
+            Self::Here(session) => session.id(),
+            Self::There(info) => info.id,
+        }
     }
 }

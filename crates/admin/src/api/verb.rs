@@ -123,15 +123,14 @@ impl Verb {
     pub(crate) fn statuses(self) -> &'static [u16] {
         match self {
             Self::Call => &[
-                200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 504,
+                200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 503, 504,
             ],
             Self::Publish | Self::Broadcast | Self::Join | Self::Leave | Self::Disconnect => {
                 &[200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429]
             }
             Self::Batch => &[200, 400, 401, 405, 408, 409, 413, 415, 422, 429],
-            Self::Sessions | Self::Session | Self::Rooms | Self::Presence => {
-                &[200, 400, 401, 403, 404, 405, 429]
-            }
+            Self::Session => &[200, 400, 401, 403, 404, 405, 429, 503],
+            Self::Sessions | Self::Rooms | Self::Presence => &[200, 400, 401, 403, 404, 405, 429],
             Self::Info => &[200, 400, 401, 403, 405, 429],
             Self::OpenApi => &[200, 405],
         }

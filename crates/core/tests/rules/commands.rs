@@ -29,7 +29,7 @@ fn command(text: &str) -> Command {
 
 fn run(hub: &Hub, text: &str) -> Result<usize, CommandError> {
     let done = hub.execute(&main_realm(), &command(text));
-    done.map(|Done { sessions }| sessions)
+    done.map(|Done { sessions, .. }| sessions)
 }
 
 #[track_caller]

@@ -90,14 +90,13 @@ fn a_relayed_frame_reaches_only_its_own_dialect_and_is_never_written_again() {
         plan.on(&hub)
     });
     let members: Vec<_> = (0..6).map(|i| member(&listeners[i % 2], "lobby")).collect();
+    listeners[0].set_own_room(room("lobby"));
     let delivered = hub.relay(
-        listeners[0].realm(),
-        &room("lobby"),
+        &listeners[0],
         Except {
             session: Some(&members[0].0),
             listener: None,
         },
-        listeners[0].dialect(),
         &Frame::from_static(b"verbatim\n"),
     );
     assert_eq!(delivered.sessions, 2);

@@ -4,6 +4,7 @@
 
 mod admission;
 mod architecture;
+mod asking;
 mod bounds;
 mod calls;
 mod commands;

@@ -25,6 +25,11 @@ const LISTENERS: [(&str, &str, &str, &[&str]); 3] = [
     ("third", "other", "p", &["lobby", "a"]),
 ];
 
+/// The listener's own room, as an index.
+fn own_room(listener: usize) -> usize {
+    listener % ROOMS.len()
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Open {
@@ -65,7 +70,6 @@ enum Step {
     },
     Relay {
         listener: usize,
-        room: usize,
     },
     Send {
         session: usize,
@@ -100,7 +104,7 @@ fn step() -> impl Strategy<Value = Step> {
         ).prop_map(|(listener, any_of, except, session, realm)| Step::AnnounceWidely {
             listener, any_of, except, session, realm,
         }),
-        1 => (listener, room).prop_map(|(listener, room)| Step::Relay { listener, room }),
+        1 => listener.prop_map(|listener| Step::Relay { listener }),
         1 => session.prop_map(|session| Step::Send { session }),
     ];
     leaf.prop_recursive(1, 8, 6, |inner| {
@@ -144,6 +148,9 @@ impl Worlds {
                 plan.on(&hub)
             })
             .to_vec();
+        for (index, listener) in listeners.iter().enumerate() {
+            listener.set_own_room(room(ROOMS[own_room(index)]));
+        }
         Self {
             hub,
             listeners,
@@ -237,7 +244,7 @@ impl Worlds {
                 session,
                 realm,
             } => self.announce_widely(listener, any_of, except, session, realm),
-            Step::Relay { listener, room: to } => self.relay(listener, to),
+            Step::Relay { listener } => self.relay(listener),
             Step::Send { session } => {
                 if let Some(id) = self.pick(session) {
                     let line = format!("direct {}\n", self.next_event());
@@ -350,7 +357,7 @@ impl Worlds {
             except: &except_names,
         }];
         targets.extend(one.map(|id| Target::Session(self.real[&id].0.id())));
-        targets.extend(everyone.then_some(Target::Realm(realm)));
+        targets.extend(everyone.then_some(Target::Realm { realm, except: &[] }));
         let event = Event::new(name("wide"), Json::encode(&value));
         let encoded_before = self.encodes();
         let delivered = self.hub.publish(Target::Any(&targets), &event).sessions;
@@ -384,16 +391,13 @@ impl Worlds {
         self.dialects.iter().map(|dialect| dialect.encodes()).sum()
     }
 
-    fn relay(&mut self, listener: usize, to: usize) {
+    fn relay(&mut self, listener: usize) {
+        let to = own_room(listener);
         let line = format!("relayed {}\n", self.next_event());
         let from = &self.listeners[listener];
-        let delivered = self.hub.relay(
-            from.realm(),
-            &room(ROOMS[to]),
-            Except::default(),
-            from.dialect(),
-            &Frame::from(line.clone()),
-        );
+        let delivered = self
+            .hub
+            .relay(from, Except::default(), &Frame::from(line.clone()));
         let (_, realm, protocol, _) = LISTENERS[listener];
         let speaks = |_, session: &Expected| LISTENERS[session.listener].2 == protocol;
         let expected = self.deliver(realm, to, speaks, |_| line.clone());

@@ -31,7 +31,10 @@ fn to_rooms(listener: &Listener, any_of: &[&str], except: &[&str], value: usize)
 
 fn to_realm(listener: &Listener, value: usize) -> usize {
     let event = Event::new(name("n"), Json::encode(&value));
-    let target = Target::Realm(listener.realm());
+    let target = Target::Realm {
+        realm: listener.realm(),
+        except: &[],
+    };
     listener.hub().publish(target, &event).sessions
 }
 
@@ -114,7 +117,10 @@ fn targets_overlap_without_a_session_hearing_twice() {
     let publish = |targets: &[Target<'_>]| hub.publish(Target::Any(targets), &event).sessions;
     assert_eq!(publish(&[to_a, Target::Session(one.id()), to_a]), 1);
     assert_eq!(
-        publish(&[Target::Any(&[to_a, others]), Target::Realm(realm)]),
+        publish(&[
+            Target::Any(&[to_a, others]),
+            Target::Realm { realm, except: &[] }
+        ]),
         2
     );
     assert_eq!(publish(&[others]), 1);

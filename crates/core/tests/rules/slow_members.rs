@@ -51,7 +51,13 @@ fn what_is_volatile_waits_for_nobody() {
     };
     for (target, expected) in [
         (to_lobby, 1),
-        (Target::Realm(listener.realm()), 1),
+        (
+            Target::Realm {
+                realm: listener.realm(),
+                except: &[],
+            },
+            1,
+        ),
         (Target::Any(&[Target::Session(slow.id()), to_lobby]), 1),
         (Target::Session(slow.id()), 0),
         (Target::Session(quick.id()), 1),

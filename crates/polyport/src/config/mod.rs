@@ -32,18 +32,19 @@ pub use report::{Place, Problem, Problems};
 pub use resolved::{
     ApiConfig, ApiKeyConfig, AuthConfig, BackendConfig, BackendKindConfig, Bind, CertificateFiles,
     ChannelsConfig, Config, HttpConfig, JwksConfig, JwksPlace, KeyMaterial, ListenerConfig,
-    LogConfig, PermissionRules, Protocol, RouteConfig, RpcConfig, ScriptConfig, SecretConfig,
-    SocketIoConfig, TokenKeyConfig, TokensConfig, VerbsConfig,
+    LogConfig, PermissionRules, Protocol, RedisConfig, RedisLogin, RouteConfig, RpcConfig,
+    ScriptConfig, SecretConfig, SocketIoConfig, TokenKeyConfig, TokensConfig, VerbsConfig,
 };
 pub use schema::json_schema;
 pub use settings::{
     AdminSettings, ApiKeySettings, ApiSettings, ApiVerb, AuthSettings, BackendKind,
-    BackendSettings, BreakerSettings, ChannelsSettings, CorsSettings, HookName, JwksSettings,
+    BackendSettings, BackplaneEngine, BackplaneSettings, BackplaneSocketIoSettings,
+    BackplaneTlsSettings, BreakerSettings, ChannelsSettings, CorsSettings, HookName, JwksSettings,
     JwtSettings, JwtWay, LimitSettings, ListenerSettings, LogFormat, LogSettings, OnExpiry,
-    PermissionSettings, ProcessLimitSettings, ProtocolName, PublishSettings, Relay, RouteSettings,
-    RpcSettings, Settings, ShutdownSettings, SiteSettings, SiteSource, SocketIoParser,
-    SocketIoSettings, SocketIoTransport, TlsSettings, TokenAlgorithm, TokenKeySettings,
-    TokenSettings, VerbsSettings,
+    OnOutage, PermissionSettings, ProcessLimitSettings, ProtocolName, PublishSettings,
+    RedisDeployment, RedisExpose, RedisWire, Relay, RouteSettings, RpcSettings, ServerSideAck,
+    Settings, ShutdownSettings, SiteSettings, SiteSource, SocketIoParser, SocketIoSettings,
+    SocketIoTransport, TlsSettings, TokenAlgorithm, TokenKeySettings, TokenSettings, VerbsSettings,
 };
 pub use strict::OneOrMany;
 pub use units::{Address, ByteSize, Malformed, Network, Period};

@@ -3,6 +3,7 @@
 
 mod access;
 mod backends;
+mod backplane;
 mod socket_io;
 
 use std::{
@@ -131,6 +132,7 @@ impl Resolver<'_> {
         let backends = backends
             .filter_map(|(name, backend)| self.backend(name, backend))
             .collect();
+        let backplane = self.backplane(&settings.backplane);
         let api = settings.api.as_ref();
         Config {
             log: LogConfig {
@@ -143,6 +145,7 @@ impl Resolver<'_> {
             api: api.map(|api| self.api(api, settings.admin.is_some())),
             tokens,
             backends,
+            backplane,
             listeners,
         }
     }

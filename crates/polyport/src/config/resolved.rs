@@ -3,6 +3,7 @@
 
 mod access;
 mod backends;
+mod backplane;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -19,6 +20,8 @@ pub use access::{
 pub use backends::{
     BackendConfig, BackendKindConfig, HttpConfig, RouteConfig, ScriptConfig, SecretConfig,
 };
+
+pub use backplane::{RedisConfig, RedisLogin};
 
 use super::{
     settings::{LogFormat, ProtocolName, Relay, SocketIoParser},
@@ -43,6 +46,8 @@ pub struct Config {
     pub tokens: Vec<TokensConfig>,
     /// Scripts and services, by name.
     pub backends: Vec<BackendConfig>,
+    /// How other nodes are reached over Redis, if there are any.
+    pub backplane: Option<RedisConfig>,
     /// The listeners, by name.
     pub listeners: Vec<ListenerConfig>,
 }

@@ -5,6 +5,7 @@
 
 mod access;
 mod backends;
+mod backplane;
 mod protocols;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -17,6 +18,10 @@ pub use access::{
     SiteSource, TokenAlgorithm, TokenKeySettings, TokenSettings,
 };
 pub use backends::{BackendKind, BackendSettings, BreakerSettings, HookName, RouteSettings};
+pub use backplane::{
+    BackplaneEngine, BackplaneSettings, BackplaneSocketIoSettings, BackplaneTlsSettings, OnOutage,
+    RedisDeployment, RedisExpose, RedisWire, ServerSideAck,
+};
 pub use protocols::{
     ChannelsSettings, CorsSettings, JwtSettings, JwtWay, PublishSettings, Relay, RpcSettings,
     SocketIoParser, SocketIoSettings, SocketIoTransport, VerbsSettings,
@@ -52,6 +57,9 @@ pub struct Settings {
     /// Scripts and services, each under a name that listeners use in `backends`.
     #[serde(deserialize_with = "tables")]
     pub backends: BTreeMap<String, BackendSettings>,
+    /// How the nodes of a cluster reach each other.
+    #[serde(deserialize_with = "table")]
+    pub backplane: BackplaneSettings,
     /// The listeners, each under a name of your choice (letters, digits, `-`, `_`) that logs and metrics show.
     #[serde(deserialize_with = "tables")]
     pub listeners: BTreeMap<String, ListenerSettings>,

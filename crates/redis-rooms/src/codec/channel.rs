@@ -65,6 +65,9 @@ pub enum BroadcastChannel<'a> {
     },
 }
 
+/// The pattern of what a client of Socket.IO is called.
+const ANY_ID: &str = "????????????????????";
+
 /// Characters of the uid of an adapter before 0.2.
 const ANCIENT_UID: usize = 6;
 
@@ -141,17 +144,25 @@ impl Channels {
         format!("{}-sync#response#{transaction}", self.key)
     }
 
-    /// The pattern of all channels with events for a namespace.
+    /// The pattern of the channels of rooms that are called like a client of Socket.IO: 20 bytes.
     #[must_use]
-    pub fn pattern(&self, namespace: &str) -> String {
-        format!("{}*", escaped(&self.namespace(namespace)))
+    pub fn ids(&self, namespace: &str) -> String {
+        format!("{}{ANY_ID}#", escaped(&self.namespace(namespace)))
+    }
+
+    /// The pattern of the channels of rooms that are called like a client of Socket.IO before 3.0, where that is another:
+    /// the namespace precedes the 20 bytes, but not that of everybody.
+    #[must_use]
+    pub fn old_ids(&self, namespace: &str) -> Option<String> {
+        let before = format!("{}{namespace}#", self.namespace(namespace));
+        (namespace != "/").then(|| format!("{}{ANY_ID}#", escaped(&before)))
     }
 
     /// The pattern of the channels to which old emitters publish when their user leaves the slash out; none for `/`.
     #[must_use]
     pub fn pattern_without_slash(&self, namespace: &str) -> Option<String> {
         let name = namespace.strip_prefix('/').filter(|name| !name.is_empty());
-        name.map(|name| self.pattern(name))
+        name.map(|name| format!("{}*", escaped(&self.namespace(name))))
     }
 
     /// The pattern of everything that begins with the key and `#`, which servers before 0.2 need.
@@ -335,8 +346,16 @@ mod tests {
     #[test]
     fn patterns_match_their_own_namespace_only() {
         let channels = Channels::new("k*");
-        assert_eq!(channels.pattern("/"), r"k\*#/#*");
-        assert_eq!(channels.pattern(r"/a*b?[1]\"), r"k\*#/a\*b\?\[1\]\\#*");
+        assert_eq!(channels.ids("/"), format!(r"k\*#/#{ANY_ID}#"));
+        assert_eq!(
+            channels.ids(r"/a*b?[1]\"),
+            format!(r"k\*#/a\*b\?\[1\]\\#{ANY_ID}#")
+        );
+        assert_eq!(
+            channels.old_ids("/admin"),
+            Some(format!(r"k\*#/admin#/admin#{ANY_ID}#"))
+        );
+        assert_eq!(channels.old_ids("/"), None);
         assert_eq!(
             channels.pattern_without_slash("/admin").as_deref(),
             Some(r"k\*#admin#*")

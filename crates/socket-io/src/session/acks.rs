@@ -3,11 +3,11 @@
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use polyport_core::{Answered, Args, Asks, Branch, CloseReason, Event, SessionRef};
+use polyport_core::{Answered, Args, Asks, Branch, CloseReason, Event, Handshake, SessionRef};
 
 use crate::{codec::is_reserved, dialect::Form, engine::Engine};
 
-/// Most acks that a session owes.
+/// Most acks that a session owes. Who asks does not say when it has given up, so that the oldest goes for a new one.
 const PENDING_ACKS: usize = 1024;
 
 /// Answers that a client owes.
@@ -24,6 +24,18 @@ struct Owed {
     next: u64,
     waiting: Vec<(u64, Answered)>,
     is_over: bool,
+}
+
+impl Owed {
+    /// Takes the oldest out if there is no room for another one.
+    fn make_room(&mut self) -> Option<Answered> {
+        if self.waiting.len() < PENDING_ACKS {
+            return None;
+        }
+        let owed = self.waiting.iter().enumerate();
+        let (oldest, _) = owed.min_by_key(|(_, (id, _))| *id)?;
+        Some(self.waiting.swap_remove(oldest).1)
+    }
 }
 
 impl Acks {
@@ -93,20 +105,36 @@ impl Asks for Acks {
         }
     }
 
+    fn client_name(&self, session: &SessionRef) -> Option<String> {
+        if self.state.lock().is_over {
+            return None;
+        }
+        let engine = self.engine()?;
+        Some(engine.client_name(self.branch.namespace(), session.id()))
+    }
+
+    fn handshake(&self, session: &SessionRef) -> Handshake {
+        let engine = self.engine();
+        engine.map_or_else(Handshake::default, |engine| engine.handshake(session.id()))
+    }
+
     fn ask(&self, session: &SessionRef, event: &Event, respond: Answered) {
-        let id = {
+        let (id, oldest) = {
             let mut state = self.state.lock();
-            let is_full = state.waiting.len() >= PENDING_ACKS;
-            if is_full || state.is_over || is_reserved(event.name.as_str()) {
+            if state.is_over || is_reserved(event.name.as_str()) {
                 drop(state);
                 respond(None);
                 return;
             }
+            let oldest = state.make_room();
             let id = state.next;
             state.next += 1;
             state.waiting.push((id, respond));
-            id
+            (id, oldest)
         };
+        if let Some(oldest) = oldest {
+            oldest(None);
+        }
         let namespace = self.branch.namespace();
         session.send(self.form.event(namespace, Some(id), event, None));
     }

@@ -1,0 +1,69 @@
+//! How the nodes of a cluster reach each other.
+
+use crate::{Cluster, Event, Frame, Listener, RealmName, RoomName, SessionId, Target};
+
+/// The way to the other nodes. The hub tells it what it does, after it has done it here; every method returns at once.
+///
+/// What changed is only named: whoever wants to know how it is now asks the hub, so that what is told late or twice does no
+/// harm.
+pub trait Backplane: Send + Sync {
+    /// Sends an event on its way to the sessions of other nodes that the target reaches.
+    fn publish(&self, target: Target<'_>, event: &Event) -> Promise;
+
+    /// Sends a finished frame on its way to the sessions of the listener of the same name on every other node.
+    fn relay(&self, listener: &Listener, frame: &Frame) -> Promise;
+
+    /// Sends an order on its way to the sessions of other nodes that the target reaches.
+    fn order(&self, target: Target<'_>, order: Order<'_>) -> Promise;
+
+    /// A realm has come or gone.
+    fn realm_changed(&self, realm: &RealmName);
+
+    /// A session has joined a room or left it.
+    fn membership_changed(&self, realm: &RealmName, room: &RoomName, session: SessionId);
+
+    /// A session has opened or ended, or is somebody else now.
+    fn session_changed(&self, realm: &RealmName, session: SessionId);
+
+    /// What other nodes have put on record about their sessions, if they do.
+    fn cluster(&self) -> Option<&dyn Cluster> {
+        None
+    }
+}
+
+/// What is to be done to sessions, wherever they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order<'a> {
+    /// They join a room.
+    Join(&'a RoomName),
+    /// They leave a room.
+    Leave(&'a RoomName),
+    /// They end.
+    Disconnect {
+        /// Whether their connections end too, where a connection can have several sessions.
+        whole: bool,
+    },
+}
+
+impl Promise {
+    /// What can be promised of two messages together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::NotSent, _) | (_, Self::NotSent) => Self::NotSent,
+            (Self::Sent, _) | (_, Self::Sent) => Self::Sent,
+            (Self::Alone, Self::Alone) => Self::Alone,
+        }
+    }
+}
+
+/// What a publisher can count on for the sessions of other nodes. Even what is sent arrives at most once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// There are no other nodes to whom it would matter.
+    Alone,
+    /// It is on its way.
+    Sent,
+    /// They do not get it: the backplane is out of reach, or has more to send than it may keep.
+    NotSent,
+}

@@ -1,0 +1,134 @@
+//! Resolving the backplane.
+
+use std::time::Duration;
+
+use polyport_core::RealmName;
+use polyport_redis_rooms::Deployment;
+
+use super::Resolver;
+use crate::config::{
+    locate::Part,
+    places::Secret,
+    resolved::{RedisConfig, RedisLogin},
+    settings::{BackplaneEngine, BackplaneSettings, RedisDeployment},
+};
+
+/// The bounds of a node's time to live.
+const SHORTEST_LIFE: Duration = Duration::from_secs(1);
+const LONGEST_LIFE: Duration = Duration::from_mins(10);
+
+impl Resolver<'_> {
+    /// What Redis is used for, if it is.
+    pub(super) fn backplane(&mut self, settings: &BackplaneSettings) -> Option<RedisConfig> {
+        let at = |key: &'static str| ["backplane", key];
+        let urls = self.redis_urls(&settings.url.0);
+        let keys = self.cluster_keys(settings);
+        if settings.deployment == RedisDeployment::Cluster && settings.database != 0 {
+            self.fault(&at("database"), "a Redis Cluster has only the database 0");
+        }
+        if settings.database < 0 {
+            self.fault(&at("database"), "expected 0 or more");
+        }
+        if settings.queue.0 < 1 << 16 {
+            self.fault(&at("queue"), "expected 64KiB at least");
+        }
+        if !(SHORTEST_LIFE..=LONGEST_LIFE).contains(&settings.time_to_live.0) {
+            self.fault(&at("time_to_live"), "expected 1s to 10m");
+        }
+        let tls = settings.tls.clone().unwrap_or_default();
+        let mut file = |key: &'static str, path: Option<std::path::PathBuf>| {
+            path.map(|path| self.file(&["backplane", "tls", key], &path))
+        };
+        let (ca, cert, key) = (
+            file("ca", tls.ca),
+            file("cert", tls.cert),
+            file("key", tls.key),
+        );
+        if cert.is_some() != key.is_some() {
+            let missing = if key.is_none() { "key" } else { "cert" };
+            let message = format!("`{missing}` is missing: a certificate goes with its key");
+            self.fault(&["backplane", "tls"], message);
+        }
+        let login = self.redis_login(
+            "password",
+            settings.user.as_ref(),
+            settings.password.as_ref(),
+        );
+        let sentinel_login = self.redis_login(
+            "sentinel_password",
+            settings.sentinel_user.as_ref(),
+            settings.sentinel_password.as_ref(),
+        );
+        (settings.engine == BackplaneEngine::Redis).then(|| RedisConfig {
+            urls,
+            deployment: settings.deployment,
+            primary: settings.primary.clone(),
+            login,
+            sentinel_login,
+            database: settings.database,
+            ca,
+            identity: cert.zip(key),
+            on_outage: settings.on_outage,
+            queue: settings.queue.0,
+            time_to_live: settings.presence.then_some(settings.time_to_live.0),
+            keys,
+            wire: settings.socket_io.wire,
+            ancient: settings.socket_io.ancient,
+            ancient_servers: settings.socket_io.ancient_servers,
+            legacy_sync: settings.socket_io.legacy_sync,
+            expose: settings.socket_io.expose,
+            server_side_ack: settings.socket_io.server_side_ack,
+        })
+    }
+
+    fn redis_urls(&mut self, urls: &[String]) -> Vec<String> {
+        if urls.is_empty() {
+            self.fault(&["backplane", "url"], "name at least one address");
+        }
+        for (index, url) in urls.iter().enumerate() {
+            if let Err(error) = Deployment::check_url(url) {
+                let index = index.to_string();
+                let setting: &[&str] = match urls {
+                    [_] => &["backplane", "url"],
+                    _ => &["backplane", "url", &index],
+                };
+                self.fault(setting, error.to_string());
+            }
+        }
+        urls.to_vec()
+    }
+
+    fn cluster_keys(&mut self, settings: &BackplaneSettings) -> Vec<(RealmName, String)> {
+        let mut keys: Vec<(RealmName, String)> = Vec::new();
+        for (realm, key) in &settings.keys {
+            let setting = ["backplane", "keys", realm];
+            if realm.contains('/') {
+                let message =
+                    "what follows the slash is a namespace, which has the key of its realm";
+                self.fault_at(&setting, Part::Key, message.to_owned());
+            }
+            if key.is_empty() {
+                self.fault(&setting, "a key may not be empty");
+            }
+            if keys.iter().any(|(_, other)| other == key) {
+                let message = "another realm has this key; realms never touch";
+                self.fault(&setting, message);
+            }
+            let realm = self.checked(RealmName::new(realm), &setting);
+            keys.extend(realm.map(|realm| (realm, key.clone())));
+        }
+        keys
+    }
+
+    fn redis_login(
+        &mut self,
+        key: &'static str,
+        user: Option<&String>,
+        password: Option<&Secret>,
+    ) -> RedisLogin {
+        RedisLogin {
+            user: user.cloned(),
+            password: password.and_then(|secret| self.secret(secret, &["backplane", key])),
+        }
+    }
+}

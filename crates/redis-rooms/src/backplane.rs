@@ -1,0 +1,521 @@
+//! The backplane: what the hub tells it, what it keeps, and what it does with what arrives.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use polyport_core::{
+    Arrival, Asked, Backplane, BackplaneMetrics, Cluster, Event, Frame, Hub, Known, Listener,
+    Member, Order, Part, Promise, RealmName, RoomInfo, RoomName, SessionId, SessionInfo, Soon,
+    Target,
+};
+use polyport_net::Tasks;
+use rand::distr::{Alphanumeric, SampleString};
+use tokio::sync::watch;
+
+use crate::{
+    answers::Answerer,
+    asking::{self, Questions},
+    codec::{
+        BroadcastChannel, Channel, MAX_MESSAGE, ReadError, Request, Wire, read_broadcast,
+        read_request, read_sync_request, write_broadcast, write_request,
+    },
+    incoming, link,
+    options::RedisOptions,
+    outgoing::{self, Parcel},
+    presence::Records,
+    queue::Queue,
+    realms::{self, Base},
+    subscriptions::{Change, Changes},
+};
+
+/// Characters of the name by which servers know their own messages.
+const UID: usize = 6;
+
+/// Characters of the name by which gateways know each other.
+const NODE: usize = 12;
+
+/// Messages that are read and delivered in one go.
+const BATCH: usize = 128;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// A message to be published.
+pub(crate) struct Outgoing {
+    pub(crate) channel: String,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// A message that has arrived.
+pub(crate) struct Incoming {
+    /// Set when it was heard by a pattern.
+    pub(crate) pattern: Option<Bytes>,
+    pub(crate) channel: Bytes,
+    pub(crate) payload: Bytes,
+}
+
+/// How the link to Redis is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// Everything is subscribed, and what is published goes out.
+    Up,
+    /// Other nodes are out of reach.
+    Down,
+}
+
+/// Where gateways alone speak to each other.
+pub(crate) struct PrivateChannels {
+    frames: String,
+    sessions: String,
+    orders: String,
+    /// What precedes the name of a node.
+    nodes: String,
+    node: String,
+}
+
+impl PrivateChannels {
+    fn new(key: &str, node: &str) -> Self {
+        let nodes = format!("polyport:{key}:node:");
+        Self {
+            frames: format!("polyport:{key}:frames"),
+            sessions: format!("polyport:{key}:sessions"),
+            orders: format!("polyport:{key}:orders"),
+            node: format!("{nodes}{node}"),
+            nodes,
+        }
+    }
+
+    /// Where something is said to one node.
+    pub(crate) fn of_node(&self, node: &str) -> String {
+        format!("{}{node}", self.nodes)
+    }
+
+    pub(crate) fn all(&self) -> [String; 4] {
+        [
+            self.frames.clone(),
+            self.sessions.clone(),
+            self.orders.clone(),
+            self.node.clone(),
+        ]
+    }
+}
+
+/// What all parts of the backplane share.
+pub(crate) struct Shared {
+    pub(crate) options: RedisOptions,
+    pub(crate) hub: Weak<Hub>,
+    /// By this it knows its own messages.
+    pub(crate) uid: String,
+    /// By this gateways know it.
+    pub(crate) node: Arc<str>,
+    pub(crate) private: PrivateChannels,
+    pub(crate) outgoing: Queue<Outgoing>,
+    pub(crate) incoming: Queue<Incoming>,
+    pub(crate) changes: Changes,
+    /// Nothing if this node puts nothing on record.
+    pub(crate) records: Option<Records>,
+    pub(crate) questions: Questions,
+    pub(crate) metrics: BackplaneMetrics,
+    pub(crate) health: watch::Sender<Health>,
+    bases: Mutex<Vec<Arc<Base>>>,
+}
+
+/// Rooms over Redis: a [`Backplane`] that shares rooms with the servers and emitters of Socket.IO.
+pub struct RedisRooms(Arc<Shared>);
+
+impl RedisRooms {
+    /// Connects `hub` with the other nodes, now and again until the tasks stop. The link is [`Health::Down`] at first.
+    #[must_use]
+    pub fn start(options: RedisOptions, hub: &Arc<Hub>, tasks: &Tasks) -> Arc<Self> {
+        let bases = options.keys.iter();
+        let bases = bases.map(|(realm, key)| Arc::new(Base::shared(realm.as_str(), key)));
+        let node: Arc<str> = Alphanumeric.sample_string(&mut rand::rng(), NODE).into();
+        let cluster = options.cluster_name();
+        let records = options
+            .time_to_live
+            .map(|time_to_live| Records::new(Arc::clone(&node), cluster, time_to_live));
+        let shared = Arc::new(Shared {
+            hub: Arc::downgrade(hub),
+            uid: Alphanumeric.sample_string(&mut rand::rng(), UID),
+            private: PrivateChannels::new(cluster, &node),
+            node,
+            records,
+            questions: Questions::default(),
+            outgoing: Queue::new(options.queue_bytes),
+            incoming: Queue::new(options.queue_bytes),
+            changes: Changes::default(),
+            metrics: hub.metrics().backplane(),
+            health: watch::Sender::new(Health::Down),
+            bases: Mutex::new(bases.collect()),
+            options,
+        });
+        shared.outgoing.close();
+        let rooms = Arc::new(Self(Arc::clone(&shared)));
+        hub.connect(Arc::clone(&rooms) as Arc<dyn Backplane>);
+        let stopping = tasks.stopping();
+        let linked = Arc::clone(&shared);
+        tasks.spawn(async move { stopping.run_until_cancelled(link::run(&linked)).await });
+        let stopping = tasks.stopping();
+        tasks.spawn(async move { stopping.run_until_cancelled(receive(&shared)).await });
+        rooms
+    }
+
+    /// Takes what this node has put on record off it, for good; a second at most. Without this, others see its sessions until
+    /// its time to live is over.
+    pub async fn leave(&self) {
+        if let Some(records) = &self.0.records {
+            records.leave().await;
+        }
+    }
+
+    /// How the link is, and how it becomes.
+    #[must_use]
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.0.health.subscribe()
+    }
+}
+
+impl Backplane for RedisRooms {
+    fn publish(&self, target: Target<'_>, event: &Event) -> Promise {
+        // Nothing is written for nobody.
+        if *self.0.health.borrow() == Health::Down {
+            self.0.metrics.published(false, 1);
+            return Promise::NotSent;
+        }
+        let parcels = outgoing::parcels(&self.0.uid, target, event);
+        promise(parcels.iter().map(|parcel| self.0.send(parcel)))
+    }
+
+    fn order(&self, target: Target<'_>, order: Order<'_>) -> Promise {
+        let commands = outgoing::commands(&self.0.uid, target, order);
+        let sent = commands.iter().map(|command| {
+            let (channel, request) = match command {
+                outgoing::Command::Session(request) => (self.0.private.orders.clone(), request),
+                outgoing::Command::Realm(base, namespace, request) => {
+                    let base = self.0.base_of(base);
+                    (base.channels.request(namespace), request)
+                }
+            };
+            self.0.post(channel, write_request(request))
+        });
+        promise(sent)
+    }
+
+    fn relay(&self, listener: &Listener, frame: &Frame) -> Promise {
+        let broadcast = outgoing::frame(&self.0.uid, listener, frame);
+        let payload = write_broadcast(&broadcast, Wire::Modern);
+        let sent = self.0.post(self.0.private.frames.clone(), payload);
+        promise([sent])
+    }
+
+    fn realm_changed(&self, realm: &RealmName) {
+        self.0.changes.add(|| Change::Realm(realm.clone()));
+    }
+
+    fn membership_changed(&self, realm: &RealmName, room: &RoomName, session: SessionId) {
+        let change = || Change::Room(realm.clone(), room.clone());
+        self.0.changes.add(change);
+        if let Some(records) = &self.0.records {
+            records.membership_changed(realm, room, session);
+        }
+    }
+
+    fn session_changed(&self, _: &RealmName, session: SessionId) {
+        if let Some(records) = &self.0.records {
+            records.session_changed(session);
+        }
+    }
+
+    fn cluster(&self) -> Option<&dyn Cluster> {
+        self.0.records.as_ref()?;
+        Some(self)
+    }
+}
+
+impl RedisRooms {
+    fn records(&self) -> &Records {
+        let records = self.0.records.as_ref();
+        records.expect("nobody is given a cluster without records")
+    }
+}
+
+impl Cluster for RedisRooms {
+    fn node(&self) -> &Arc<str> {
+        &self.0.node
+    }
+
+    fn members<'a>(
+        &'a self,
+        realm: &'a RealmName,
+        room: &'a RoomName,
+    ) -> Soon<'a, Known<Vec<Member>>> {
+        Box::pin(self.records().members(realm, room))
+    }
+
+    fn rooms<'a>(
+        &'a self,
+        realm: &'a RealmName,
+        prefix: &'a str,
+        part: Part<'a, RoomName>,
+    ) -> Soon<'a, Known<Vec<RoomInfo>>> {
+        Box::pin(self.records().rooms(realm, prefix, part))
+    }
+
+    fn sessions<'a>(
+        &'a self,
+        room: Option<(&'a RealmName, &'a RoomName)>,
+        part: Part<'a, SessionInfo>,
+    ) -> Soon<'a, Known<Vec<SessionInfo>>> {
+        Box::pin(self.records().sessions(room, part))
+    }
+
+    fn session(&self, id: SessionId) -> Soon<'_, Known<Option<SessionInfo>>> {
+        Box::pin(self.records().session(id))
+    }
+
+    fn ask<'a>(
+        &'a self,
+        session: &'a SessionInfo,
+        event: &'a Event,
+        limit: Duration,
+    ) -> Soon<'a, Asked> {
+        Box::pin(asking::ask(&self.0, session, event, limit))
+    }
+}
+
+fn promise(sent: impl IntoIterator<Item = bool>) -> Promise {
+    let promises = sent.into_iter().map(|sent| {
+        if sent {
+            Promise::Sent
+        } else {
+            Promise::NotSent
+        }
+    });
+    promises.fold(Promise::Alone, Promise::and)
+}
+
+impl Shared {
+    /// The base of a realm. One that no setting names has a key of its own.
+    pub(crate) fn base(&self, realm: &RealmName) -> Arc<Base> {
+        self.base_of(realms::split(realm.as_str()).0)
+    }
+
+    fn base_of(&self, realm: &str) -> Arc<Base> {
+        let mut bases = self.bases.lock();
+        if let Some(base) = bases.iter().find(|base| base.realm_name() == realm) {
+            return Arc::clone(base);
+        }
+        let base = Arc::new(Base::private(realm));
+        bases.push(Arc::clone(&base));
+        base
+    }
+
+    pub(crate) fn shared_bases(&self) -> Vec<Arc<Base>> {
+        let bases = self.bases.lock();
+        bases
+            .iter()
+            .filter(|base| base.is_shared)
+            .cloned()
+            .collect()
+    }
+
+    fn send(&self, parcel: &Parcel) -> bool {
+        match parcel {
+            Parcel::Session(broadcast) => {
+                let payload = write_broadcast(broadcast, Wire::Modern);
+                self.post(self.private.sessions.clone(), payload)
+            }
+            Parcel::Rooms(base, broadcast) => {
+                let base = self.base_of(base);
+                let payload = write_broadcast(broadcast, self.options.wire);
+                self.post(base.channels.of(broadcast), payload)
+            }
+        }
+    }
+
+    pub(crate) fn post(&self, channel: String, payload: Vec<u8>) -> bool {
+        let size = channel.len() + payload.len();
+        let sent =
+            payload.len() <= MAX_MESSAGE && self.outgoing.push(Outgoing { channel, payload }, size);
+        if !sent {
+            self.metrics.published(false, 1);
+        }
+        sent
+    }
+
+    /// Takes over a message. It runs on the connection's task: others do the work.
+    pub(crate) fn arrived(&self, message: Incoming) {
+        let size = message.channel.len() + message.payload.len();
+        if !self.incoming.push(message, size) {
+            self.metrics.received(Arrival::Overflow);
+        }
+    }
+
+    fn deliver(self: &Arc<Self>, hub: &Hub, message: &Incoming) -> Arrival {
+        if is_of(&self.uid, &message.payload) {
+            return Arrival::Own;
+        }
+        let Ok(channel) = std::str::from_utf8(&message.channel) else {
+            return Arrival::Malformed;
+        };
+        if channel == self.private.sessions || channel == self.private.frames {
+            return self.deliver_private(hub, channel, &message.payload);
+        }
+        if channel == self.private.node {
+            return asking::heard(self, hub, &message.payload);
+        }
+        if channel == self.private.orders {
+            return self.obey(hub, &message.payload);
+        }
+        let bases = self.bases.lock().clone();
+        let read = bases
+            .iter()
+            .find_map(|base| Some((base, base.channels.read(channel)?)));
+        let (base, channel) = match read {
+            Some((base, Channel::Broadcast(channel))) => (base, channel),
+            Some((base, Channel::Request { namespace })) => {
+                return self.answer(hub, base, &namespace, &message.payload);
+            }
+            Some((base, Channel::SyncRequest { namespace })) => {
+                return self.answer_sync(hub, base, &namespace, &message.payload);
+            }
+            _ => return Arrival::Ignored,
+        };
+        let is_ancient = matches!(channel, BroadcastChannel::Server { .. });
+        let by_ancient_pattern = message
+            .pattern
+            .as_deref()
+            .is_some_and(|pattern| pattern == base.channels.ancient_pattern().as_bytes());
+        if is_ancient != by_ancient_pattern || !self.concerns(hub, base, &channel) {
+            return Arrival::Ignored;
+        }
+        match read_broadcast(&channel, &message.payload) {
+            Ok(arrived) if arrived.broadcast.uid == self.uid => Arrival::Own,
+            Ok(arrived) if arrived.broadcast.flags.local => Arrival::Ignored,
+            Ok(arrived) => {
+                incoming::deliver(hub, base, arrived);
+                Arrival::Delivered
+            }
+            Err(error) => unreadable(error),
+        }
+    }
+
+    fn deliver_private(&self, hub: &Hub, channel: &str, payload: &[u8]) -> Arrival {
+        let plain = BroadcastChannel::Namespace {
+            namespace: "/".into(),
+            room: None,
+        };
+        let broadcast = match read_broadcast(&plain, payload) {
+            Ok(arrived) => arrived.broadcast,
+            Err(error) => return unreadable(error),
+        };
+        if channel == self.private.sessions {
+            incoming::deliver_to_session(hub, broadcast);
+        } else {
+            incoming::deliver_frame(hub, &broadcast);
+        }
+        Arrival::Delivered
+    }
+
+    /// Does what another gateway orders to a single session.
+    fn obey(&self, hub: &Hub, payload: &[u8]) -> Arrival {
+        self.requested(payload, |request| {
+            incoming::obey(hub, None, &request.question);
+        })
+    }
+
+    /// Does what another server orders, and answers what it asks.
+    fn answer(
+        self: &Arc<Self>,
+        hub: &Hub,
+        base: &Base,
+        namespace: &str,
+        payload: &[u8],
+    ) -> Arrival {
+        self.requested(payload, |request| {
+            let answerer = Answerer::new(self, hub, base, namespace);
+            if let Some(realm) = answerer.realm() {
+                incoming::obey(hub, Some(realm.name()), &request.question);
+            }
+            answerer.answer(request);
+        })
+    }
+
+    fn requested(&self, payload: &[u8], work: impl FnOnce(&Request)) -> Arrival {
+        match read_request(payload) {
+            Ok(request) if request.uid.as_deref() == Some(&self.uid) => Arrival::Own,
+            Ok(request) => {
+                work(&request);
+                Arrival::Delivered
+            }
+            Err(error) => unreadable(error),
+        }
+    }
+
+    /// Answers a server with adapter 1.1.
+    fn answer_sync(
+        self: &Arc<Self>,
+        hub: &Hub,
+        base: &Base,
+        namespace: &str,
+        payload: &[u8],
+    ) -> Arrival {
+        match read_sync_request(payload) {
+            Ok(request) => {
+                Answerer::new(self, hub, base, namespace).answer_sync(request);
+                Arrival::Delivered
+            }
+            Err(error) => unreadable(error),
+        }
+    }
+
+    /// Whether the room that a channel names is used here: if not, the message need not be read.
+    fn concerns(&self, hub: &Hub, base: &Base, channel: &BroadcastChannel<'_>) -> bool {
+        let BroadcastChannel::Namespace {
+            namespace,
+            room: Some(room),
+        } = channel
+        else {
+            return true;
+        };
+        let realm = base.realm(namespace);
+        let realm = realm.and_then(|name| hub.find_realm(name.as_str()));
+        realm.is_some_and(|realm| realm.exists(room) || hub.alone_in(&realm, room).is_some())
+    }
+}
+
+/// Whether a message of three elements begins with this uid.
+fn is_of(uid: &str, payload: &[u8]) -> bool {
+    payload
+        .strip_prefix(&[0x93, 0xa0 | UID as u8])
+        .is_some_and(|rest| rest.starts_with(uid.as_bytes()))
+}
+
+fn unreadable(error: ReadError) -> Arrival {
+    match error {
+        ReadError::OtherNamespace => Arrival::Ignored,
+        error => {
+            tracing::debug!(%error, "a message on Redis is dropped");
+            Arrival::Malformed
+        }
+    }
+}
+
+/// Delivers what arrives, in its order.
+async fn receive(shared: &Arc<Shared>) {
+    loop {
+        let messages = shared.incoming.take(BATCH, BATCH_BYTES).await;
+        let Some(hub) = shared.hub.upgrade() else {
+            return;
+        };
+        hub.turn(|| {
+            for message in &messages {
+                let outcome = shared.deliver(&hub, message);
+                shared.metrics.received(outcome);
+            }
+        });
+        tokio::task::yield_now().await;
+    }
+}

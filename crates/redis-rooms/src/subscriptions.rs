@@ -1,0 +1,216 @@
+//! What this node listens to: it follows the realms that exist and the rooms that somebody is in.
+
+use std::collections::HashSet;
+
+use parking_lot::Mutex;
+use polyport_core::{Hub, RealmName, RoomName};
+use redis::{RedisResult, aio::MultiplexedConnection};
+use tokio::sync::Notify;
+
+use crate::{backplane::Shared, realms};
+
+/// Channels, or patterns, that one command names.
+const BATCH: usize = 1000;
+
+/// Bytes of the ids that clients of Socket.IO have. Rooms of such a name are heard by a pattern, since every client is in
+/// one of its own.
+const ID: usize = 20;
+
+/// Something that may have changed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Change {
+    /// Whether a realm exists.
+    Realm(RealmName),
+    /// Whether somebody is in a room.
+    Room(RealmName, RoomName),
+}
+
+/// What may have changed since it was looked at.
+#[derive(Default)]
+pub(crate) struct Changes {
+    /// Nothing while nobody will look: then everything is looked at later.
+    found: Mutex<Option<HashSet<Change>>>,
+    more: Notify,
+}
+
+impl Changes {
+    pub(crate) fn add(&self, change: impl FnOnce() -> Change) {
+        let mut found = self.found.lock();
+        let Some(found) = &mut *found else { return };
+        if found.insert(change()) && found.len() == 1 {
+            self.more.notify_one();
+        }
+    }
+
+    /// Remembers from now on.
+    fn begin(&self) {
+        *self.found.lock() = Some(HashSet::new());
+    }
+
+    /// Remembers nothing from now on.
+    pub(crate) fn end(&self) {
+        *self.found.lock() = None;
+    }
+
+    async fn take(&self) -> HashSet<Change> {
+        loop {
+            let taken = self.found.lock().as_mut().map(std::mem::take);
+            match taken {
+                Some(changes) if !changes.is_empty() => return changes,
+                _ => self.more.notified().await,
+            }
+        }
+    }
+}
+
+/// The subscriptions of one connection.
+pub(crate) struct Subscriptions<'a> {
+    shared: &'a Shared,
+    connection: MultiplexedConnection,
+    channels: HashSet<String>,
+    patterns: HashSet<String>,
+}
+
+impl<'a> Subscriptions<'a> {
+    /// Subscribes to everything that is wanted now.
+    pub(crate) async fn start(
+        shared: &'a Shared,
+        hub: &Hub,
+        connection: MultiplexedConnection,
+    ) -> RedisResult<Self> {
+        let mut subscriptions = Self {
+            shared,
+            connection,
+            channels: HashSet::new(),
+            patterns: HashSet::new(),
+        };
+        // First, so that nothing changes unseen.
+        shared.changes.begin();
+        let mut wanted = Wanted::default();
+        wanted.add_always(shared);
+        for realm in hub.realms() {
+            wanted.add_realm(shared, realm.name());
+            for room in realm.rooms(|_| true) {
+                if room.members > 0 {
+                    wanted.add_room(shared, realm.name(), &room.name);
+                }
+            }
+        }
+        subscriptions.change(wanted, Wanted::default()).await?;
+        Ok(subscriptions)
+    }
+
+    /// Follows what changes, for as long as the connection lives.
+    pub(crate) async fn follow(mut self, hub: &Hub) -> RedisResult<std::convert::Infallible> {
+        loop {
+            let (mut more, mut less) = (Wanted::default(), Wanted::default());
+            for change in self.shared.changes.take().await {
+                match change {
+                    Change::Realm(name) => {
+                        let exists = hub.find_realm(name.as_str()).is_some();
+                        let into = if exists { &mut more } else { &mut less };
+                        into.add_realm(self.shared, &name);
+                    }
+                    Change::Room(realm, room) => {
+                        let found = hub.find_realm(realm.as_str());
+                        let is_used = found.is_some_and(|found| found.has_members(&room));
+                        let into = if is_used { &mut more } else { &mut less };
+                        into.add_room(self.shared, &realm, &room);
+                    }
+                }
+            }
+            self.change(more, less).await?;
+        }
+    }
+
+    /// A sign of life.
+    pub(crate) fn connection(&self) -> MultiplexedConnection {
+        self.connection.clone()
+    }
+
+    async fn change(&mut self, mut more: Wanted, mut less: Wanted) -> RedisResult<()> {
+        more.channels.retain(|name| !self.channels.contains(name));
+        more.patterns.retain(|name| !self.patterns.contains(name));
+        less.channels.retain(|name| self.channels.contains(name));
+        less.patterns.retain(|name| self.patterns.contains(name));
+        for names in list(&more.channels).chunks(BATCH) {
+            self.connection.subscribe(names).await?;
+        }
+        for names in list(&more.patterns).chunks(BATCH) {
+            self.connection.psubscribe(names).await?;
+        }
+        for names in list(&less.channels).chunks(BATCH) {
+            self.connection.unsubscribe(names).await?;
+        }
+        for names in list(&less.patterns).chunks(BATCH) {
+            self.connection.punsubscribe(names).await?;
+        }
+        self.channels.retain(|name| !less.channels.contains(name));
+        self.patterns.retain(|name| !less.patterns.contains(name));
+        self.channels.extend(more.channels);
+        self.patterns.extend(more.patterns);
+        let metrics = &self.shared.metrics;
+        metrics
+            .subscriptions
+            .set(i64::try_from(self.channels.len() + self.patterns.len()).unwrap_or(i64::MAX));
+        Ok(())
+    }
+}
+
+fn list(names: &HashSet<String>) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
+}
+
+#[derive(Default)]
+struct Wanted {
+    channels: HashSet<String>,
+    patterns: HashSet<String>,
+}
+
+impl Wanted {
+    fn add_always(&mut self, shared: &Shared) {
+        self.channels.extend(shared.private.all());
+        for base in shared.shared_bases() {
+            if shared.options.ancient {
+                self.channels.insert(base.channels.emitter());
+            }
+            if shared.options.ancient_servers {
+                self.patterns.insert(base.channels.ancient_pattern());
+            }
+        }
+    }
+
+    fn add_realm(&mut self, shared: &Shared, realm: &RealmName) {
+        let base = shared.base(realm);
+        let (_, namespace) = realms::split(realm.as_str());
+        self.channels.insert(base.channels.namespace(namespace));
+        self.channels.insert(base.channels.request(namespace));
+        self.patterns.insert(base.channels.ids(namespace));
+        self.patterns.extend(base.channels.old_ids(namespace));
+        if base.is_shared {
+            if shared.options.legacy_sync {
+                self.channels.insert(base.channels.sync_request(namespace));
+            }
+            self.patterns
+                .extend(base.channels.pattern_without_slash(namespace));
+        }
+    }
+
+    fn add_room(&mut self, shared: &Shared, realm: &RealmName, room: &RoomName) {
+        let (_, namespace) = realms::split(realm.as_str());
+        if !is_heard_by_pattern(namespace, room.as_str()) {
+            let base = shared.base(realm);
+            self.channels
+                .insert(base.channels.room(namespace, room.as_str()));
+        }
+    }
+}
+
+/// Whether messages for a room arrive without a subscription of its own; with one they would arrive twice.
+fn is_heard_by_pattern(namespace: &str, room: &str) -> bool {
+    let old = room
+        .strip_prefix(namespace)
+        .and_then(|rest| rest.strip_prefix('#'))
+        .filter(|_| namespace != "/");
+    room.len() == ID || old.is_some_and(|id| id.len() == ID)
+}

@@ -177,6 +177,7 @@ impl Target {
         };
         let path = self.path.unwrap_or_else(|| self.protocol.path().to_owned());
         let subject = Subject {
+            far: None,
             protocol: self.protocol,
             address,
             publish_path: self.publish_path.unwrap_or_else(|| path.clone()),

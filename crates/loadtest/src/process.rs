@@ -11,6 +11,8 @@ use rustix::param::clock_ticks_per_second;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ProcessTree {
     root: u32,
+    /// Another, with its descendants, that is measured together with it.
+    other: Option<u32>,
 }
 
 /// Memory of a process tree, in bytes.
@@ -24,9 +26,17 @@ pub(crate) struct Memory {
 
 impl ProcessTree {
     pub(crate) fn new(root: u32) -> anyhow::Result<Self> {
-        let tree = Self { root };
+        let tree = Self { root, other: None };
         tree.cpu()?;
         Ok(tree)
+    }
+
+    /// Both together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            other: Some(other.root),
+            ..self
+        }
     }
 
     /// User and system time so far, of living processes and of those children that have been waited for. The kernel
@@ -40,7 +50,7 @@ impl ProcessTree {
                         .with_context(|| format!("cannot read the times of process {pid}"))?;
                 }
                 // A child may end at any time; its time is then in its parent's.
-                Err(_) if pid != self.root => {}
+                Err(_) if pid != self.root && Some(pid) != self.other => {}
                 Err(error) => return Err(error).context(format!("process {pid} is gone")),
             }
         }
@@ -61,7 +71,7 @@ impl ProcessTree {
     }
 
     fn pids(self) -> Vec<u32> {
-        let mut pids = vec![self.root];
+        let mut pids: Vec<u32> = std::iter::once(self.root).chain(self.other).collect();
         let mut next = 0;
         while let Some(&pid) = pids.get(next) {
             next += 1;

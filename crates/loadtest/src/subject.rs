@@ -15,6 +15,8 @@ use crate::stream::Tls;
 pub(crate) struct Subject {
     pub(crate) protocol: Protocol,
     pub(crate) address: SocketAddr,
+    /// Another node of the same cluster, where half of the members are.
+    pub(crate) far: Option<SocketAddr>,
     /// Path of a WebSocket that only listens.
     pub(crate) member_path: String,
     /// Path of a WebSocket that publishes; differs from the other only with peers that tell them apart.

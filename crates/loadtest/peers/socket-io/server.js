@@ -1,4 +1,4 @@
-// Started as `PEER_PORT=8001 node server.js`.
+// Started as `PEER_PORT=8001 node server.js`; with `PEER_REDIS=redis://127.0.0.1:6379` it is one of several nodes.
 const { createServer } = require("http");
 const { Server } = require("socket.io");
 
@@ -11,4 +11,18 @@ io.on("connection", (socket) => {
   socket.on("randomNumber", (ack) => ack({ randomNumber: Math.random() }));
 });
 
-server.listen(Number(process.env.PEER_PORT), "127.0.0.1");
+async function meet(url) {
+  const { createAdapter } = require("@socket.io/redis-adapter");
+  const { createClient } = require("redis");
+  const publisher = createClient({ url });
+  const subscriber = publisher.duplicate();
+  await Promise.all([publisher.connect(), subscriber.connect()]);
+  io.adapter(createAdapter(publisher, subscriber));
+}
+
+async function main() {
+  if (process.env.PEER_REDIS) await meet(process.env.PEER_REDIS);
+  server.listen(Number(process.env.PEER_PORT), "127.0.0.1");
+}
+
+main();

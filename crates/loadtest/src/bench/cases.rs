@@ -38,6 +38,10 @@ pub(crate) enum Server {
     SocketIo,
     Socketioxide,
     Kernel,
+    /// Two gateways that meet over Redis, Socket.IO on each.
+    Nodes,
+    /// Two npm servers with the Redis adapter.
+    SocketIoNodes,
 }
 
 /// The gateway's listeners.
@@ -143,6 +147,7 @@ pub(crate) mod figure {
     pub(crate) const MEMORY: &str = "memory";
     pub(crate) const BINARY: &str = "binary";
     pub(crate) const MISSING: &str = "missing";
+    pub(crate) const ADDED: &str = "added to 99 %";
     pub(crate) const CLIENT: &str = "generator";
     pub(crate) const FOREIGN: &str = "others";
 }
@@ -242,6 +247,12 @@ pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
             entry(GATEWAY, Server::Gateway(Listener::SocketIo), load),
             entry(SOCKET_IO, Server::SocketIo, load),
             entry(SOCKETIOXIDE, Server::Socketioxide, load),
+        ]
+    };
+    let nodes = |load: &Load| {
+        vec![
+            entry(GATEWAY, Server::Nodes, load),
+            entry(SOCKET_IO, Server::SocketIoNodes, load),
         ]
     };
     let sio_fanout = |load: &Load| {
@@ -437,6 +448,22 @@ pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
             about: "10,000 idle sessions of Socket.IO in one room: server memory per connection",
             entries: sio_servers(&idle),
             budgets: vec![at_most(figure::IDLE, Unit::Bytes, 2_500.0)],
+        },
+        Case {
+            name: "nodes",
+            about: "two nodes on one Redis, ten members of one room on each, 1,000 messages a second published at one of them over Socket.IO: CPU of both \
+                    nodes per delivery; latency at the other node",
+            entries: nodes(&fanout(20, 1_000.0, 1)),
+            budgets: vec![
+                share(1.0 / 3.0, figure::CPU, SOCKET_IO),
+                at_most(figure::ADDED, Unit::Micros, 3_000.0),
+            ],
+        },
+        Case {
+            name: "nodes-fanout",
+            about: "the same with 500 members on each and 50 messages a second",
+            entries: nodes(&fanout(1_000, 50.0, 1)),
+            budgets: vec![at_most(figure::ADDED, Unit::Micros, 3_000.0)],
         },
         Case {
             name: "start",

@@ -1,5 +1,6 @@
 //! The gateway's configuration for a comparison: listeners as shipped, limits out of the way.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -62,8 +63,13 @@ impl Addresses {
     }
 
     /// Writes `gateway.toml` and a certificate of its own into `folder`. `scripts` holds the application of the peer for
-    /// socket.red, which the gateway runs too.
-    pub(crate) fn write(self, folder: &Path, scripts: &Path) -> anyhow::Result<Files> {
+    /// socket.red, which the gateway runs too. Nodes with the same `redis` meet there.
+    pub(crate) fn write(
+        self,
+        folder: &Path,
+        scripts: &Path,
+        redis: Option<SocketAddr>,
+    ) -> anyhow::Result<Files> {
         let files = Files {
             configuration: folder.join("gateway.toml"),
             certificate: folder.join(CERTIFICATE),
@@ -71,12 +77,19 @@ impl Addresses {
         let names = vec![self.tls.ip().to_string()];
         let made =
             rcgen::generate_simple_self_signed(names).context("cannot make a certificate")?;
-        let write = |file: &Path, text: String| {
+        let save = |file: &Path, text: String| {
             fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
         };
-        write(&files.configuration, self.configuration(scripts))?;
-        write(&files.certificate, made.cert.pem())?;
-        write(&folder.join(KEY), made.signing_key.serialize_pem())?;
+        let mut text = self.configuration(scripts);
+        if let Some(redis) = redis {
+            let _ = write!(
+                text,
+                "\n[backplane]\nengine = \"redis\"\nurl = \"redis://{redis}\"\n"
+            );
+        }
+        save(&files.configuration, text)?;
+        save(&files.certificate, made.cert.pem())?;
+        save(&folder.join(KEY), made.signing_key.serialize_pem())?;
         Ok(files)
     }
 

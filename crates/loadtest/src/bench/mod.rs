@@ -153,12 +153,12 @@ fn measure(
 
 fn only(server: Server) -> Only {
     match server {
-        Server::Gateway(_) => Only::Gateway,
+        Server::Gateway(_) | Server::Nodes => Only::Gateway,
         Server::Bun => Only::Bun,
         Server::Ws => Only::Ws,
         Server::Actionhero => Only::Actionhero,
         Server::SocketRed => Only::SocketRed,
-        Server::SocketIo => Only::SocketIo,
+        Server::SocketIo | Server::SocketIoNodes => Only::SocketIo,
         Server::Socketioxide => Only::Socketioxide,
         Server::Kernel => Only::Kernel,
     }

@@ -25,6 +25,9 @@ use crate::subject::Subject;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The program of Redis.
+const REDIS: &str = "redis-server";
+
 /// What peers in JavaScript start with.
 const SERVER: &str = "server.js";
 
@@ -32,6 +35,9 @@ const SERVER: &str = "server.js";
 struct Running {
     launched: Launched,
     subject: Subject,
+    /// The other nodes, and the Redis where they meet.
+    _others: Vec<Self>,
+    _redis: Option<Launched>,
     /// The configuration must live as long as the server may read it.
     _folder: Option<TempDir>,
 }
@@ -46,8 +52,11 @@ pub(crate) fn missing(server: Server, options: &BenchOptions) -> Option<String> 
         )),
     };
     match server {
-        Server::Gateway(_) if options.server.exists() => None,
-        Server::Gateway(_) => Some(format!(
+        Server::Nodes | Server::SocketIoNodes if redis_is_missing() => {
+            Some("redis-server is not installed".to_owned())
+        }
+        Server::Gateway(_) | Server::Nodes if options.server.exists() => None,
+        Server::Gateway(_) | Server::Nodes => Some(format!(
             "{} does not exist: build it or name it with --server",
             options.server.display()
         )),
@@ -60,6 +69,11 @@ pub(crate) fn missing(server: Server, options: &BenchOptions) -> Option<String> 
             options.peers.join("socket-red/node_modules/socket.red"),
         )),
         Server::SocketIo => peer(Some(options.peers.join("socket-io/node_modules/socket.io"))),
+        Server::SocketIoNodes => peer(Some(
+            options
+                .peers
+                .join("socket-io/node_modules/@socket.io/redis-adapter"),
+        )),
         Server::Socketioxide => peer(Some(socketioxide(&options.peers))),
         Server::Kernel => None,
     }
@@ -98,6 +112,8 @@ pub(crate) fn run(
             figures.extend(quantiles(&report.latency));
             figures.extend(circumstances(&report.used));
             figures.extend(trouble(report.missing + report.out_of_order));
+            let added = report.added_p99_us;
+            figures.extend(added.map(|added| Figure::new(figure::ADDED, Unit::Micros, added)));
             figures
         }
         Load::Calls(load) => {
@@ -152,7 +168,17 @@ fn start(entry: &Entry, options: &BenchOptions, cores: Option<Cores>) -> anyhow:
         _ => "/publish",
     };
     match entry.server {
-        Server::Gateway(listener) => gateway(listener, options, cores),
+        Server::Gateway(listener) => gateway(listener, options, None, cores),
+        Server::Nodes => together(cores, |redis| {
+            gateway(Listener::SocketIo, options, Some(redis), cores)
+        }),
+        Server::SocketIoNodes => together(cores, |redis| {
+            let mut command = node();
+            command.env("PEER_REDIS", format!("redis://{redis}"));
+            let protocol = Protocol::SocketIo;
+            let folder = options.peers.join("socket-io");
+            peer(command, &folder, protocol, protocol.path(), cores)
+        }),
         Server::Bun => {
             let bun = bun(&options.peers).context("bun is not installed")?;
             let folder = options.peers.join("bun");
@@ -191,9 +217,33 @@ fn start(entry: &Entry, options: &BenchOptions, cores: Option<Cores>) -> anyhow:
     }
 }
 
+/// Two nodes of a kind, and the Redis where they meet: the first is the one that is published at.
+fn together(
+    cores: Option<Cores>,
+    node: impl Fn(SocketAddr) -> anyhow::Result<Running>,
+) -> anyhow::Result<Running> {
+    let address = free_address()?;
+    let mut command = Command::new(REDIS);
+    let port = address.port().to_string();
+    command.args(["--bind", "127.0.0.1", "--save", "", "--port", &port]);
+    let redis = Launched::start(command, cores, &[address], PATIENCE)?;
+    let (mut near, far) = (node(address)?, node(address)?);
+    near.subject.far = Some(far.subject.address);
+    let process = near.launched.process()?.and(far.launched.process()?);
+    near.subject.process = Some(process);
+    near._others.push(far);
+    near._redis = Some(redis);
+    Ok(near)
+}
+
+fn redis_is_missing() -> bool {
+    Command::new(REDIS).arg("--version").output().is_err()
+}
+
 fn gateway(
     listener: Listener,
     options: &BenchOptions,
+    redis: Option<SocketAddr>,
     cores: Option<Cores>,
 ) -> anyhow::Result<Running> {
     let addresses = Addresses::free()?;
@@ -202,7 +252,7 @@ fn gateway(
     let scripts = scripts
         .canonicalize()
         .with_context(|| format!("{} is missing", scripts.display()))?;
-    let files = addresses.write(folder.path(), &scripts)?;
+    let files = addresses.write(folder.path(), &scripts, redis)?;
     let mut command = Command::new(&options.server);
     command.arg("run").arg("--config").arg(&files.configuration);
     let launched = Launched::start(command, cores, &addresses.all(), PATIENCE)?;
@@ -223,6 +273,8 @@ fn gateway(
     Ok(Running {
         subject,
         launched,
+        _others: Vec::new(),
+        _redis: None,
         _folder: Some(folder),
     })
 }
@@ -242,6 +294,8 @@ fn peer(
     Ok(Running {
         subject: subject(&launched, protocol, address, path)?,
         launched,
+        _others: Vec::new(),
+        _redis: None,
         _folder: None,
     })
 }
@@ -255,6 +309,7 @@ fn subject(
     Ok(Subject {
         protocol,
         address,
+        far: None,
         member_path: protocol.path().to_owned(),
         publish_path: path.to_owned(),
         room: "defaultRoom".to_owned(),

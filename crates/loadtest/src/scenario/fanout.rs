@@ -44,6 +44,9 @@ pub(crate) struct FanoutReport {
     pub(crate) used: Used,
     /// From the intended time of publishing to the receipt at a member, over all measured messages.
     pub(crate) latency: Quantiles,
+    /// What the way to another node adds to the 99th percentile, in microseconds, if half of the members are there; then
+    /// `latency` is theirs.
+    pub(crate) added_p99_us: Option<f64>,
     /// How late the generator itself was with sending: its part of the latency.
     pub(crate) send_lag: Quantiles,
     /// Deliveries that never came.
@@ -61,6 +64,8 @@ struct Received {
     finder: StampFinder,
     first_measured: u32,
     latencies: Latencies,
+    /// Of the members on the publisher's own node, if there are others.
+    near: Option<Near>,
     /// The number of the message that each connection should get next.
     next: Vec<u32>,
     all: u64,
@@ -68,10 +73,28 @@ struct Received {
     out_of_order: u64,
 }
 
+/// Members on the publisher's own node.
+#[derive(Debug)]
+struct Near {
+    members: usize,
+    latencies: Latencies,
+}
+
 /// Runs the load against a server that is up.
 pub(crate) fn run(subject: &Subject, options: &FanoutOptions) -> anyhow::Result<FanoutReport> {
     let mut clients = subject.clients()?;
-    subject.open(&mut clients, &subject.member_path, options.members)?;
+    let near = match subject.far {
+        None => options.members,
+        Some(_) => options.members / 2,
+    };
+    subject.open(&mut clients, &subject.member_path, near)?;
+    if let Some(address) = subject.far {
+        let far = Subject {
+            address,
+            ..subject.clone()
+        };
+        far.open(&mut clients, &subject.member_path, options.members - near)?;
+    }
     subject.open(&mut clients, &subject.publish_path, 1)?;
     let publisher = options.members;
 
@@ -83,7 +106,8 @@ pub(crate) fn run(subject: &Subject, options: &FanoutOptions) -> anyhow::Result<
         options.warmup,
         options.duration,
     );
-    let mut received = Received::new(clock, schedule.first_measured(), clients.len())?;
+    let near = subject.far.map(|_| near);
+    let mut received = Received::new(clock, schedule.first_measured(), clients.len(), near)?;
     let mut send_lag = Latencies::new()?;
     let (window_start, window_end) = schedule.window();
     let mut window = None;
@@ -113,11 +137,14 @@ pub(crate) fn run(subject: &Subject, options: &FanoutOptions) -> anyhow::Result<
 
     let expected = u64::from(schedule.measured()) * options.members as u64;
     received.rest(expected, &mut clients)?;
+    let latency = received.latencies.quantiles();
+    let near = received.near.map(|near| near.latencies.quantiles());
     Ok(FanoutReport {
         members: options.members,
         burst: options.burst,
         used,
-        latency: received.latencies.quantiles(),
+        added_p99_us: near.map(|near| latency.p99_us - near.p99_us),
+        latency,
         send_lag: send_lag.quantiles(),
         missing: expected.saturating_sub(received.measured),
         out_of_order: received.out_of_order,
@@ -126,8 +153,18 @@ pub(crate) fn run(subject: &Subject, options: &FanoutOptions) -> anyhow::Result<
 }
 
 impl Received {
-    fn new(clock: Clock, first_measured: u32, connections: usize) -> anyhow::Result<Self> {
+    fn new(
+        clock: Clock,
+        first_measured: u32,
+        connections: usize,
+        near: Option<usize>,
+    ) -> anyhow::Result<Self> {
+        let near = near.map(|members| {
+            let latencies = Latencies::new()?;
+            anyhow::Ok(Near { members, latencies })
+        });
         Ok(Self {
+            near: near.transpose()?,
             clock,
             finder: StampFinder::new(),
             first_measured,
@@ -173,8 +210,11 @@ impl Received {
         // The publisher may hear itself; members are numbered below it.
         if stamp.sequence >= self.first_measured && index + 1 < self.next.len() {
             self.measured += 1;
-            self.latencies
-                .record(self.clock.now().saturating_sub(stamp.intended));
+            let latencies = match &mut self.near {
+                Some(near) if index < near.members => &mut near.latencies,
+                _ => &mut self.latencies,
+            };
+            latencies.record(self.clock.now().saturating_sub(stamp.intended));
         }
     }
 }

@@ -107,6 +107,7 @@ mod tests {
             room: "lobby".to_owned(),
             join: true,
             process: None,
+            far: None,
             tls: None,
             patience: Duration::from_secs(10),
         }

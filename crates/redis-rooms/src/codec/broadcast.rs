@@ -1,6 +1,7 @@
 //! Events for rooms.
 
 use polyport_core::{Args, EventName, Json, RoomName};
+use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{
     BroadcastChannel, ReadError, Rooms, Selection,
@@ -315,6 +316,30 @@ impl Packet {
         }
         out.text("nsp");
         out.text(&self.namespace);
+    }
+}
+
+/// As in JSON messages.
+impl Serialize for Flags {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let bools = [
+            ("volatile", self.volatile.then_some(true)),
+            ("compress", self.compress),
+            ("local", self.local.then_some(true)),
+        ];
+        for (key, value) in bools {
+            if let Some(value) = value {
+                map.serialize_entry(key, &value)?;
+            }
+        }
+        if let Some(timeout) = self.timeout {
+            map.serialize_entry("timeout", &timeout)?;
+        }
+        if let Some(polyport) = &self.polyport {
+            map.serialize_entry("polyport", polyport)?;
+        }
+        map.end()
     }
 }
 

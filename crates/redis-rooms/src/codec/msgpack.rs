@@ -9,7 +9,7 @@ mod writer;
 
 pub(super) use number::printed;
 pub(super) use reader::{Dialect, Reader, Token};
-pub(super) use text::{parts, unescaped};
+pub(super) use text::{parts, unescaped, with_gaps};
 pub(super) use values::Values;
 pub(super) use writer::Writer;
 

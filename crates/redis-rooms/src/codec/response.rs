@@ -94,7 +94,7 @@ pub fn read_response(payload: &[u8]) -> Result<Response, ReadError> {
 }
 
 /// Ids, or what is known of sockets.
-fn read_sockets(sockets: Value<'_>) -> Result<Answer, ReadError> {
+pub(super) fn read_sockets(sockets: Value<'_>) -> Result<Answer, ReadError> {
     let mut details = Vec::new();
     for socket in sockets.elements()? {
         let socket = socket?;

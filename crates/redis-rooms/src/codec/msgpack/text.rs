@@ -65,7 +65,7 @@ pub(super) fn push_string(out: &mut String, text: &str) {
 }
 
 /// An argument's text, with [`GAP`] where binary belongs.
-pub(super) fn with_gaps(arg: &Arg) -> Cow<'_, str> {
+pub(in crate::codec) fn with_gaps(arg: &Arg) -> Cow<'_, str> {
     match arg {
         Arg::Json(json) => Cow::Borrowed(json.as_str()),
         Arg::Binary(_) => Cow::Owned(GAP.to_string()),

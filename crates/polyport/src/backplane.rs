@@ -7,7 +7,7 @@ use polyport_admin::Readiness;
 use polyport_core::Hub;
 use polyport_net::Tasks;
 use polyport_redis_rooms::{
-    Deployment, Expose, Health, Kind, Login, RedisOptions, RedisRooms, Tls, codec::Wire,
+    Deployment, Expose, Health, Kind, Login, RedisOptions, RedisRooms, Sharding, Tls, codec::Wire,
 };
 
 use tokio::time::timeout;
@@ -94,6 +94,14 @@ fn options(config: &RedisConfig, secrets: &Secrets) -> anyhow::Result<RedisOptio
     Ok(RedisOptions {
         deployment: Deployment::new(urls, kind, login, tls)?,
         keys: config.keys.clone(),
+        classic: config.classic,
+        sharded: config.sharded.map(|has_rooms| {
+            if has_rooms {
+                Sharding::Dynamic
+            } else {
+                Sharding::Static
+            }
+        }),
         wire: match config.wire {
             RedisWire::Modern => Wire::Modern,
             RedisWire::Legacy => Wire::Legacy,

@@ -612,3 +612,55 @@ fn what_a_socket_io_listener_could_never_do_is_refused() {
         assert!(with(line).is_empty(), "{line}: {:?}", with(line));
     }
 }
+
+#[test]
+fn adapters_on_redis_that_cannot_be_together_are_refused() {
+    let with = |lines: &str| {
+        problems(
+            &format!(
+                "[listeners.io]\nprotocol = \"socket-io\"\nbind = \"127.0.0.1:3000\"\n[backplane]\nengine = \"redis\"\n{lines}"
+            ),
+            &[],
+            &[],
+        )
+    };
+    for (lines, expected) in [
+        ("socket_io = { adapters = [] }", "name at least one"),
+        (
+            "socket_io = { adapters = [\"sharded\", \"sharded-static\"] }",
+            "one subscriptionMode",
+        ),
+        (
+            "deployment = \"cluster\"\nsocket_io = { adapters = [\"sharded\"] }",
+            "not served on a Cluster yet",
+        ),
+        (
+            "url = \"redis://u:p@127.0.0.1:6379\"",
+            "settings of their own",
+        ),
+        (
+            "url = [\"redis://127.0.0.1:6379\", \"x\"]",
+            "no address of Redis",
+        ),
+        ("queue = \"1KiB\"", "64KiB at least"),
+        (
+            "keys = { default = \"a\", shop = \"a\" }",
+            "another realm has this key",
+        ),
+        (
+            "keys = { \"a/b\" = \"c\" }",
+            "what follows the slash is a namespace",
+        ),
+    ] {
+        let found = with(lines);
+        assert_eq!(found.len(), 1, "{lines}: {found:?}");
+        assert!(found[0].contains(expected), "{lines}: {found:?}");
+    }
+    for lines in [
+        "",
+        "socket_io = { adapters = [\"classic\", \"sharded\"] }",
+        "url = \"redis+unix:///run/redis.sock\"",
+    ] {
+        assert!(with(lines).is_empty(), "{lines}: {:?}", with(lines));
+    }
+}

@@ -40,7 +40,7 @@ fn replaced(page: &str, name: &str, text: &str) -> String {
 fn settings_tables() -> String {
     let schema = json_schema().to_value();
     let mut text = String::new();
-    for table in ["log", "shutdown", "limits", "admin", "api"] {
+    for table in ["log", "shutdown", "limits", "admin", "api", "backplane"] {
         describe_table(table, &schema["properties"][table], &mut text);
     }
     for tables in ["tokens", "backends", "listeners"] {
@@ -114,6 +114,7 @@ fn kind(property: &Value) -> String {
         },
         Some("boolean") => "`true`, `false`".to_owned(),
         Some("integer") => "number".to_owned(),
+        Some("object") => format!("table of {}s", kind(&property["additionalProperties"])),
         Some(other) => other.to_owned(),
         None => panic!("no words for {property}"),
     }

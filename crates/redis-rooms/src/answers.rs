@@ -20,8 +20,9 @@ use tracing::{debug, warn};
 use crate::{
     backplane::Shared,
     codec::{
-        Answer, Flags, MAX_MESSAGE, Numbering, Packet, Question, Request, Response, Rooms,
-        Selection, SyncRequest, Whom, write_response, write_sync_response,
+        Answer, Content, Flags, MAX_MESSAGE, Numbering, Packet, Question, Response, Rooms,
+        Selection, ServerMessage, SyncRequest, Whom, write_response, write_server_message,
+        write_sync_response,
     },
     incoming::target,
     options::Expose,
@@ -38,6 +39,68 @@ const LARGE: usize = 10_000;
 /// How long acks are passed on if the asker does not say, and at most.
 const WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// How an asker is answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Way {
+    channel: String,
+    form: Form,
+}
+
+#[derive(Debug, Clone)]
+enum Form {
+    Classic(Numbering),
+    Sharded {
+        /// Who answers.
+        uid: String,
+        namespace: String,
+    },
+}
+
+impl Way {
+    /// On the channel that all servers of the namespace hear.
+    pub(crate) fn classic(base: &Base, namespace: &str, numbering: Numbering) -> Self {
+        Self {
+            channel: base.channels.response(namespace),
+            form: Form::Classic(numbering),
+        }
+    }
+
+    /// On the asker's own channel.
+    pub(crate) fn sharded(shared: &Shared, base: &Base, namespace: &str, asker: &str) -> Self {
+        Self {
+            channel: base.channels.room(namespace, asker),
+            form: Form::Sharded {
+                uid: shared.shard_uid.clone(),
+                namespace: namespace.to_owned(),
+            },
+        }
+    }
+
+    /// Nothing if the asker's adapter does not know such an answer.
+    fn message(&self, id: &str, answer: Answer) -> Option<Vec<u8>> {
+        let id = id.to_owned();
+        match &self.form {
+            Form::Classic(numbering) => Some(write_response(&Response {
+                numbering: *numbering,
+                id,
+                answer,
+            })),
+            Form::Sharded { uid, namespace } => write_server_message(&ServerMessage {
+                uid: uid.clone(),
+                namespace: namespace.clone(),
+                content: Content::Answer { id, answer },
+            }),
+        }
+    }
+
+    fn send(&self, shared: &Shared, payload: Vec<u8>) -> bool {
+        match self.form {
+            Form::Classic(_) => shared.post(self.channel.clone(), payload),
+            Form::Sharded { .. } => shared.post_sharded(self.channel.clone(), payload),
+        }
+    }
+}
 
 /// What answers the questions about one namespace.
 pub(crate) struct Answerer<'a> {
@@ -71,22 +134,19 @@ impl<'a> Answerer<'a> {
     }
 
     /// Answers a question in the form in which it was put. Orders for one session are carried out first.
-    pub(crate) fn answer(&self, request: &Request) {
-        let Some(id) = &request.id else {
+    pub(crate) fn answer(&self, way: &Way, id: Option<&str>, question: &Question) {
+        let Some(id) = id else {
             return;
         };
-        if let Some((answer, sessions)) = self.answer_to(id, &request.question) {
-            let payload = write_response(&Response {
-                numbering: request.numbering,
-                id: id.clone(),
-                answer,
-            });
-            self.send(self.channel(), payload, sessions);
+        if let Some((answer, sessions)) = self.answer_to(way, id, question)
+            && let Some(payload) = way.message(id, answer)
+        {
+            self.send(way, payload, sessions);
         }
     }
 
     /// What is answered, and how many sessions it is about. Nothing to what concerns somebody who is not here.
-    fn answer_to(&self, id: &str, question: &Question) -> Option<(Answer, usize)> {
+    fn answer_to(&self, way: &Way, id: &str, question: &Question) -> Option<(Answer, usize)> {
         Some(match question {
             Question::Sockets { rooms } => {
                 let ids = self.ids(rooms.clone());
@@ -116,7 +176,7 @@ impl<'a> Answerer<'a> {
                 selection,
                 flags,
             } => {
-                let count = self.ask(id, packet, selection, flags);
+                let count = self.ask(way, id, packet, selection, flags);
                 (Answer::ClientCount(count as u64), count)
             }
         })
@@ -126,16 +186,16 @@ impl<'a> Answerer<'a> {
     pub(crate) fn answer_sync(&self, request: SyncRequest) {
         let ids = self.ids(request.rooms);
         let channel = self.base.channels.sync_response(&request.transaction);
-        self.send(channel, write_sync_response(&ids), ids.len());
+        let way = Way {
+            channel,
+            form: Form::Classic(Numbering::Old),
+        };
+        self.send(&way, write_sync_response(&ids), ids.len());
     }
 
-    fn channel(&self) -> String {
-        self.base.channels.response(self.namespace)
-    }
-
-    fn send(&self, channel: String, payload: Vec<u8>, sessions: usize) {
+    fn send(&self, way: &Way, payload: Vec<u8>, sessions: usize) {
         let (is_large, bytes) = (sessions > LARGE, payload.len());
-        let is_sent = self.shared.post(channel, payload);
+        let is_sent = way.send(self.shared, payload);
         if is_sent {
             self.shared.metrics.answered(is_large);
         }
@@ -222,14 +282,21 @@ impl<'a> Answerer<'a> {
     }
 
     /// Tells an event to everybody whom it is for, and passes on what the clients answer; returns how many are asked.
-    fn ask(&self, id: &str, packet: &Packet, selection: &Selection, flags: &Flags) -> usize {
+    fn ask(
+        &self,
+        way: &Way,
+        id: &str,
+        packet: &Packet,
+        selection: &Selection,
+        flags: &Flags,
+    ) -> usize {
         let Some(realm) = self.realm() else {
             return 0;
         };
         let wait = flags.timeout.map_or(WAIT, Duration::from_millis);
         let acks = Arc::new(Acks {
             shared: Arc::clone(self.shared),
-            channel: self.channel(),
+            way: way.clone(),
             id: id.to_owned(),
             until: Instant::now() + wait.min(LONGEST_WAIT),
         });
@@ -266,7 +333,7 @@ fn event(packet: &Packet, selection: &Selection, flags: &Flags) -> Event {
 /// Where the answers of clients go.
 struct Acks {
     shared: Arc<Shared>,
-    channel: String,
+    way: Way,
     id: String,
     /// From then on nobody waits for them.
     until: Instant,
@@ -279,11 +346,9 @@ impl Acks {
             return;
         };
         let first = args.into_iter().next();
-        let payload = write_response(&Response {
-            numbering: Numbering::New,
-            id: self.id.clone(),
-            answer: Answer::Ack(first.unwrap_or(Arg::Json(Json::NULL))),
-        });
-        self.shared.post(self.channel.clone(), payload);
+        let answer = Answer::Ack(first.unwrap_or(Arg::Json(Json::NULL)));
+        if let Some(payload) = self.way.message(&self.id, answer) {
+            self.way.send(&self.shared, payload);
+        }
     }
 }

@@ -17,7 +17,7 @@ use rand::distr::{Alphanumeric, SampleString};
 use tokio::sync::watch;
 
 use crate::{
-    answers::Answerer,
+    answers::{Answerer, Way},
     asking::{self, Questions},
     codec::{
         BroadcastChannel, Channel, MAX_MESSAGE, ReadError, Request, Wire, read_broadcast,
@@ -30,6 +30,7 @@ use crate::{
     queue::Queue,
     realms::{self, Base},
     subscriptions::{Change, Changes},
+    typed,
 };
 
 /// Characters of the name by which servers know their own messages.
@@ -46,12 +47,16 @@ const BATCH_BYTES: usize = 1 << 20;
 pub(crate) struct Outgoing {
     pub(crate) channel: String,
     pub(crate) payload: Vec<u8>,
+    /// On a channel that only the node with its slot knows.
+    pub(crate) is_sharded: bool,
 }
 
 /// A message that has arrived.
 pub(crate) struct Incoming {
     /// Set when it was heard by a pattern.
     pub(crate) pattern: Option<Bytes>,
+    /// Whether it was said on a sharded channel.
+    pub(crate) is_sharded: bool,
     pub(crate) channel: Bytes,
     pub(crate) payload: Bytes,
 }
@@ -108,6 +113,8 @@ pub(crate) struct Shared {
     pub(crate) hub: Weak<Hub>,
     /// By this it knows its own messages.
     pub(crate) uid: String,
+    /// The same on sharded channels.
+    pub(crate) shard_uid: String,
     /// By this gateways know it.
     pub(crate) node: Arc<str>,
     pub(crate) private: PrivateChannels,
@@ -139,6 +146,7 @@ impl RedisRooms {
         let shared = Arc::new(Shared {
             hub: Arc::downgrade(hub),
             uid: Alphanumeric.sample_string(&mut rand::rng(), UID),
+            shard_uid: format!("{:016x}", rand::random::<u64>()),
             private: PrivateChannels::new(cluster, &node),
             node,
             records,
@@ -190,15 +198,14 @@ impl Backplane for RedisRooms {
 
     fn order(&self, target: Target<'_>, order: Order<'_>) -> Promise {
         let commands = outgoing::commands(&self.0.uid, target, order);
-        let sent = commands.iter().map(|command| {
-            let (channel, request) = match command {
-                outgoing::Command::Session(request) => (self.0.private.orders.clone(), request),
-                outgoing::Command::Realm(base, namespace, request) => {
-                    let base = self.0.base_of(base);
-                    (base.channels.request(namespace), request)
-                }
-            };
-            self.0.post(channel, write_request(request))
+        let sent = commands.iter().map(|command| match command {
+            outgoing::Command::Session(request) => {
+                let channel = self.0.private.orders.clone();
+                self.0.post(channel, write_request(request))
+            }
+            outgoing::Command::Realm(base, namespace, request) => {
+                self.0.pass_on(&self.0.base_of(base), namespace, request)
+            }
         });
         promise(sent)
     }
@@ -329,16 +336,46 @@ impl Shared {
             }
             Parcel::Rooms(base, broadcast) => {
                 let base = self.base_of(base);
-                let payload = write_broadcast(broadcast, self.options.wire);
-                self.post(base.channels.of(broadcast), payload)
+                let is_sent = !self.is_classic(&base) || {
+                    let payload = write_broadcast(broadcast, self.options.wire);
+                    self.post(base.channels.of(broadcast), payload)
+                };
+                typed::publish(self, &base, broadcast) && is_sent
             }
         }
     }
 
+    /// Sends an order to a namespace.
+    fn pass_on(&self, base: &Base, namespace: &str, request: &Request) -> bool {
+        let is_sent = !self.is_classic(base)
+            || self.post(base.channels.request(namespace), write_request(request));
+        typed::order(self, base, namespace, request) && is_sent
+    }
+
+    /// Whether classic channels are used for a realm.
+    pub(crate) fn is_classic(&self, base: &Base) -> bool {
+        self.options.classic || !base.is_shared
+    }
+
     pub(crate) fn post(&self, channel: String, payload: Vec<u8>) -> bool {
-        let size = channel.len() + payload.len();
-        let sent =
-            payload.len() <= MAX_MESSAGE && self.outgoing.push(Outgoing { channel, payload }, size);
+        self.push(Outgoing {
+            channel,
+            payload,
+            is_sharded: false,
+        })
+    }
+
+    pub(crate) fn post_sharded(&self, channel: String, payload: Vec<u8>) -> bool {
+        self.push(Outgoing {
+            channel,
+            payload,
+            is_sharded: true,
+        })
+    }
+
+    fn push(&self, message: Outgoing) -> bool {
+        let (size, bytes) = (message.channel.len(), message.payload.len());
+        let sent = bytes <= MAX_MESSAGE && self.outgoing.push(message, size + bytes);
         if !sent {
             self.metrics.published(false, 1);
         }
@@ -370,6 +407,14 @@ impl Shared {
             return self.obey(hub, &message.payload);
         }
         let bases = self.bases.lock().clone();
+        if message.is_sharded {
+            let base = bases
+                .iter()
+                .find(|base| base.channels.read(channel).is_some());
+            return base.map_or(Arrival::Ignored, |base| {
+                typed::heard(self, hub, base, channel, &message.payload)
+            });
+        }
         let read = bases
             .iter()
             .find_map(|base| Some((base, base.channels.read(channel)?)));
@@ -439,7 +484,8 @@ impl Shared {
             if let Some(realm) = answerer.realm() {
                 incoming::obey(hub, Some(realm.name()), &request.question);
             }
-            answerer.answer(request);
+            let way = Way::classic(base, namespace, request.numbering);
+            answerer.answer(&way, request.id.as_deref(), &request.question);
         })
     }
 

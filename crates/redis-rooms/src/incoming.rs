@@ -90,7 +90,7 @@ fn realm(hub: &Hub, base: &Base, broadcast: &Broadcast) -> Option<std::sync::Arc
 }
 
 /// What a gateway has said about it; nothing is known of what others have sent, or of what cannot be read.
-fn note(broadcast: &Broadcast) -> Note {
+pub(crate) fn note(broadcast: &Broadcast) -> Note {
     let text = broadcast.flags.polyport.as_ref();
     text.and_then(|text| serde_json::from_str(text.as_str()).ok())
         .unwrap_or_default()

@@ -21,7 +21,8 @@ mod presence;
 mod queue;
 mod realms;
 mod subscriptions;
+mod typed;
 
 pub use backplane::{Health, RedisRooms};
 pub use deployment::{Deployment, Kind, Login, Tls, UrlError};
-pub use options::{Expose, RedisOptions};
+pub use options::{Expose, RedisOptions, Sharding};

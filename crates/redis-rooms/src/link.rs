@@ -145,11 +145,12 @@ fn message(push: PushInfo) -> Option<Incoming> {
         _ => None,
     });
     let pattern = match push.kind {
-        PushKind::Message => None,
+        PushKind::Message | PushKind::SMessage => None,
         PushKind::PMessage => Some(parts.next()??),
         _ => return None,
     };
     Some(Incoming {
+        is_sharded: push.kind == PushKind::SMessage,
         pattern,
         channel: parts.next()??,
         payload: parts.next()??,
@@ -165,7 +166,12 @@ async fn publish(
         let messages = shared.outgoing.take(BATCH, BATCH_BYTES).await;
         let mut pipeline = redis::Pipeline::with_capacity(messages.len());
         for message in &messages {
-            let command = pipeline.cmd("PUBLISH");
+            let name = if message.is_sharded {
+                "SPUBLISH"
+            } else {
+                "PUBLISH"
+            };
+            let command = pipeline.cmd(name);
             command.arg(&message.channel).arg(&message.payload).ignore();
         }
         let published: Result<(), _> = pipeline.query_async(&mut connection).await;

@@ -14,6 +14,10 @@ pub struct RedisOptions {
     /// The keys by which servers of Socket.IO know each other, by the realm that shares their rooms. Other realms are shared
     /// by gateways only.
     pub keys: Vec<(RealmName, String)>,
+    /// Whether servers with the classic adapter take part; gateways need it among themselves in any case.
+    pub classic: bool,
+    /// Whether servers with the sharded adapter take part, and where they say what.
+    pub sharded: Option<Sharding>,
     /// How binary is written.
     pub wire: Wire,
     /// Whether emitters before 1.0 are heard, and whoever publishes to `KEY#emitter` without one.
@@ -38,6 +42,15 @@ impl RedisOptions {
     pub(crate) fn cluster_name(&self) -> &str {
         self.keys.first().map_or("socket.io", |(_, key)| key)
     }
+}
+
+/// Where servers with the sharded adapter publish what is for one room; all of a cluster have to agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharding {
+    /// On the channel of the namespace.
+    Static,
+    /// On a channel of its own.
+    Dynamic,
 }
 
 /// Whose sessions other servers hear of. What they order and publish reaches all either way.

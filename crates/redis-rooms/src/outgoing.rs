@@ -23,6 +23,9 @@ pub(crate) struct Note {
     /// The listener whose sessions have been told in another way.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) without: Option<String>,
+    /// A gateway has published it, which says so where other gateways hear it twice.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub(crate) is_gateways: bool,
     /// The listener whose sessions alone are meant.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) only: Option<String>,
@@ -38,6 +41,7 @@ impl Note {
             from,
             at: from.map(|_| event.sent_at.0),
             without: except.listener.map(|listener| listener.name().to_owned()),
+            is_gateways: false,
             only: None,
         }
     }

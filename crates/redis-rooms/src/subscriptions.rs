@@ -7,7 +7,7 @@ use polyport_core::{Hub, RealmName, RoomName};
 use redis::{RedisResult, aio::MultiplexedConnection};
 use tokio::sync::Notify;
 
-use crate::{backplane::Shared, realms};
+use crate::{backplane::Shared, realms, typed};
 
 /// Channels, or patterns, that one command names.
 const BATCH: usize = 1000;
@@ -69,6 +69,7 @@ pub(crate) struct Subscriptions<'a> {
     connection: MultiplexedConnection,
     channels: HashSet<String>,
     patterns: HashSet<String>,
+    shards: HashSet<String>,
 }
 
 impl<'a> Subscriptions<'a> {
@@ -83,6 +84,7 @@ impl<'a> Subscriptions<'a> {
             connection,
             channels: HashSet::new(),
             patterns: HashSet::new(),
+            shards: HashSet::new(),
         };
         // First, so that nothing changes unseen.
         shared.changes.begin();
@@ -131,28 +133,47 @@ impl<'a> Subscriptions<'a> {
     async fn change(&mut self, mut more: Wanted, mut less: Wanted) -> RedisResult<()> {
         more.channels.retain(|name| !self.channels.contains(name));
         more.patterns.retain(|name| !self.patterns.contains(name));
+        more.shards.retain(|name| !self.shards.contains(name));
         less.channels.retain(|name| self.channels.contains(name));
         less.patterns.retain(|name| self.patterns.contains(name));
+        less.shards.retain(|name| self.shards.contains(name));
         for names in list(&more.channels).chunks(BATCH) {
             self.connection.subscribe(names).await?;
         }
         for names in list(&more.patterns).chunks(BATCH) {
             self.connection.psubscribe(names).await?;
         }
+        self.sharded("SSUBSCRIBE", &more.shards).await?;
         for names in list(&less.channels).chunks(BATCH) {
             self.connection.unsubscribe(names).await?;
         }
         for names in list(&less.patterns).chunks(BATCH) {
             self.connection.punsubscribe(names).await?;
         }
+        self.sharded("SUNSUBSCRIBE", &less.shards).await?;
         self.channels.retain(|name| !less.channels.contains(name));
         self.patterns.retain(|name| !less.patterns.contains(name));
         self.channels.extend(more.channels);
         self.patterns.extend(more.patterns);
+        self.shards.retain(|name| !less.shards.contains(name));
+        self.shards.extend(more.shards);
+        let all = self.channels.len() + self.patterns.len() + self.shards.len();
         let metrics = &self.shared.metrics;
         metrics
             .subscriptions
-            .set(i64::try_from(self.channels.len() + self.patterns.len()).unwrap_or(i64::MAX));
+            .set(i64::try_from(all).unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    /// Each channel is named by a command of its own, since each is confirmed by itself.
+    async fn sharded(&mut self, command: &str, names: &HashSet<String>) -> RedisResult<()> {
+        for names in list(names).chunks(BATCH) {
+            let mut pipeline = redis::Pipeline::with_capacity(names.len());
+            for name in names {
+                pipeline.cmd(command).arg(name).ignore();
+            }
+            pipeline.query_async::<()>(&mut self.connection).await?;
+        }
         Ok(())
     }
 }
@@ -165,6 +186,7 @@ fn list(names: &HashSet<String>) -> Vec<&str> {
 struct Wanted {
     channels: HashSet<String>,
     patterns: HashSet<String>,
+    shards: HashSet<String>,
 }
 
 impl Wanted {
@@ -183,6 +205,12 @@ impl Wanted {
     fn add_realm(&mut self, shared: &Shared, realm: &RealmName) {
         let base = shared.base(realm);
         let (_, namespace) = realms::split(realm.as_str());
+        if base.is_shared && shared.options.sharded.is_some() {
+            self.shards.insert(base.channels.namespace(namespace));
+        }
+        if !shared.is_classic(&base) {
+            return;
+        }
         self.channels.insert(base.channels.namespace(namespace));
         self.channels.insert(base.channels.request(namespace));
         self.patterns.insert(base.channels.ids(namespace));
@@ -198,10 +226,14 @@ impl Wanted {
 
     fn add_room(&mut self, shared: &Shared, realm: &RealmName, room: &RoomName) {
         let (_, namespace) = realms::split(realm.as_str());
-        if !is_heard_by_pattern(namespace, room.as_str()) {
-            let base = shared.base(realm);
-            self.channels
-                .insert(base.channels.room(namespace, room.as_str()));
+        let base = shared.base(realm);
+        let channel = base.channels.room(namespace, room.as_str());
+        let sharded = shared.options.sharded.filter(|_| base.is_shared);
+        if sharded.is_some_and(|sharding| typed::has_channel(sharding, room)) {
+            self.shards.insert(channel.clone());
+        }
+        if shared.is_classic(&base) && !is_heard_by_pattern(namespace, room.as_str()) {
+            self.channels.insert(channel);
         }
     }
 }

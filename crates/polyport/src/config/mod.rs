@@ -42,9 +42,10 @@ pub use settings::{
     BackplaneTlsSettings, BreakerSettings, ChannelsSettings, CorsSettings, HookName, JwksSettings,
     JwtSettings, JwtWay, LimitSettings, ListenerSettings, LogFormat, LogSettings, OnExpiry,
     OnOutage, PermissionSettings, ProcessLimitSettings, ProtocolName, PublishSettings,
-    RedisDeployment, RedisExpose, RedisWire, Relay, RouteSettings, RpcSettings, ServerSideAck,
-    Settings, ShutdownSettings, SiteSettings, SiteSource, SocketIoParser, SocketIoSettings,
-    SocketIoTransport, TlsSettings, TokenAlgorithm, TokenKeySettings, TokenSettings, VerbsSettings,
+    RedisAdapter, RedisDeployment, RedisExpose, RedisWire, Relay, RouteSettings, RpcSettings,
+    ServerSideAck, Settings, ShutdownSettings, SiteSettings, SiteSource, SocketIoParser,
+    SocketIoSettings, SocketIoTransport, TlsSettings, TokenAlgorithm, TokenKeySettings,
+    TokenSettings, VerbsSettings,
 };
 pub use strict::OneOrMany;
 pub use units::{Address, ByteSize, Malformed, Network, Period};

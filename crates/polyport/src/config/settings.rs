@@ -20,7 +20,7 @@ pub use access::{
 pub use backends::{BackendKind, BackendSettings, BreakerSettings, HookName, RouteSettings};
 pub use backplane::{
     BackplaneEngine, BackplaneSettings, BackplaneSocketIoSettings, BackplaneTlsSettings, OnOutage,
-    RedisDeployment, RedisExpose, RedisWire, ServerSideAck,
+    RedisAdapter, RedisDeployment, RedisExpose, RedisWire, ServerSideAck,
 };
 pub use protocols::{
     ChannelsSettings, CorsSettings, JwtSettings, JwtWay, PublishSettings, Relay, RpcSettings,

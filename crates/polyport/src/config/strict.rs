@@ -216,7 +216,7 @@ impl JsonSchema for Texts {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [
+        json_schema!({ "title": "string or list of strings", "anyOf": [
             { "type": "string" },
             { "type": "array", "items": { "type": "string" } },
         ] })

@@ -10,7 +10,7 @@ use crate::config::{
     locate::Part,
     places::Secret,
     resolved::{RedisConfig, RedisLogin},
-    settings::{BackplaneEngine, BackplaneSettings, RedisDeployment},
+    settings::{BackplaneEngine, BackplaneSettings, RedisAdapter, RedisDeployment},
 };
 
 /// The bounds of a node's time to live.
@@ -49,6 +49,8 @@ impl Resolver<'_> {
             let message = format!("`{missing}` is missing: a certificate goes with its key");
             self.fault(&["backplane", "tls"], message);
         }
+        let adapters = &settings.socket_io.adapters;
+        self.adapters(settings);
         let login = self.redis_login(
             "password",
             settings.user.as_ref(),
@@ -72,6 +74,12 @@ impl Resolver<'_> {
             queue: settings.queue.0,
             time_to_live: settings.presence.then_some(settings.time_to_live.0),
             keys,
+            classic: adapters.contains(&RedisAdapter::Classic),
+            sharded: adapters.iter().find_map(|adapter| match adapter {
+                RedisAdapter::Classic => None,
+                RedisAdapter::Sharded => Some(true),
+                RedisAdapter::ShardedStatic => Some(false),
+            }),
             wire: settings.socket_io.wire,
             ancient: settings.socket_io.ancient,
             ancient_servers: settings.socket_io.ancient_servers,
@@ -79,6 +87,24 @@ impl Resolver<'_> {
             expose: settings.socket_io.expose,
             server_side_ack: settings.socket_io.server_side_ack,
         })
+    }
+
+    fn adapters(&mut self, settings: &BackplaneSettings) {
+        let adapters = &settings.socket_io.adapters;
+        let at = ["backplane", "socket_io", "adapters"];
+        if adapters.is_empty() {
+            self.fault(&at, "name at least one");
+        }
+        let is_sharded = |adapter: &&RedisAdapter| **adapter != RedisAdapter::Classic;
+        if adapters.iter().filter(is_sharded).count() > 1 {
+            let message =
+                "all servers with the sharded adapter have one subscriptionMode: name one";
+            self.fault(&at, message);
+        }
+        let has_sharded = adapters.iter().any(|adapter| is_sharded(&adapter));
+        if has_sharded && settings.deployment == RedisDeployment::Cluster {
+            self.fault(&at, "the sharded adapter is not served on a Cluster yet");
+        }
     }
 
     fn redis_urls(&mut self, urls: &[String]) -> Vec<String> {

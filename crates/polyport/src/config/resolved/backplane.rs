@@ -34,6 +34,10 @@ pub struct RedisConfig {
     pub time_to_live: Option<Duration>,
     /// Realms and the keys of their clusters.
     pub keys: Vec<(RealmName, String)>,
+    /// Whether servers with the classic adapter take part.
+    pub classic: bool,
+    /// Whether those with the sharded adapter do, and whether with a channel for each room.
+    pub sharded: Option<bool>,
     /// How binary is written.
     pub wire: RedisWire,
     /// Whether emitters before 1.0 are heard.

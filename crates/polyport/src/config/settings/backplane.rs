@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{
     places::Secret,
-    strict::{Texts, optional_table, table, word},
+    strict::{Texts, optional_table, table, word, words},
     units::{ByteSize, Period},
 };
 
@@ -56,7 +56,7 @@ pub struct BackplaneSettings {
     /// How long a node counts as alive that says nothing: so long after its death it is still seen by others.
     pub time_to_live: Period,
     /// The keys of Socket.IO clusters, by the realm that shares their rooms; a namespace `/x` is the realm `REALM/x`. Gateways
-    /// share the rooms of all other realms among themselves.
+    /// share the rooms of all other realms among themselves. Default: `{ default = "socket.io" }`.
     pub keys: BTreeMap<String, String>,
     /// How this node gets on with servers and emitters of Socket.IO.
     #[serde(deserialize_with = "table")]
@@ -142,6 +142,9 @@ pub struct BackplaneTlsSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BackplaneSocketIoSettings {
+    /// Whose adapters take part: `classic`, and one of `sharded` and `sharded-static`, which is the `subscriptionMode` of theirs.
+    #[serde(deserialize_with = "words")]
+    pub adapters: Vec<RedisAdapter>,
     /// How binary is written: `modern` for servers of 3.x and 4.x, `legacy` for those of 2.x.
     #[serde(deserialize_with = "word")]
     pub wire: RedisWire,
@@ -163,6 +166,7 @@ pub struct BackplaneSocketIoSettings {
 impl Default for BackplaneSocketIoSettings {
     fn default() -> Self {
         Self {
+            adapters: vec![RedisAdapter::Classic],
             wire: RedisWire::Modern,
             ancient: true,
             ancient_servers: false,
@@ -171,6 +175,18 @@ impl Default for BackplaneSocketIoSettings {
             server_side_ack: ServerSideAck::Null,
         }
     }
+}
+
+/// An adapter of Socket.IO servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RedisAdapter {
+    /// `createAdapter` of @socket.io/redis-adapter, and all of socket.io-redis.
+    Classic,
+    /// `createShardedAdapter`, with a channel for each room.
+    Sharded,
+    /// The same with `subscriptionMode: "static"`.
+    ShardedStatic,
 }
 
 /// How binary is written.

@@ -1,0 +1,149 @@
+//! The way of servers with the sharded adapter: one form for events, questions and answers, on sharded channels.
+
+use std::sync::Arc;
+
+use polyport_core::{Arrival, Hub, Json, RoomName};
+
+use crate::{
+    answers::{Answerer, Way},
+    backplane::Shared,
+    codec::{
+        Arrived, Broadcast, BroadcastChannel, Channel, Content, Request, Rooms, ServerMessage,
+        read_server_message, write_server_message,
+    },
+    incoming,
+    options::Sharding,
+    outgoing::Note,
+    realms::Base,
+};
+
+/// Bytes of the ids of clients: rooms of such a name have no channel of their own.
+const ID: usize = 20;
+
+/// Whether events for one room go to a channel of its own, and not to that of the namespace.
+pub(crate) fn has_channel(sharding: Sharding, room: &RoomName) -> bool {
+    sharding == Sharding::Dynamic && room.as_str().len() != ID
+}
+
+/// Publishes an event, if such servers are to hear it; whether it is on its way.
+pub(crate) fn publish(shared: &Shared, base: &Base, broadcast: &Broadcast) -> bool {
+    let Some(sharding) = shared.options.sharded.filter(|_| base.is_shared) else {
+        return true;
+    };
+    let namespace = &broadcast.packet.namespace;
+    let channel = match &broadcast.selection.rooms {
+        Rooms::AnyOf(rooms) => match &**rooms {
+            [room] if has_channel(sharding, room) => base.channels.room(namespace, room.as_str()),
+            _ => base.channels.namespace(namespace),
+        },
+        Rooms::All => base.channels.namespace(namespace),
+    };
+    let mut flags = broadcast.flags.clone();
+    if shared.options.classic {
+        let note = Note {
+            is_gateways: true,
+            ..incoming::note(broadcast)
+        };
+        flags.polyport = Some(Json::encode(&note));
+    }
+    let content = Content::Event {
+        packet: broadcast.packet.clone(),
+        selection: broadcast.selection.clone(),
+        flags,
+    };
+    say(shared, channel, namespace, content)
+}
+
+/// Passes an order on, likewise.
+pub(crate) fn order(shared: &Shared, base: &Base, namespace: &str, request: &Request) -> bool {
+    if shared.options.sharded.is_none() || !base.is_shared {
+        return true;
+    }
+    let content = Content::Question {
+        id: None,
+        question: request.question.clone(),
+    };
+    say(
+        shared,
+        base.channels.namespace(namespace),
+        namespace,
+        content,
+    )
+}
+
+fn say(shared: &Shared, channel: String, namespace: &str, content: Content) -> bool {
+    let payload = write_server_message(&ServerMessage {
+        uid: shared.shard_uid.clone(),
+        namespace: namespace.to_owned(),
+        content,
+    });
+    payload.is_some_and(|payload| shared.post_sharded(channel, payload))
+}
+
+/// Does what a message says.
+pub(crate) fn heard(
+    shared: &Arc<Shared>,
+    hub: &Hub,
+    base: &Base,
+    channel: &str,
+    payload: &[u8],
+) -> Arrival {
+    let Some(Channel::Broadcast(BroadcastChannel::Namespace { namespace, .. })) =
+        base.channels.read(channel)
+    else {
+        return Arrival::Ignored;
+    };
+    let message = match read_server_message(payload) {
+        Ok(message) => message,
+        Err(error) => {
+            tracing::debug!(%error, "a message on Redis is dropped");
+            return Arrival::Malformed;
+        }
+    };
+    if message.uid == shared.shard_uid {
+        return Arrival::Own;
+    }
+    if message.namespace != namespace {
+        return Arrival::Ignored;
+    }
+    match message.content {
+        Content::Event { flags, .. } if flags.local => Arrival::Ignored,
+        Content::Event {
+            packet,
+            selection,
+            flags,
+        } => {
+            let broadcast = Broadcast {
+                uid: message.uid,
+                packet,
+                selection,
+                flags,
+            };
+            let is_heard_elsewhere =
+                shared.options.classic && incoming::note(&broadcast).is_gateways;
+            if is_heard_elsewhere {
+                return Arrival::Ignored;
+            }
+            incoming::deliver(
+                hub,
+                base,
+                Arrived {
+                    broadcast,
+                    per_room: None,
+                    unknown_extensions: 0,
+                },
+            );
+            Arrival::Delivered
+        }
+        Content::Question { id, question } => {
+            let answerer = Answerer::new(shared, hub, base, &namespace);
+            if let Some(realm) = answerer.realm() {
+                incoming::obey(hub, Some(realm.name()), &question);
+            }
+            let way = Way::sharded(shared, base, &namespace, &message.uid);
+            answerer.answer(&way, id.as_deref(), &question);
+            Arrival::Delivered
+        }
+        Content::Answer { .. } | Content::Presence => Arrival::Ignored,
+    }
+}

@@ -97,7 +97,7 @@ fn everything_that_can_be_said_comes_back() {
         round_trip(asked(id, Question::ServerSide { name, args }));
     }
     let ask = Question::Ask {
-        packet: packet(&[binary.clone()]),
+        packet: packet(std::slice::from_ref(&binary)),
         selection: Selection::default(),
         flags: Flags::default(),
     };

@@ -45,6 +45,17 @@ pub enum Order<'a> {
     },
 }
 
+/// What a publisher can count on for the sessions of other nodes. Even what is sent arrives at most once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// There are no other nodes to whom it would matter.
+    Alone,
+    /// It is on its way.
+    Sent,
+    /// They do not get it: the backplane is out of reach, or has more to send than it may keep.
+    NotSent,
+}
+
 impl Promise {
     /// What can be promised of two messages together.
     #[must_use]
@@ -55,15 +66,4 @@ impl Promise {
             (Self::Alone, Self::Alone) => Self::Alone,
         }
     }
-}
-
-/// What a publisher can count on for the sessions of other nodes. Even what is sent arrives at most once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Promise {
-    /// There are no other nodes to whom it would matter.
-    Alone,
-    /// It is on its way.
-    Sent,
-    /// They do not get it: the backplane is out of reach, or has more to send than it may keep.
-    NotSent,
 }

@@ -9,7 +9,6 @@ use polyport_net::Tasks;
 use polyport_redis_rooms::{
     Deployment, Expose, Health, Kind, Login, RedisOptions, RedisRooms, Sharding, Tls, codec::Wire,
 };
-
 use tokio::time::timeout;
 use tracing::warn;
 

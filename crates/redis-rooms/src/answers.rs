@@ -18,7 +18,6 @@ use polyport_core::{
 use tracing::{debug, warn};
 
 use crate::{
-    backplane::Shared,
     codec::{
         Answer, Content, Flags, MAX_MESSAGE, Numbering, Packet, Question, Response, Rooms,
         Selection, ServerMessage, SyncRequest, Whom, write_response, write_server_message,
@@ -27,6 +26,7 @@ use crate::{
     incoming::target,
     options::Expose,
     realms::Base,
+    shared::Shared,
 };
 
 mod socket;

@@ -17,7 +17,7 @@ use polyport_core::{
 use serde::{Deserialize, Serialize};
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::backplane::{Health, Shared};
+use crate::{backplane::Health, shared::Shared};
 
 /// Questions that may wait for their answers.
 const MOST: usize = 10_000;

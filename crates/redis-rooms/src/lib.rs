@@ -1,6 +1,6 @@
 //! Rooms over Redis: several gateways act as one, and take part in clusters of Socket.IO servers and their emitters.
 //!
-//! Start reading at [`RedisRooms`] (what the hub tells it and what it does with what arrives), then `link` (the connections
+//! Start reading at [`RedisRooms`] (what the hub tells it), then `shared` (what is said, and what is done with what arrives), `link` (the connections
 //! and their loss), `subscriptions` (what this node listens to), `outgoing` and `incoming` (between the core's targets and
 //! messages), `answers` (what other servers ask). `presence` is what gateways put on record about their sessions, and `asking`
 //! how one reaches a client of another. `codec` has the bytes, without I/O: [`codec::Channels`] is where something is said,
@@ -20,6 +20,7 @@ mod outgoing;
 mod presence;
 mod queue;
 mod realms;
+mod shared;
 mod subscriptions;
 mod typed;
 

@@ -13,9 +13,10 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
-    backplane::{Health, Incoming, Shared},
+    backplane::Health,
     deployment::{ConnectError, Found, RESPONSE},
     presence,
+    shared::{Incoming, Shared},
     subscriptions::Subscriptions,
 };
 

@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::{
-    backplane::Shared,
     deployment::{Deployment, Kind},
+    shared::Shared,
 };
 use changes::{Change, Changes};
 use connection::Connection;

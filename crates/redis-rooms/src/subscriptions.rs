@@ -7,7 +7,7 @@ use polyport_core::{Hub, RealmName, RoomName};
 use redis::{RedisResult, aio::MultiplexedConnection};
 use tokio::sync::Notify;
 
-use crate::{backplane::Shared, realms, typed};
+use crate::{realms, shared::Shared, typed};
 
 /// Channels, or patterns, that one command names.
 const BATCH: usize = 1000;

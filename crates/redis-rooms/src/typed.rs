@@ -6,7 +6,6 @@ use polyport_core::{Arrival, Hub, Json, RoomName};
 
 use crate::{
     answers::{Answerer, Way},
-    backplane::Shared,
     codec::{
         Arrived, Broadcast, BroadcastChannel, Channel, Content, Request, Rooms, ServerMessage,
         read_server_message, write_server_message,
@@ -15,6 +14,7 @@ use crate::{
     options::Sharding,
     outgoing::Note,
     realms::Base,
+    shared::Shared,
 };
 
 /// Bytes of the ids of clients: rooms of such a name have no channel of their own.

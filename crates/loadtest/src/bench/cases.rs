@@ -460,8 +460,14 @@ pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
             ],
         },
         Case {
+            name: "nodes-bursts",
+            about: "the same with 2,000 messages a second in bursts of twenty",
+            entries: nodes(&fanout(20, 2_000.0, 20)),
+            budgets: vec![share(1.0 / 3.0, figure::CPU, SOCKET_IO)],
+        },
+        Case {
             name: "nodes-fanout",
-            about: "the same with 500 members on each and 50 messages a second",
+            about: "two such nodes with 500 members on each and 50 messages a second, one at a time",
             entries: nodes(&fanout(1_000, 50.0, 1)),
             budgets: vec![at_most(figure::ADDED, Unit::Micros, 3_000.0)],
         },

@@ -13,7 +13,8 @@ mod sync;
 mod value;
 
 pub use broadcast::{
-    Arrived, Broadcast, EMITTER, Flags, Packet, PerRoom, Wire, read_broadcast, write_broadcast,
+    Arrived, Broadcast, EMITTER, Flags, Packet, PerRoom, Wire, read_broadcast, write_ancient,
+    write_broadcast,
 };
 pub use channel::{BroadcastChannel, Channel, Channels};
 pub use details::{Details, Handshake};

@@ -22,7 +22,7 @@ pub struct RedisOptions {
     pub wire: Wire,
     /// Whether emitters before 1.0 are heard, and whoever publishes to `KEY#emitter` without one.
     pub ancient: bool,
-    /// Whether servers with an adapter before 0.2 are heard.
+    /// Whether servers with an adapter before 0.2 are heard, and hear the text that is published here.
     pub ancient_servers: bool,
     /// Whether servers with adapter 1.1 are answered when they ask who is in a room.
     pub legacy_sync: bool,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     codec::{Broadcast, Flags, Numbering, Packet, Question, Request, Rooms, Selection, Whom},
-    realms,
+    incoming, realms,
 };
 
 /// What gateways say to each other about an event, where servers of Socket.IO do not look.
@@ -49,6 +49,18 @@ impl Note {
     /// Nothing for what is said by the server itself to everybody: such events look as if a Node server had sent them.
     fn written(&self) -> Option<Json> {
         (*self != Self::default()).then(|| Json::encode(self))
+    }
+}
+
+/// What is said about an event where other gateways hear it twice: from whom it is.
+pub(crate) fn marked(broadcast: &Broadcast) -> Flags {
+    let note = Note {
+        is_gateways: true,
+        ..incoming::note(broadcast)
+    };
+    Flags {
+        polyport: Some(Json::encode(&note)),
+        ..broadcast.flags.clone()
     }
 }
 

@@ -13,12 +13,13 @@ use crate::{
     asking::{self, Questions},
     backplane::Health,
     codec::{
-        BroadcastChannel, Channel, MAX_MESSAGE, ReadError, Request, Wire, read_broadcast,
-        read_request, read_sync_request, write_broadcast, write_request,
+        Broadcast, BroadcastChannel, Channel, MAX_MESSAGE, ReadError, Request, Wire,
+        read_broadcast, read_request, read_sync_request, write_ancient, write_broadcast,
+        write_request,
     },
     incoming,
     options::RedisOptions,
-    outgoing::Parcel,
+    outgoing::{self, Parcel},
     presence::Records,
     queue::Queue,
     realms::{self, Base},
@@ -175,9 +176,22 @@ impl Shared {
                     let payload = write_broadcast(broadcast, self.options.wire);
                     self.post(base.channels.of(broadcast), payload)
                 };
+                let is_sent = self.send_to_ancient(&base, broadcast) && is_sent;
                 typed::publish(self, &base, broadcast) && is_sent
             }
         }
+    }
+
+    /// Sends a text to servers with an adapter before 0.2, if they are to hear it. Bytes are lost among them, too.
+    fn send_to_ancient(&self, base: &Base, broadcast: &Broadcast) -> bool {
+        if !self.options.ancient_servers || !base.is_shared {
+            return true;
+        }
+        let payload = write_ancient(&Broadcast {
+            flags: outgoing::marked(broadcast),
+            ..broadcast.clone()
+        });
+        payload.is_none_or(|payload| self.post(base.channels.ancient_server(&self.uid), payload))
     }
 
     /// Sends an order to a namespace.
@@ -274,6 +288,9 @@ impl Shared {
         match read_broadcast(&channel, &message.payload) {
             Ok(arrived) if arrived.broadcast.uid == self.uid => Arrival::Own,
             Ok(arrived) if arrived.broadcast.flags.local => Arrival::Ignored,
+            Ok(arrived) if is_ancient && incoming::note(&arrived.broadcast).is_gateways => {
+                Arrival::Ignored
+            }
             Ok(arrived) => {
                 incoming::deliver(hub, base, arrived);
                 Arrival::Delivered

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use polyport_core::{Arrival, Hub, Json, RoomName};
+use polyport_core::{Arrival, Hub, RoomName};
 
 use crate::{
     answers::{Answerer, Way},
@@ -12,7 +12,7 @@ use crate::{
     },
     incoming,
     options::Sharding,
-    outgoing::Note,
+    outgoing,
     realms::Base,
     shared::Shared,
 };
@@ -38,14 +38,11 @@ pub(crate) fn publish(shared: &Shared, base: &Base, broadcast: &Broadcast) -> bo
         },
         Rooms::All => base.channels.namespace(namespace),
     };
-    let mut flags = broadcast.flags.clone();
-    if shared.options.classic {
-        let note = Note {
-            is_gateways: true,
-            ..incoming::note(broadcast)
-        };
-        flags.polyport = Some(Json::encode(&note));
-    }
+    let flags = if shared.options.classic {
+        outgoing::marked(broadcast)
+    } else {
+        broadcast.flags.clone()
+    };
     let content = Content::Event {
         packet: broadcast.packet.clone(),
         selection: broadcast.selection.clone(),

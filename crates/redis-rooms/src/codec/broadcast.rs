@@ -299,10 +299,13 @@ impl Packet {
         })
     }
 
+    fn has_binary(&self) -> bool {
+        self.args.iter().any(|arg| !parts(arg).is_empty())
+    }
+
     pub(super) fn write(&self, wire: Wire, out: &mut Writer) {
-        let has_binary = self.args.iter().any(|arg| !parts(arg).is_empty());
         let kind = match wire {
-            Wire::Legacy if has_binary => BINARY_EVENT,
+            Wire::Legacy if self.has_binary() => BINARY_EVENT,
             Wire::Legacy | Wire::Modern => EVENT,
         };
         out.map(3);
@@ -398,12 +401,28 @@ pub fn write_broadcast(broadcast: &Broadcast, wire: Wire) -> Vec<u8> {
     let mut out = Writer::default();
     out.array(3);
     out.text(&broadcast.uid);
-    broadcast.packet.write(wire, &mut out);
-    out.map(3);
-    broadcast.selection.write(&mut out);
-    out.text("flags");
-    broadcast.flags.write(&mut out);
+    write_parts(broadcast, wire, &mut out);
     out.finish()
+}
+
+/// Writes a message for [`super::Channels::ancient_server`]: nothing if there is binary in it, for which there is no form there.
+#[must_use]
+pub fn write_ancient(broadcast: &Broadcast) -> Option<Vec<u8>> {
+    if broadcast.packet.has_binary() {
+        return None;
+    }
+    let mut out = Writer::default();
+    out.array(2);
+    write_parts(broadcast, Wire::Modern, &mut out);
+    Some(out.finish())
+}
+
+fn write_parts(broadcast: &Broadcast, wire: Wire, out: &mut Writer) {
+    broadcast.packet.write(wire, out);
+    out.map(3);
+    broadcast.selection.write(out);
+    out.text("flags");
+    broadcast.flags.write(out);
 }
 
 #[cfg(test)]

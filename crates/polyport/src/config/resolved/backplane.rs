@@ -42,7 +42,7 @@ pub struct RedisConfig {
     pub wire: RedisWire,
     /// Whether emitters before 1.0 are heard.
     pub ancient: bool,
-    /// Whether servers with socket.io-redis 0.1 are heard.
+    /// Whether servers with socket.io-redis 0.1 are heard, and hear text.
     pub ancient_servers: bool,
     /// Whether servers with socket.io-redis 1.1 are answered.
     pub legacy_sync: bool,

@@ -150,7 +150,7 @@ pub struct BackplaneSocketIoSettings {
     pub wire: RedisWire,
     /// Hears `KEY#emitter`: emitters before 1.0, and programs that publish without one.
     pub ancient: bool,
-    /// Hears servers with socket.io-redis 0.1.
+    /// Hears servers with socket.io-redis 0.1, and has them hear text.
     pub ancient_servers: bool,
     /// Answers servers with socket.io-redis 1.1, which ask in a way of their own.
     pub legacy_sync: bool,

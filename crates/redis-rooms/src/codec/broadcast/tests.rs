@@ -74,6 +74,8 @@ fn the_bytes_are_those_of_node() {
     for wire in [Wire::Modern, Wire::Legacy] {
         assert_eq!(write_broadcast(&expected, wire), GOLDEN);
     }
+    let without_uid = [&[0x92], &GOLDEN[8..]].concat();
+    assert_eq!(write_ancient(&expected), Some(without_uid));
     check(&channel, GOLDEN, expected);
 }
 

@@ -164,20 +164,8 @@ class ServerPeer extends NpmServer {
   }
 }
 
-/** An emitter in a process of its own. */
-class EmitterPeer {
-  /** `name` is one of EMITTERS and `redis` anything of `lib/redis.js`; `client` is another client of Redis. */
-  static async start(name, redis, { key, client } = {}) {
-    const made = EMITTERS[name]
-    const options = JSON.stringify({ redis: redis.address, key, client: client ?? made.redis })
-    const command = made.package
-      ? [process.execPath, path.join(PROGRAMS, 'redis-emitter.js'), made.package, options]
-      : [path.join(ROOT, 'target', 'python-emitter', 'bin', 'python'), path.join(PROGRAMS, 'redis-emitter.py'), options]
-    const emitter = new EmitterPeer(name, command)
-    await within(emitter.ready, LIMIT, () => emitter.describe())
-    return emitter
-  }
-
+/** A program that says when it is ready, and then obeys calls. */
+class ProgramPeer {
   constructor(name, [program, ...args]) {
     this.name = name
     this.errors = ''
@@ -200,25 +188,15 @@ class EmitterPeer {
         resolve()
       })
     })
+    /** What it says when it is ready. */
     this.ready = new Promise((resolve, reject) => {
       readline.createInterface({ input: this.child.stdout }).on('line', (line) => {
         const said = JSON.parse(line)
         if ('answer' in said) this.calls.take(said)
-        else resolve()
+        else resolve(said)
       })
       this.ended.then(() => reject(new Error(this.describe())))
     })
-  }
-
-  /** The steps that the recordings have of it. */
-  get steps() {
-    return [...published(this.name).keys()]
-  }
-
-  /** Does one of STEPS, or a call like them; Redis has what it publishes when this returns. */
-  async do(step) {
-    const call = typeof step === 'string' ? EMITTERS[this.name].steps?.[step] ?? STEPS[step] : step
-    await this.calls.make(call)
   }
 
   describe() {
@@ -231,4 +209,45 @@ class EmitterPeer {
   }
 }
 
-module.exports = { ServerPeer, EmitterPeer, SERVERS, EMITTERS, STEPS, recording, published }
+/** An emitter in a process of its own. */
+class EmitterPeer extends ProgramPeer {
+  /** `name` is one of EMITTERS and `redis` anything of `lib/redis.js`; `client` is another client of Redis. */
+  static async start(name, redis, { key, client } = {}) {
+    const made = EMITTERS[name]
+    const options = JSON.stringify({ redis: redis.address, key, client: client ?? made.redis })
+    const command = made.package
+      ? [process.execPath, path.join(PROGRAMS, 'redis-emitter.js'), made.package, options]
+      : [path.join(ROOT, 'target', 'python-emitter', 'bin', 'python'), path.join(PROGRAMS, 'redis-emitter.py'), options]
+    const emitter = new EmitterPeer(name, command)
+    await within(emitter.ready, LIMIT, () => emitter.describe())
+    return emitter
+  }
+
+  /** The steps that the recordings have of it. */
+  get steps() {
+    return [...published(this.name).keys()]
+  }
+
+  /** Does one of STEPS, or a call like them; Redis has what it publishes when this returns. */
+  async do(step) {
+    const call = typeof step === 'string' ? EMITTERS[this.name].steps?.[step] ?? STEPS[step] : step
+    await this.calls.make(call)
+  }
+}
+
+/** A server of python-socketio with its `RedisManager`. */
+class PythonServerPeer extends ProgramPeer {
+  static async start(redis) {
+    const python = path.join(ROOT, 'target', 'python-socketio-4', 'bin', 'python')
+    const server = new PythonServerPeer('python-socketio', [python, path.join(PROGRAMS, 'redis-server-app.py'), redis.url])
+    const { port } = await within(server.ready, LIMIT, () => server.describe())
+    server.url = `http://127.0.0.1:${port}`
+    return server
+  }
+
+  publish(room, event, arg) {
+    return this.calls.make({ room, event, arg })
+  }
+}
+
+module.exports = { ServerPeer, EmitterPeer, PythonServerPeer, SERVERS, EMITTERS, STEPS, recording, published }

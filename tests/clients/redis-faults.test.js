@@ -6,7 +6,8 @@ const assert = require('node:assert/strict')
 const { describe, test } = require('node:test')
 const { RedisCluster, RedisSentinels, RedisServer } = require('./lib/redis')
 const { clientsOf, startNode } = require('./lib/redis-gateways')
-const { until, LIMIT } = require('./lib/wait')
+const { cluster, Load } = require('./lib/redis-load')
+const { until } = require('./lib/wait')
 
 process.on('unhandledRejection', () => {})
 
@@ -14,69 +15,14 @@ const BACK = 2_000
 const PAUSE = 30_000
 const ROUNDS = 10
 
-/** Two nodes with a client of every protocol on each. */
-async function cluster(redis, options = {}) {
-  const nodes = await Promise.all([1, 2].map(() => startNode(redis, options)))
-  const [here, there] = await Promise.all(nodes.map((node, index) => clientsOf(node, `node ${index + 1}`)))
-  const stop = async () => {
-    for (const client of [...here, ...there]) client.close()
-    for (const node of nodes) await node.stop()
-  }
-  return { nodes, here, there, stop }
-}
-
 const readiness = async (node) => (await fetch(`http://127.0.0.1:${node.gateway.ports.admin}/readyz`)).status
+
+const linksOf = (nodes) => Promise.all(nodes.map((node) => metric(node, 'links_total')))
 
 const metric = async (node, name, labels = {}) => (await node.gateway.metrics()).sum(`polyport_backplane_${name}`, labels)
 
-/** Publishes numbers to the lobby until it is told to stop, and checks who got them. */
-class Load {
-  constructor({ nodes: [node], here, there }) {
-    Object.assign(this, { node, here, there, sent: 0, cluster: [], isOver: false })
-    this.running = this.run()
-  }
-
-  async run() {
-    while (!this.isOver) {
-      const { sessions, cluster: word } = await this.node.api('publish', {
-        to: { room: 'lobby' }, event: 'message', data: `n ${this.sent}`,
-      })
-      assert.equal(sessions, this.here.length, 'everybody here is told, whatever Redis does')
-      this.cluster.push(word)
-      this.sent += 1
-    }
-  }
-
-  /** Waits until what is published now arrives at every client of the other node; gives how long that took. */
-  async arrives(limit = LIMIT) {
-    const start = Date.now()
-    const from = this.sent
-    const isNew = (text) => text.startsWith('n ') && Number(text.slice(2)) >= from
-    for (const client of this.there) {
-      await until(() => `anything new at ${client.name}; ${this.cluster.at(-1)}`, () => client.heard.some(isNew), limit)
-    }
-    return Date.now() - start
-  }
-
-  async stop() {
-    this.isOver = true
-    await this.running
-    const last = `n ${this.sent - 1}`
-    if (this.cluster.at(-1) === 'sent') for (const client of this.there) await until('the last one', () => client.heard.includes(last))
-    for (const client of this.here) await until('the last one here', () => client.heard.includes(last))
-    const all = Array.from({ length: this.sent }, (_, index) => index)
-    const numbers = (client) => client.heard.filter((text) => text.startsWith('n ')).map((text) => Number(text.slice(2)))
-    for (const client of this.here) assert.deepEqual(numbers(client), all, `${client.name} has heard all of them, once and in order`)
-    for (const client of this.there) {
-      const heard = numbers(client)
-      const ordered = [...new Set(heard)].sort((a, b) => a - b)
-      assert.deepEqual(heard, ordered, `${client.name} has heard none twice, and those that it has in order`)
-    }
-  }
-}
-
 describe('faults of Redis', { concurrency: 4 }, () => {
-  test('killed and restarted ten times under load', async () => {
+  test('killed and restarted ten times under load, with connections reset between', async () => {
     const redis = await RedisServer.start()
     const made = await cluster(redis)
     const load = new Load(made)
@@ -87,9 +33,16 @@ describe('faults of Redis', { concurrency: 4 }, () => {
       await redis.spawn()
       const took = await load.arrives()
       assert.ok(took <= BACK, `delivering again after ${took} ms`)
+      const links = await linksOf(made.nodes)
+      await redis.command('CLIENT', 'KILL', 'TYPE', round % 2 === 0 ? 'normal' : 'pubsub')
+      await until('both to have connected again', async () => {
+        const now = await linksOf(made.nodes)
+        return now.every((count, index) => count === links[index] + 1)
+      })
+      await load.arrives(BACK)
     }
     await load.stop()
-    assert.equal(await metric(made.nodes[0], 'links_total'), ROUNDS + 1)
+    assert.deepEqual(await linksOf(made.nodes), [2 * ROUNDS + 1, 2 * ROUNDS + 1])
     assert.ok((await metric(made.nodes[0], 'published_total', { outcome: 'not_sent' })) >= ROUNDS)
     await made.stop()
     await redis.stop()

@@ -301,6 +301,42 @@ class RedisCluster {
     return this.nodes.find((node) => node.port === port)
   }
 
+  /**
+   * Moves the slot of a key, with all that is in it, to another primary while it is used; gives that. `midway` is done when
+   * a part of the keys has been moved.
+   */
+  async move(key, midway = () => {}) {
+    const from = await this.ownerOf(key)
+    const primaries = await this.primaries()
+    const to = primaries[(primaries.indexOf(from) + 1) % primaries.length]
+    const slot = await from.command('CLUSTER', 'KEYSLOT', key)
+    const [source, destination] = await Promise.all([from, to].map((node) => node.command('CLUSTER', 'MYID')))
+    await to.command('CLUSTER', 'SETSLOT', slot, 'IMPORTING', source)
+    await from.command('CLUSTER', 'SETSLOT', slot, 'MIGRATING', destination)
+    const total = await from.command('CLUSTER', 'COUNTKEYSINSLOT', slot)
+    const carry = async (count) => {
+      const keys = await from.command('CLUSTER', 'GETKEYSINSLOT', slot, count)
+      if (keys.length > 0) await from.command('MIGRATE', HOST, to.port, '', 0, LIMIT, 'KEYS', ...keys)
+      return keys.length
+    }
+    await carry(Math.ceil(total / 2))
+    await midway()
+    while ((await carry(total)) > 0);
+    for (const node of [to, from, ...primaries]) await node.command('CLUSTER', 'SETSLOT', slot, 'NODE', destination)
+    await until('all to know the new owner', async () => {
+      const owned = await Promise.all(this.running.map((node) => node.command('CLUSTER', 'SLOTS')))
+      return owned.every((ranges) => ranges.find(([first, last]) => first <= slot && slot <= last)[2][1] === to.port)
+    })
+    return to
+  }
+
+  /** The nodes that own slots. */
+  async primaries() {
+    const [some] = this.running
+    const ports = new Set((await some.command('CLUSTER', 'SLOTS')).map(([, , [, port]]) => port))
+    return this.running.filter(({ port }) => ports.has(port))
+  }
+
   /** Kills the owner of a key, and waits until its replica has taken over; gives that. */
   async failover(key) {
     const old = await this.ownerOf(key)

@@ -6,7 +6,8 @@ use rand::seq::SliceRandom;
 use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo,
     IntoConnectionInfo, ProtocolVersion, PushInfo, RedisConnectionInfo, TlsCertificates,
-    aio::MultiplexedConnection, cluster::ClusterClientBuilder, cluster_async::ClusterConnection,
+    aio::MultiplexedConnection,
+    cluster::{ClusterClient, ClusterClientBuilder},
     io::tcp::TcpSettings,
 };
 
@@ -158,8 +159,9 @@ impl Deployment {
         &self.kind
     }
 
-    /// Connects with the nodes of a Cluster, for commands with keys.
-    pub(crate) async fn connect_cluster(&self) -> redis::RedisResult<ClusterConnection> {
+    /// A client of the nodes of a Cluster, for commands with keys. It tries so many times more when it is sent elsewhere or a
+    /// node is lost.
+    pub(crate) fn cluster(&self, retries: u32) -> redis::RedisResult<ClusterClient> {
         let nodes = self.nodes.iter();
         let nodes: Vec<ConnectionInfo> = nodes
             .map(|address| connection_info(address, &self.login))
@@ -167,11 +169,12 @@ impl Deployment {
         let mut builder = ClusterClientBuilder::new(nodes)
             .connection_timeout(CONNECT)
             .response_timeout(RESPONSE)
+            .retries(retries)
             .tcp_settings(TcpSettings::default().set_nodelay(true));
         if let Some(certificates) = &self.tls {
             builder = builder.certs(certificates.clone());
         }
-        builder.build()?.get_async_connection().await
+        builder.build()
     }
 
     /// Finds the server to talk to, as of now, and makes sure that what is published there reaches everybody.

@@ -114,8 +114,8 @@ impl Records {
         }
         let mut is_known = false;
         loop {
-            match deployment.connect_cluster().await {
-                Ok(connection) => return Connection::Cluster(connection),
+            match Connection::with_cluster(deployment).await {
+                Ok(connection) => return connection,
                 Err(error) if is_known => debug!(%error, "the records are still out of reach"),
                 Err(error) => {
                     warn!(%error, "the records are out of reach: other nodes do not see who is here");

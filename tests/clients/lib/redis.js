@@ -17,6 +17,8 @@ const GROUP = 'polyport'
 const HASTE = ['INFO-PERIOD', 100, 'PING-PERIOD', 300, 'ASK-PERIOD', 100, 'PUBLISH-PERIOD', 100]
 const PRIMARIES = 3
 const SLOTS = 16_384
+/** So many keys of a slot are looked at in one go. */
+const KEYS = 1_000
 
 /** What Redis gives as a list of names and values. */
 const fields = (list) => Object.fromEntries(list.flatMap((name, index) => (index % 2 === 0 ? [[name, list[index + 1]]] : [])))
@@ -302,10 +304,10 @@ class RedisCluster {
   }
 
   /**
-   * Moves the slot of a key, with all that is in it, to another primary while it is used; gives that. `midway` is done when
-   * a part of the keys has been moved.
+   * Moves the slot of a key, with all that is in it, to another primary while it is used; gives that. The keys that are
+   * `early` go first, and when they are there `midway` is done.
    */
-  async move(key, midway = () => {}) {
+  async move(key, early, midway) {
     const from = await this.ownerOf(key)
     const primaries = await this.primaries()
     const to = primaries[(primaries.indexOf(from) + 1) % primaries.length]
@@ -313,15 +315,11 @@ class RedisCluster {
     const [source, destination] = await Promise.all([from, to].map((node) => node.command('CLUSTER', 'MYID')))
     await to.command('CLUSTER', 'SETSLOT', slot, 'IMPORTING', source)
     await from.command('CLUSTER', 'SETSLOT', slot, 'MIGRATING', destination)
-    const total = await from.command('CLUSTER', 'COUNTKEYSINSLOT', slot)
-    const carry = async (count) => {
-      const keys = await from.command('CLUSTER', 'GETKEYSINSLOT', slot, count)
-      if (keys.length > 0) await from.command('MIGRATE', HOST, to.port, '', 0, LIMIT, 'KEYS', ...keys)
-      return keys.length
-    }
-    await carry(Math.ceil(total / 2))
+    const rest = () => from.command('CLUSTER', 'GETKEYSINSLOT', slot, KEYS)
+    const carry = (keys) => from.command('MIGRATE', HOST, to.port, '', 0, LIMIT, 'KEYS', ...keys)
+    await carry((await rest()).filter(early))
     await midway()
-    while ((await carry(total)) > 0);
+    for (let keys = await rest(); keys.length > 0; keys = await rest()) await carry(keys)
     for (const node of [to, from, ...primaries]) await node.command('CLUSTER', 'SETSLOT', slot, 'NODE', destination)
     await until('all to know the new owner', async () => {
       const owned = await Promise.all(this.running.map((node) => node.command('CLUSTER', 'SLOTS')))

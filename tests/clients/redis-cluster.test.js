@@ -5,7 +5,7 @@ const assert = require('node:assert/strict')
 const { test } = require('node:test')
 const { RedisCluster } = require('./lib/redis')
 const { clientsOf } = require('./lib/redis-gateways')
-const { cluster, Load } = require('./lib/redis-load')
+const { Load, nodesWithClients } = require('./lib/redis-load')
 const { API_KEY } = require('./lib/socket-io-servers')
 const { until } = require('./lib/wait')
 
@@ -45,7 +45,7 @@ async function present(nodes, count) {
 
 test('slots move under load: everything arrives in order and once, and records are right', async () => {
   const redis = await RedisCluster.start()
-  const made = await cluster(redis, { backplane: { time_to_live: `${TIME_TO_LIVE}ms` } })
+  const made = await nodesWithClients(redis, { backplane: { time_to_live: `${TIME_TO_LIVE}ms` } })
   const { nodes, here, there } = made
   const all = here.length + there.length
   const ids = await present(nodes, all)

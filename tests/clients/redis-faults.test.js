@@ -6,7 +6,7 @@ const assert = require('node:assert/strict')
 const { describe, test } = require('node:test')
 const { RedisCluster, RedisSentinels, RedisServer } = require('./lib/redis')
 const { clientsOf, startNode } = require('./lib/redis-gateways')
-const { cluster, Load } = require('./lib/redis-load')
+const { Load, nodesWithClients } = require('./lib/redis-load')
 const { until } = require('./lib/wait')
 
 process.on('unhandledRejection', () => {})
@@ -24,7 +24,7 @@ const metric = async (node, name, labels = {}) => (await node.gateway.metrics())
 describe('faults of Redis', { concurrency: 4 }, () => {
   test('killed and restarted ten times under load, with connections reset between', async () => {
     const redis = await RedisServer.start()
-    const made = await cluster(redis)
+    const made = await nodesWithClients(redis)
     const load = new Load(made)
     await load.arrives()
     for (let round = 0; round < ROUNDS; round += 1) {
@@ -50,7 +50,7 @@ describe('faults of Redis', { concurrency: 4 }, () => {
 
   test('connections reset', async () => {
     const redis = await RedisServer.start()
-    const made = await cluster(redis)
+    const made = await nodesWithClients(redis)
     const load = new Load(made)
     await load.arrives()
     for (const kind of ['normal', 'pubsub', 'normal', 'pubsub']) {
@@ -65,7 +65,7 @@ describe('faults of Redis', { concurrency: 4 }, () => {
 
   test('held for thirty seconds', async () => {
     const redis = await RedisServer.start()
-    const made = await cluster(redis, { backplane: { on_outage: 'unready' } })
+    const made = await nodesWithClients(redis, { backplane: { on_outage: 'unready' } })
     const load = new Load(made)
     await load.arrives()
     redis.pause()
@@ -90,7 +90,7 @@ describe('faults of Redis', { concurrency: 4 }, () => {
     assert.ok(!node.gateway.log.includes('"wrong"'), 'the password is not shown')
     assert.equal((await node.api('publish', { to: { room: 'lobby' }, event: 'e' })).cluster, 'not_sent')
     await node.stop()
-    const made = await cluster(redis)
+    const made = await nodesWithClients(redis)
     const load = new Load(made)
     await load.arrives()
     await redis.command('ACL', 'SETUSER', 'gateway', 'resetchannels')
@@ -117,7 +117,7 @@ describe('faults of Redis', { concurrency: 4 }, () => {
 
   test('out of memory, events go on', async () => {
     const redis = await RedisServer.start()
-    const made = await cluster(redis)
+    const made = await nodesWithClients(redis)
     const load = new Load(made)
     await load.arrives()
     await redis.command('CONFIG', 'SET', 'maxmemory-policy', 'noeviction')
@@ -133,7 +133,7 @@ describe('faults of Redis', { concurrency: 4 }, () => {
   test('TLS, and a socket file', async () => {
     for (const options of [{ tls: true, password: 'secret' }, { unix: true }]) {
       const redis = await RedisServer.start(options)
-      const made = await cluster(redis)
+      const made = await nodesWithClients(redis)
       const load = new Load(made)
       await load.arrives()
       await load.stop()
@@ -144,7 +144,7 @@ describe('faults of Redis', { concurrency: 4 }, () => {
 
   test('Sentinels choose another primary', async () => {
     const redis = await RedisSentinels.start()
-    const made = await cluster(redis)
+    const made = await nodesWithClients(redis)
     const load = new Load(made)
     await load.arrives()
     await redis.failover()
@@ -157,7 +157,7 @@ describe('faults of Redis', { concurrency: 4 }, () => {
 
   test('a Cluster loses a primary', async () => {
     const redis = await RedisCluster.start()
-    const made = await cluster(redis)
+    const made = await nodesWithClients(redis)
     const load = new Load(made)
     await load.arrives()
     await redis.failover('{polyport}')
@@ -169,7 +169,7 @@ describe('faults of Redis', { concurrency: 4 }, () => {
 
   test('nobody is let in without the others, where it is said so', async () => {
     const redis = await RedisServer.start()
-    const made = await cluster(redis, { backplane: { on_outage: 'refuse' } })
+    const made = await nodesWithClients(redis, { backplane: { on_outage: 'refuse' } })
     await redis.kill()
     const [node] = made.nodes
     await until('to be unready', async () => (await readiness(node)) === 503)

@@ -3,7 +3,7 @@
 
 const assert = require('node:assert/strict')
 const { after, before, describe, test } = require('node:test')
-const { RedisServer } = require('./lib/redis')
+const { RedisCluster, RedisServer } = require('./lib/redis')
 const { clientsOf, startNode } = require('./lib/redis-gateways')
 const { EmitterPeer, ServerPeer } = require('./lib/redis-peers')
 const { connect } = require('./lib/socket-io')
@@ -19,9 +19,13 @@ const ways = {
   'with a channel for each room': { adapters: ['sharded'], options: {} },
   'with one channel': { adapters: ['sharded-static'], options: { subscriptionMode: 'static' } },
   'beside classic servers': { adapters: ['classic', 'sharded'], options: {}, classic: true },
+  'on a Cluster': { adapters: ['sharded'], options: {}, kind: RedisCluster, client: 'ioredis' },
+  'on a Cluster, beside classic servers': {
+    adapters: ['classic', 'sharded'], options: {}, classic: true, kind: RedisCluster, client: 'ioredis',
+  },
 }
 
-for (const [name, { adapters, options, classic }] of Object.entries(ways)) {
+for (const [name, { adapters, options, classic, kind = RedisServer, client }] of Object.entries(ways)) {
   describe(`the sharded adapter, ${name}`, () => {
     let redis
     let nodes
@@ -31,18 +35,18 @@ for (const [name, { adapters, options, classic }] of Object.entries(ways)) {
     let clients
 
     before(async () => {
-      redis = await RedisServer.start()
+      redis = await kind.start()
       const backplane = { socket_io: { adapters } }
       nodes = await Promise.all([1, 2].map(() => startNode(redis, { backplane })))
-      peer = await ServerPeer.start(SHARDED, redis, { options })
-      if (classic) other = await ServerPeer.start(CLASSIC, redis)
+      peer = await ServerPeer.start(SHARDED, redis, { options, client })
+      if (classic) other = await ServerPeer.start(CLASSIC, redis, { client })
       guest = connect('4.8.4', peer.url, { transports: 'websocket' })
       await guest.connected()
       await peer.call('join', { socket: guest.id, room: 'lobby' })
       clients = (await Promise.all(nodes.map((node, index) => clientsOf(node, `node ${index + 1}`)))).flat()
       await until('the subscriptions', async () => {
         const channel = options.subscriptionMode ? 'socket.io#/#' : 'socket.io#/#lobby#'
-        return (await redis.command('PUBSUB', 'SHARDNUMSUB', channel))[1] === 3
+        return (await redis.shardSubscribers(channel)) === 3
       })
       if (classic) await until('the classic ones', async () => (await redis.subscribers('socket.io#/#lobby#')) === 2)
     })
@@ -125,7 +129,7 @@ for (const [name, { adapters, options, classic }] of Object.entries(ways)) {
 
     if (classic) {
       test('an emitter reaches everybody whom it can reach', async () => {
-        const emitter = await EmitterPeer.start('@socket.io/redis-emitter@5.1.0', redis)
+        const emitter = await EmitterPeer.start('@socket.io/redis-emitter@5.1.0', redis, { client })
         const text = 'from an emitter'
         await emitter.do({ to: ['lobby'], call: ['emit', 'message', text] })
         await until(text, () => heardBy(text).slice(0, -1).every(([, count]) => count === 1))

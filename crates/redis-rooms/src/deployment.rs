@@ -81,6 +81,12 @@ pub(crate) enum ConnectError {
         /// What the last Sentinel said.
         last: String,
     },
+    /// A slot of a Cluster is nobody's, or is passed from node to node.
+    #[error("no node of the Cluster serves the channel `{channel}`")]
+    Unserved {
+        /// One whose slot it is.
+        channel: String,
+    },
     /// What is written there would not reach anybody.
     #[error("{address} is a read-only replica; name its primary, or its Sentinels")]
     Replica {
@@ -205,6 +211,21 @@ impl Deployment {
         Err(last.expect("there is at least one node"))
     }
 
+    /// Another node of the Cluster, by its address as that one says it.
+    pub(crate) fn beside(&self, found: &Found, address: &str) -> Result<Found, ConnectError> {
+        let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+        let port = port.parse().unwrap_or_default();
+        let at = like(
+            found.client.get_connection_info().addr(),
+            host.to_owned(),
+            port,
+        );
+        Ok(Found {
+            client: self.client(&at, &self.login)?,
+            address: at.to_string(),
+        })
+    }
+
     async fn ask_sentinels(
         &self,
         sentinels: &[ConnectionAddr],
@@ -277,6 +298,14 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// The host, or nothing if it is reached by a file.
+    pub(crate) fn host(&self) -> String {
+        match self.client.get_connection_info().addr() {
+            ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),
+            _ => String::new(),
+        }
+    }
+
     /// Opens a connection. `pushed` gets what the server says by itself, and hears when the connection is lost; it runs on
     /// the connection's task.
     pub(crate) async fn connect(

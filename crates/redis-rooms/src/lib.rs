@@ -1,7 +1,7 @@
 //! Rooms over Redis: several gateways act as one, and take part in clusters of Socket.IO servers and their emitters.
 //!
 //! Start reading at [`RedisRooms`] (what the hub tells it), then `shared` (what is said, and what is done with what arrives), `link` (the connections
-//! and their loss), `subscriptions` (what this node listens to), `outgoing` and `incoming` (between the core's targets and
+//! and their loss), `subscriptions` (what this node listens to), `shards` (where on a Cluster that is), `outgoing` and `incoming` (between the core's targets and
 //! messages), `answers` (what other servers ask). `presence` is what gateways put on record about their sessions, and `asking`
 //! how one reaches a client of another. `codec` has the bytes, without I/O: [`codec::Channels`] is where something is said,
 //! [`codec::Broadcast`] an event for rooms, [`codec::Request`] and [`codec::Response`] are questions to all servers.
@@ -20,6 +20,7 @@ mod outgoing;
 mod presence;
 mod queue;
 mod realms;
+mod shards;
 mod shared;
 mod subscriptions;
 mod typed;

@@ -3,9 +3,10 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use polyport_core::Hub;
 use rand::RngExt;
-use redis::{PushInfo, PushKind, RedisError, Value, aio::MultiplexedConnection};
+use redis::{PushInfo, PushKind, Value, aio::MultiplexedConnection};
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},
@@ -14,9 +15,10 @@ use tracing::{info, warn};
 
 use crate::{
     backplane::Health,
-    deployment::{ConnectError, Found, RESPONSE},
+    deployment::{ConnectError, Found, Kind, RESPONSE},
     presence,
-    shared::{Incoming, Shared},
+    shards::{Cluster, Outlets},
+    shared::{Incoming, Outgoing, Shared},
     subscriptions::Subscriptions,
 };
 
@@ -36,8 +38,6 @@ const BATCH_BYTES: usize = 1 << 20;
 enum LinkError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    #[error("{address}: {error}")]
-    Redis { address: String, error: RedisError },
     #[error("{0}: the connection was closed")]
     Closed(String),
     #[error("{0}: no sign of life")]
@@ -89,27 +89,37 @@ fn give_up(shared: &Shared) {
 async fn hold(shared: &Arc<Shared>, hub: &Hub) -> Result<Infallible, LinkError> {
     let found = shared.options.deployment.find().await?;
     let lost = Arc::new(Notify::new());
-    let commands = {
+    let only_loss = {
         let lost = Arc::clone(&lost);
-        found.connect(move |push| note_loss(&push, &lost)).await?
+        move |push: PushInfo| note_loss(&push, &lost)
     };
-    let listening = {
+    let everything = {
         let lost = Arc::clone(&lost);
         let hears = hearing(shared);
-        found
-            .connect(move |push| {
-                note_loss(&push, &lost);
-                hears(push);
-            })
-            .await?
+        move |push: PushInfo| {
+            note_loss(&push, &lost);
+            hears(push);
+        }
     };
-    let broken = |error| LinkError::Redis {
-        address: found.address.clone(),
-        error,
+    let commands = found.connect(only_loss.clone()).await?;
+    let listening = found.connect(everything.clone()).await?;
+    let watched = Watched::default();
+    watched.add(&found.address, commands.clone());
+    watched.add(&found.address, listening.clone());
+    let cluster = cluster(shared, &found, &commands, &watched).await?;
+    let (outlets, inlets) = match &cluster {
+        Some(cluster) => (
+            Some(cluster.outlets(only_loss).await?),
+            Some(cluster.inlets(everything).await?),
+        ),
+        None => (None, None),
     };
-    let subscriptions = Subscriptions::start(shared, hub, listening).await;
-    let subscriptions = subscriptions.map_err(broken)?;
-    let pinged = [commands.clone(), subscriptions.connection()];
+    let subscriptions = Subscriptions::start(shared, hub, &found, listening, inlets).await?;
+    let publisher = Publisher {
+        found: &found,
+        commands: commands.clone(),
+        outlets,
+    };
     shared.outgoing.open();
     shared.metrics.up.set(1);
     shared.metrics.links.inc();
@@ -117,11 +127,26 @@ async fn hold(shared: &Arc<Shared>, hub: &Hub) -> Result<Infallible, LinkError> 
     info!(address = found.address, "connected with Redis");
     tokio::select! {
         () = lost.notified() => Err(LinkError::Closed(found.address.clone())),
-        broke = publish(shared, commands.clone()) => broke.map_err(broken),
-        broke = presence::keep(shared, hub, commands) => broke.map_err(broken),
-        broke = subscriptions.follow(hub) => broke.map_err(broken),
-        broke = watch_over(pinged, &found) => broke,
+        broke = publisher.run(shared) => Ok(broke?),
+        broke = presence::keep(shared, hub, commands) => Ok(broke.map_err(|error| found.error(error))?),
+        broke = subscriptions.follow(hub) => Ok(broke?),
+        broke = watched.ask() => broke,
     }
+}
+
+/// The nodes of a Cluster, if there is something on sharded channels.
+async fn cluster<'a>(
+    shared: &'a Shared,
+    found: &'a Found,
+    commands: &MultiplexedConnection,
+    watched: &'a Watched,
+) -> Result<Option<Cluster<'a>>, ConnectError> {
+    let deployment = &shared.options.deployment;
+    if *deployment.kind() != Kind::Cluster || shared.options.sharded.is_none() {
+        return Ok(None);
+    }
+    let cluster = Cluster::find(deployment, found, commands.clone(), watched);
+    cluster.await.map(Some)
 }
 
 fn note_loss(push: &PushInfo, lost: &Notify) {
@@ -131,7 +156,7 @@ fn note_loss(push: &PushInfo, lost: &Notify) {
 }
 
 /// What is done with messages as they arrive.
-fn hearing(shared: &Arc<Shared>) -> impl Fn(PushInfo) + Send + Sync + 'static {
+fn hearing(shared: &Arc<Shared>) -> impl Fn(PushInfo) + Clone + Send + Sync + 'static {
     let shared = Arc::downgrade(shared);
     move |push| {
         if let (Some(shared), Some(message)) = (shared.upgrade(), message(push)) {
@@ -159,45 +184,85 @@ fn message(push: PushInfo) -> Option<Incoming> {
 }
 
 /// Publishes what waits, in its order.
-async fn publish(
-    shared: &Shared,
-    mut connection: MultiplexedConnection,
-) -> Result<Infallible, RedisError> {
-    loop {
-        let messages = shared.outgoing.take(BATCH, BATCH_BYTES).await;
-        let mut pipeline = redis::Pipeline::with_capacity(messages.len());
-        for message in &messages {
-            let name = if message.is_sharded {
-                "SPUBLISH"
-            } else {
-                "PUBLISH"
-            };
-            let command = pipeline.cmd(name);
-            command.arg(&message.channel).arg(&message.payload).ignore();
+struct Publisher<'a> {
+    found: &'a Found,
+    commands: MultiplexedConnection,
+    /// On a Cluster, the way to sharded channels.
+    outlets: Option<Outlets<'a>>,
+}
+
+impl Publisher<'_> {
+    async fn run(mut self, shared: &Shared) -> Result<Infallible, ConnectError> {
+        loop {
+            let messages = shared.outgoing.take(BATCH, BATCH_BYTES).await;
+            let published = self.publish(&messages).await;
+            shared.metrics.published(published.is_ok(), messages.len());
+            published?;
         }
-        let published: Result<(), _> = pipeline.query_async(&mut connection).await;
-        shared.metrics.published(published.is_ok(), messages.len());
-        published?;
+    }
+
+    async fn publish(&mut self, messages: &[Outgoing]) -> Result<(), ConnectError> {
+        let has_outlets = self.outlets.is_some();
+        let is_elsewhere = |message: &&Outgoing| message.is_sharded && has_outlets;
+        let here = messages.iter().filter(|message| !is_elsewhere(message));
+        let here = publish(self.found, &mut self.commands, here);
+        let Some(outlets) = &mut self.outlets else {
+            return here.await;
+        };
+        let elsewhere = messages.iter().filter(is_elsewhere);
+        let elsewhere = elsewhere.map(|message| (&*message.channel, &*message.payload));
+        tokio::try_join!(here, outlets.publish(elsewhere)).map(drop)
     }
 }
 
-/// Ends when one of the connections gives no sign of life.
-async fn watch_over(
-    connections: [MultiplexedConnection; 2],
+async fn publish(
     found: &Found,
-) -> Result<Infallible, LinkError> {
-    loop {
-        sleep(PING).await;
-        for mut connection in connections.clone() {
-            let ping = redis::cmd("PING");
-            let pinging = ping.query_async::<()>(&mut connection);
-            match timeout(RESPONSE, pinging).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) if error.is_timeout() => {
-                    return Err(LinkError::Silent(found.address.clone()));
+    connection: &mut MultiplexedConnection,
+    messages: impl Iterator<Item = &Outgoing>,
+) -> Result<(), ConnectError> {
+    let mut pipeline = redis::Pipeline::new();
+    for message in messages {
+        let name = if message.is_sharded {
+            "SPUBLISH"
+        } else {
+            "PUBLISH"
+        };
+        let command = pipeline.cmd(name);
+        command.arg(&message.channel).arg(&message.payload).ignore();
+    }
+    if pipeline.is_empty() {
+        return Ok(());
+    }
+    let published = pipeline.query_async(connection).await;
+    published.map_err(|error| found.error(error))
+}
+
+/// The connections of a link, with the addresses of their servers.
+#[derive(Default)]
+pub(crate) struct Watched(Mutex<Vec<(String, MultiplexedConnection)>>);
+
+impl Watched {
+    pub(crate) fn add(&self, address: &str, connection: MultiplexedConnection) {
+        self.0.lock().push((address.to_owned(), connection));
+    }
+
+    /// Ends when one of the connections gives no sign of life.
+    async fn ask(&self) -> Result<Infallible, LinkError> {
+        loop {
+            sleep(PING).await;
+            let connections = self.0.lock().clone();
+            for (address, mut connection) in connections {
+                let ping = redis::cmd("PING");
+                let pinging = ping.query_async::<()>(&mut connection);
+                match timeout(RESPONSE, pinging).await {
+                    Ok(Ok(())) => {}
+                    // What a Cluster says of a slot: it was meant for another command, and is a sign of life.
+                    Ok(Err(error)) if error.redirect_node().is_some() => {}
+                    Ok(Err(error)) if !error.is_timeout() => {
+                        return Err(ConnectError::Redis { address, error }.into());
+                    }
+                    Ok(Err(_)) | Err(_) => return Err(LinkError::Silent(address)),
                 }
-                Ok(Err(error)) => return Err(found.error(error).into()),
-                Err(_) => return Err(LinkError::Silent(found.address.clone())),
             }
         }
     }

@@ -1,13 +1,19 @@
 //! What this node listens to: it follows the realms that exist and the rooms that somebody is in.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, convert::Infallible};
 
 use parking_lot::Mutex;
 use polyport_core::{Hub, RealmName, RoomName};
 use redis::{RedisResult, aio::MultiplexedConnection};
 use tokio::sync::Notify;
 
-use crate::{realms, shared::Shared, typed};
+use crate::{
+    deployment::{ConnectError, Found},
+    realms,
+    shards::Inlets,
+    shared::Shared,
+    typed,
+};
 
 /// Channels, or patterns, that one command names.
 const BATCH: usize = 1000;
@@ -66,7 +72,10 @@ impl Changes {
 /// The subscriptions of one connection.
 pub(crate) struct Subscriptions<'a> {
     shared: &'a Shared,
+    found: &'a Found,
     connection: MultiplexedConnection,
+    /// On a Cluster, the way from sharded channels.
+    inlets: Option<Inlets<'a>>,
     channels: HashSet<String>,
     patterns: HashSet<String>,
     shards: HashSet<String>,
@@ -77,11 +86,15 @@ impl<'a> Subscriptions<'a> {
     pub(crate) async fn start(
         shared: &'a Shared,
         hub: &Hub,
+        found: &'a Found,
         connection: MultiplexedConnection,
-    ) -> RedisResult<Self> {
+        inlets: Option<Inlets<'a>>,
+    ) -> Result<Self, ConnectError> {
         let mut subscriptions = Self {
             shared,
+            found,
             connection,
+            inlets,
             channels: HashSet::new(),
             patterns: HashSet::new(),
             shards: HashSet::new(),
@@ -103,54 +116,62 @@ impl<'a> Subscriptions<'a> {
     }
 
     /// Follows what changes, for as long as the connection lives.
-    pub(crate) async fn follow(mut self, hub: &Hub) -> RedisResult<std::convert::Infallible> {
+    pub(crate) async fn follow(mut self, hub: &Hub) -> Result<Infallible, ConnectError> {
         loop {
-            let (mut more, mut less) = (Wanted::default(), Wanted::default());
-            for change in self.shared.changes.take().await {
-                match change {
-                    Change::Realm(name) => {
-                        let exists = hub.find_realm(name.as_str()).is_some();
-                        let into = if exists { &mut more } else { &mut less };
-                        into.add_realm(self.shared, &name);
-                    }
-                    Change::Room(realm, room) => {
-                        let found = hub.find_realm(realm.as_str());
-                        let is_used = found.is_some_and(|found| found.has_members(&room));
-                        let into = if is_used { &mut more } else { &mut less };
-                        into.add_room(self.shared, &realm, &room);
-                    }
+            tokio::select! {
+                changes = self.shared.changes.take() => {
+                    let (more, less) = self.looked_at(hub, changes);
+                    self.change(more, less).await?;
                 }
+                () = lost(self.inlets.as_ref()) => self.regain().await?,
             }
-            self.change(more, less).await?;
         }
     }
 
-    /// A sign of life.
-    pub(crate) fn connection(&self) -> MultiplexedConnection {
-        self.connection.clone()
+    /// What is wanted by now of what has changed, and what is not.
+    fn looked_at(&self, hub: &Hub, changes: HashSet<Change>) -> (Wanted, Wanted) {
+        let (mut more, mut less) = (Wanted::default(), Wanted::default());
+        for change in changes {
+            match change {
+                Change::Realm(name) => {
+                    let exists = hub.find_realm(name.as_str()).is_some();
+                    let into = if exists { &mut more } else { &mut less };
+                    into.add_realm(self.shared, &name);
+                }
+                Change::Room(realm, room) => {
+                    let found = hub.find_realm(realm.as_str());
+                    let is_used = found.is_some_and(|found| found.has_members(&room));
+                    let into = if is_used { &mut more } else { &mut less };
+                    into.add_room(self.shared, &realm, &room);
+                }
+            }
+        }
+        (more, less)
     }
 
-    async fn change(&mut self, mut more: Wanted, mut less: Wanted) -> RedisResult<()> {
+    /// Follows sharded channels to the nodes that have them now.
+    async fn regain(&mut self) -> Result<(), ConnectError> {
+        match &mut self.inlets {
+            Some(inlets) => inlets.subscribe(&list(&self.shards)).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn change(&mut self, mut more: Wanted, mut less: Wanted) -> Result<(), ConnectError> {
         more.channels.retain(|name| !self.channels.contains(name));
         more.patterns.retain(|name| !self.patterns.contains(name));
         more.shards.retain(|name| !self.shards.contains(name));
         less.channels.retain(|name| self.channels.contains(name));
         less.patterns.retain(|name| self.patterns.contains(name));
         less.shards.retain(|name| self.shards.contains(name));
-        for names in list(&more.channels).chunks(BATCH) {
-            self.connection.subscribe(names).await?;
+        let found = self.found;
+        let broken = |error| found.error(error);
+        self.subscribe(&more).await.map_err(broken)?;
+        self.unsubscribe(&less).await.map_err(broken)?;
+        if let Some(inlets) = &mut self.inlets {
+            inlets.subscribe(&list(&more.shards)).await?;
+            inlets.unsubscribe(&list(&less.shards)).await?;
         }
-        for names in list(&more.patterns).chunks(BATCH) {
-            self.connection.psubscribe(names).await?;
-        }
-        self.sharded("SSUBSCRIBE", &more.shards).await?;
-        for names in list(&less.channels).chunks(BATCH) {
-            self.connection.unsubscribe(names).await?;
-        }
-        for names in list(&less.patterns).chunks(BATCH) {
-            self.connection.punsubscribe(names).await?;
-        }
-        self.sharded("SUNSUBSCRIBE", &less.shards).await?;
         self.channels.retain(|name| !less.channels.contains(name));
         self.patterns.retain(|name| !less.patterns.contains(name));
         self.channels.extend(more.channels);
@@ -165,8 +186,31 @@ impl<'a> Subscriptions<'a> {
         Ok(())
     }
 
-    /// Each channel is named by a command of its own, since each is confirmed by itself.
+    async fn subscribe(&mut self, more: &Wanted) -> RedisResult<()> {
+        for names in list(&more.channels).chunks(BATCH) {
+            self.connection.subscribe(names).await?;
+        }
+        for names in list(&more.patterns).chunks(BATCH) {
+            self.connection.psubscribe(names).await?;
+        }
+        self.sharded("SSUBSCRIBE", &more.shards).await
+    }
+
+    async fn unsubscribe(&mut self, less: &Wanted) -> RedisResult<()> {
+        for names in list(&less.channels).chunks(BATCH) {
+            self.connection.unsubscribe(names).await?;
+        }
+        for names in list(&less.patterns).chunks(BATCH) {
+            self.connection.punsubscribe(names).await?;
+        }
+        self.sharded("SUNSUBSCRIBE", &less.shards).await
+    }
+
+    /// Where one server has all channels. Each is named by a command of its own, since each is confirmed by itself.
     async fn sharded(&mut self, command: &str, names: &HashSet<String>) -> RedisResult<()> {
+        if self.inlets.is_some() {
+            return Ok(());
+        }
         for names in list(names).chunks(BATCH) {
             let mut pipeline = redis::Pipeline::with_capacity(names.len());
             for name in names {
@@ -175,6 +219,14 @@ impl<'a> Subscriptions<'a> {
             pipeline.query_async::<()>(&mut self.connection).await?;
         }
         Ok(())
+    }
+}
+
+/// Waits until sharded channels have left their node.
+async fn lost(inlets: Option<&Inlets<'_>>) {
+    match inlets {
+        Some(inlets) => inlets.lost().await,
+        None => std::future::pending().await,
     }
 }
 

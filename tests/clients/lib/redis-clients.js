@@ -32,6 +32,9 @@ const classic = (name) =>
     return require(name).createClient(options)
   })
 
+const clusterOf = (Redis, nodes, sharded) =>
+  new Redis.Cluster(nodes, { clusterRetryStrategy: () => PAUSE, shardedSubscribers: sharded })
+
 const FAMILIES = {
   'redis-0': callbacks(({ host, port }) => require('redis-0').createClient(port, host, { detect_buffers: true })),
   'redis-2': classic('redis-2'),
@@ -54,12 +57,12 @@ const FAMILIES = {
   },
 
   ioredis: {
-    async connect({ cluster, sentinels, name, host, port, path, ca, user, password }) {
+    async connect({ cluster, sentinels, name, host, port, path, ca, user, password }, { sharded }) {
       const Redis = require('ioredis')
       const where = sentinels ? { sentinels, name, sentinelRetryStrategy: () => PAUSE } : path ? { path } : { host, port }
       const patience = { retryStrategy: () => PAUSE, maxRetriesPerRequest: null }
       const options = { ...where, ...patience, username: user, password, tls: trusting(ca) }
-      const client = cluster ? new Redis.Cluster(cluster, { clusterRetryStrategy: () => PAUSE }) : new Redis(options)
+      const client = cluster ? clusterOf(Redis, cluster, sharded) : new Redis(options)
       await once(client, 'ready')
       return client
     },
@@ -83,13 +86,14 @@ const KNOWN = {
 class RedisClient {
   /**
    * `kind` is one of npm's clients and `address` one of `lib/redis.js`. With `buffers` subscriptions give bytes and nothing
-   * else, which adapters 1.x and 2.x want; `label` is what Redis lists the connection as, where the client can say it.
+   * else, which adapters 1.x and 2.x want; `label` is what Redis lists the connection as, where the client can say it; with
+   * `sharded` a client of a Cluster subscribes to sharded channels where they are.
    * `noted` hears of every error after the connection is made; the client goes on by itself.
    */
-  static async connect(kind, address, { buffers = false, label, noted = () => {} } = {}) {
+  static async connect(kind, address, { buffers = false, label, sharded = false, noted = () => {} } = {}) {
     const unknown = Object.keys(address).filter((key) => !['host', 'port', ...KNOWN[kind]].includes(key))
     if (unknown.length > 0) throw new Error(`${kind} does not know what ${unknown} of an address is`)
-    const raw = await FAMILIES[kind].connect(address, { buffers, label, noted })
+    const raw = await FAMILIES[kind].connect(address, { buffers, label, sharded, noted })
     if (kind !== 'redis-4') raw.on('error', noted)
     return new RedisClient(FAMILIES[kind], raw)
   }

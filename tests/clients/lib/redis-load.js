@@ -6,7 +6,7 @@ const { clientsOf, startNode } = require('./redis-gateways')
 const { until, LIMIT } = require('./wait')
 
 /** Two nodes with a client of every protocol on each. */
-async function cluster(redis, options = {}) {
+async function nodesWithClients(redis, options = {}) {
   const nodes = await Promise.all([1, 2].map(() => startNode(redis, options)))
   const [here, there] = await Promise.all(nodes.map((node, index) => clientsOf(node, `node ${index + 1}`)))
   const stop = async () => {
@@ -62,4 +62,4 @@ class Load {
   }
 }
 
-module.exports = { cluster, Load }
+module.exports = { Load, nodesWithClients }

@@ -144,6 +144,11 @@ class RedisServer {
     return (await this.command('PUBSUB', 'NUMSUB', channel))[1]
   }
 
+  /** How many connections to this node are subscribed to a sharded channel. */
+  async shardSubscribers(channel) {
+    return (await this.command('PUBSUB', 'SHARDNUMSUB', channel))[1]
+  }
+
   /** Holds it as it is: connections stay, and nothing is answered. */
   pause() {
     this.child.kill('SIGSTOP')
@@ -350,6 +355,26 @@ class RedisCluster {
   async subscribers(channel) {
     const counts = await Promise.all(this.running.map((node) => node.subscribers(channel)))
     return counts.reduce((sum, count) => sum + count, 0)
+  }
+
+  /** The same of a sharded channel, at its owner. */
+  async shardSubscribers(channel) {
+    return (await this.ownerOf(channel)).shardSubscribers(channel)
+  }
+
+  /** Gives the slot of a channel, in which no keys are, to another primary; gives that. */
+  async move(channel) {
+    const source = await this.ownerOf(channel)
+    const roles = await Promise.all(this.running.map((node) => node.info('replication')))
+    const primaries = this.running.filter((_, index) => roles[index].role === 'master')
+    const target = primaries.find((node) => node !== source)
+    const slot = await source.command('CLUSTER', 'KEYSLOT', channel)
+    const [from, to] = await Promise.all([source, target].map((node) => node.command('CLUSTER', 'MYID')))
+    await target.command('CLUSTER', 'SETSLOT', slot, 'IMPORTING', from)
+    await source.command('CLUSTER', 'SETSLOT', slot, 'MIGRATING', to)
+    const others = primaries.filter((node) => node !== source && node !== target)
+    for (const node of [target, source, ...others]) await node.command('CLUSTER', 'SETSLOT', slot, 'NODE', to)
+    return target
   }
 
   async stop() {

@@ -105,9 +105,10 @@ function listen(io, port) {
 }
 
 async function main() {
+  const sharded = OPTIONS.mode === 'sharded'
   const publisher = await RedisClient.connect(OPTIONS.client, OPTIONS.redis, { label: LABEL, noted })
   const buffers = /^socket\.io-redis-[12]\./.test(ADAPTER)
-  const subscriber = await RedisClient.connect(OPTIONS.client, OPTIONS.redis, { buffers, noted })
+  const subscriber = await RedisClient.connect(OPTIONS.client, OPTIONS.redis, { buffers, sharded, noted })
   const server = serve(VERSION, { ...OPTIONS.server, adapter: adapterOf(publisher, subscriber) })
   const { io, listener } = server
   const settle = () => (STREAMS ? streamsSettled(io, publisher) : subscriber.settle())

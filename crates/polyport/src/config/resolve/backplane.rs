@@ -101,10 +101,6 @@ impl Resolver<'_> {
                 "all servers with the sharded adapter have one subscriptionMode: name one";
             self.fault(&at, message);
         }
-        let has_sharded = adapters.iter().any(|adapter| is_sharded(&adapter));
-        if has_sharded && settings.deployment == RedisDeployment::Cluster {
-            self.fault(&at, "the sharded adapter is not served on a Cluster yet");
-        }
     }
 
     fn redis_urls(&mut self, urls: &[String]) -> Vec<String> {

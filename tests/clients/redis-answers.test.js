@@ -3,8 +3,12 @@
 // the form of each adapter, at once, and whoever its clients are.
 
 const assert = require('node:assert/strict')
+const fs = require('node:fs')
+const http = require('node:http')
+const path = require('node:path')
 const { after, before, describe, test } = require('node:test')
 const { LineClient } = require('./lib/line-client')
+const { temporaryFolder } = require('./lib/polyport')
 const { RedisServer } = require('./lib/redis')
 const { SERVERS, ServerPeer } = require('./lib/redis-peers')
 const { connect } = require('./lib/socket-io')
@@ -31,13 +35,38 @@ before(async () => {
 })
 after(() => redis.stop())
 
+const CLERK = `const polyport = require('polyport')
+exports.stock = {
+  name: 'serverSide:stock', inputs: { article: { required: true }, of: {} },
+  async run({ params, connection: { id, session } }) {
+    return { name: 'stock', article: params.article, of: params.of ?? null, id, session }
+  },
+}
+exports.tell = {
+  name: 'serverSide:tell', inputs: { room: {}, text: {} },
+  run({ params }) { polyport.publish(params.room, 'news', params.text) },
+}
+exports.custom = { name: 'serverSide:customRequest', inputs: { data: {} }, run: ({ params }) => ({ custom: params.data }) }
+`
+
+/** A script with actions for servers. */
+function clerk() {
+  const file = path.join(temporaryFolder(), 'clerk.js')
+  fs.writeFileSync(file, CLERK)
+  return { kind: 'script', file }
+}
+
 /** A gateway and a Node server with one key, each known to the other. */
 class Cluster {
-  static async start(name, { socketIo = {}, listeners = {}, options } = {}) {
+  static async start(name, { socketIo = {}, listeners = {}, options, actions, backends, answering } = {}) {
     const key = `${name} ${(Cluster.count = (Cluster.count ?? 0) + 1)}`
     const backplane = { engine: 'redis', url: redis.url, keys: { default: key }, socket_io: socketIo }
     const [gateway, node] = await Promise.all([
-      GatewayServer.start({ config: { backplane }, listeners }),
+      GatewayServer.start({
+        config: { backplane, backends: { ...(actions && { clerk: clerk() }), ...backends } },
+        listeners,
+        listener: { backends: answering ?? (actions ? ['walk', 'clerk'] : ['walk']) },
+      }),
       ServerPeer.start(name, redis, { key, options }),
     ])
     const asked = name === SYNC ? `${key}-sync#request#/#` : `${key}-request#/#`
@@ -312,6 +341,75 @@ describe('what is said to servers', () => {
       assert.deepEqual(await cluster.ask('fetchSockets'), [])
     }))
   }
+
+  for (const name of ASKING.slice(0, 3)) {
+    test(`a script answers ${name}`, withCluster(name, { actions: true }, async (cluster) => {
+      const said = async (...event) => cluster.ask('serverSideAsk', { event })
+      const wanted = { name: 'stock', article: 7, of: 'shelf', id: null, session: null }
+      assert.deepEqual(await said('stock', 7, 'shelf'), { error: null, answers: [wanted] })
+      assert.deepEqual(await said('stock', 8), { error: null, answers: [{ ...wanted, article: 8, of: null }] })
+      // What fails, and what nobody knows.
+      assert.deepEqual(await said('stock'), { error: null, answers: [null] })
+      assert.deepEqual(await said('unknown'), { error: null, answers: [null] })
+    }))
+  }
+
+  test('a script hears what wants no answer, in its namespace', withCluster(NEWEST, { actions: true }, async (cluster) => {
+    const [client, admin] = [await cluster.client({ rooms: ['clerks'] }), await cluster.client({ url: `${cluster.gateway.url}/admin` })]
+    assert.deepEqual(await admin.ask('join', 'clerks'), [true])
+    await until('the question to the namespace', async () => {
+      const channel = `${cluster.node.options.key}-request#/admin#`
+      return (await redis.subscribers(channel)) === 2
+    })
+    await cluster.ask('serverSideEmit', { of: '/admin', event: ['tell', 'clerks', 'from a server'] })
+    await admin.saw(['event', 'news', 'from a server'])
+    await cluster.ask('serverSideEmit', { event: ['tell', 'clerks', 'from another'] })
+    await client.saw(['event', 'news', 'from another'])
+    assert.deepEqual(client.entries('event', 'news', 'from a server'), [])
+  }))
+
+  test('no client calls what is for servers', withCluster(NEWEST, { actions: true }, async (cluster) => {
+    const client = await cluster.client()
+    client.emit('serverSide:tell', 'sockets', 'from a client')
+    assert.deepEqual(await client.exchange('echo', ['barrier']), ['barrier'])
+    assert.deepEqual(client.entries('event', 'news'), [])
+  }))
+
+  test('a script answers the custom requests of old adapters', withCluster(OLD[0], { actions: true }, async (cluster) => {
+    const answers = await cluster.ask('customRequest', { data: { n: 1 } })
+    assert.deepEqual(answers.find((answer) => answer !== null), { custom: { n: 1 } })
+    assert.equal(answers.length, 2)
+  }))
+
+  test('a service answers what its pattern names', async () => {
+    const requests = []
+    const service = http.createServer(async (request, response) => {
+      const chunks = await request.toArray()
+      const asked = JSON.parse(Buffer.concat(chunks).toString())
+      requests.push(asked)
+      response.setHeader('content-type', 'application/json')
+      const push = [{ publish: { to: { room: 'clerks' }, event: 'news', data: asked.call.action } }]
+      response.end(JSON.stringify({ result: { args: asked.call.args }, push, data: 'ignored' }))
+    })
+    await new Promise((resolve) => service.listen(0, '127.0.0.1', resolve))
+    const url = `http://127.0.0.1:${service.address().port}/`
+    const backends = { desk: { kind: 'http', url, actions: ['*', 'serverSide:st*'] } }
+    await withCluster(NEWEST, { backends, answering: ['walk', 'desk'] }, async (cluster) => {
+      const client = await cluster.client({ rooms: ['clerks'] })
+      const before = requests.length
+      const asked = await cluster.ask('serverSideAsk', { event: ['stock', 7, { deep: [1] }] })
+      assert.deepEqual(asked, { error: null, answers: [{ args: [7, { deep: [1] }] }] })
+      await client.saw(['event', 'news', 'serverSide:stock'])
+      const { request, session, realm, call } = requests.at(-1)
+      assert.deepEqual({ request, session, realm, action: call.action }, {
+        request: 'call', session: undefined, realm: 'default', action: 'serverSide:stock',
+      })
+      // Its other pattern is about clients.
+      assert.deepEqual(await cluster.ask('serverSideAsk', { event: ['other'] }), { error: null, answers: [null] })
+      assert.equal(requests.length, before + 1)
+    })()
+    service.close()
+  })
 
   test('is ignored if the operator prefers that', withCluster(
     NEWEST,

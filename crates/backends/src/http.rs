@@ -21,8 +21,8 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use polyport_core::{
     Accepted, ActionInfo, Answer, Arg, Args, Ask, BackendMetrics, BackendRequest, Call, CallError,
-    Hooks, Hub, Json, Later, Millis, OpenRequest, Refused, Reply, SessionEnd, SessionId,
-    SessionRef, WeakSession, argument_with_binary,
+    Hooks, Hub, Json, Later, Millis, OpenRequest, RealmName, Refused, Reply, SessionEnd, SessionId,
+    SessionRef, Told, WeakSession, argument_with_binary,
 };
 use polyport_net::{HttpClient, Tasks};
 use tokio::sync::oneshot;
@@ -131,14 +131,37 @@ impl Provider for HttpBackend {
                 let hub = Arc::clone(&inner.hub);
                 hub.turn(|| {
                     let (result, ends) = inner.follow(&session, answer);
-                    respond(match result {
-                        Ok(Ok(value)) => Ok(reply(value.unwrap_or(Json::NULL))),
-                        Ok(Err(ApplicationError(text))) => Err(CallError::Rejected(text)),
-                        Err(failure) => Err(failure.call_error()),
-                    });
+                    respond(answer_to_call(result));
                     if let Some(session) = ends {
                         disconnect(&session);
                     }
+                });
+            });
+        }))
+    }
+
+    fn call_of_server(&self, realm: &RealmName, call: Call<'_>) -> Option<Told> {
+        let inner = Arc::clone(&self.0);
+        if !inner.settings.load().answers_servers(call.action) {
+            return None;
+        }
+        let (nobody, kind, realm) = (SessionId::random(), BackendRequest::Call, realm.clone());
+        let text = |id: &str, deadline| {
+            let call = CallText::of(&call);
+            RequestText::of_server(id, deadline, realm.as_str(), call).encode()
+        };
+        let question = inner.question(nobody, kind, call.action, Duration::ZERO, text);
+        Some(Box::new(move |respond| {
+            let tasks = inner.tasks.clone();
+            tasks.spawn(async move {
+                let answer = inner.ask(&question).await;
+                inner.hub.turn(|| {
+                    let result = answer.map(|answered| {
+                        let effects = answered.effects;
+                        effects.apply_without_session(&inner.hub, &realm);
+                        answered.result
+                    });
+                    respond(answer_to_call(result));
                 });
             });
         }))
@@ -235,6 +258,14 @@ impl Provider for HttpBackend {
 
 /// A value or the application's own error, or why there is neither.
 type Outcome = Result<Result<Option<Json>, ApplicationError>, Failure>;
+
+fn answer_to_call(outcome: Outcome) -> Result<Reply, CallError> {
+    match outcome {
+        Ok(Ok(value)) => Ok(reply(value.unwrap_or(Json::NULL))),
+        Ok(Err(ApplicationError(text))) => Err(CallError::Rejected(text)),
+        Err(failure) => Err(failure.call_error()),
+    }
+}
 
 /// The answer to a call, in whose value binary may stand as text.
 fn reply(value: Json) -> Reply {

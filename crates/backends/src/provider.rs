@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use polyport_core::{
-    Accepted, ActionInfo, Answer, Ask, Call, Hooks, Json, Later, OpenRequest, Refused, SessionEnd,
-    SessionId, SessionRef,
+    Accepted, ActionInfo, Answer, Ask, Call, Hooks, Json, Later, OpenRequest, RealmName, Refused,
+    SessionEnd, SessionId, SessionRef, Told,
 };
 
 /// One backend of a listener: the builtin actions, a script, or a service. A [`crate::Registry`] makes one of several.
@@ -26,6 +26,12 @@ pub trait Provider: Send + Sync {
     /// Answers a call that is one of its actions or that [`Provider::answers`]. `documentation` is that of the whole
     /// registry. Must not block.
     fn call(&self, session: &SessionRef, call: Call<'_>, documentation: &Json) -> Answer;
+
+    /// Answers a call of another server of the cluster, as [`polyport_core::Backend::call_of_server`] does.
+    fn call_of_server(&self, realm: &RealmName, call: Call<'_>) -> Option<Told> {
+        let _ = (realm, call);
+        None
+    }
 
     /// What an action would see of its declared inputs.
     fn inputs(&self, call: &Call<'_>) -> Vec<(String, Json)> {

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
 use polyport_core::{
     Accepted, ActionInfo, Answer, Ask, Backend, Call, CallError, Hooks, Json, Later, OpenRequest,
-    Refused, SessionEnd, SessionId, SessionRef,
+    RealmName, Refused, SERVER_SIDE, SessionEnd, SessionId, SessionRef, Told,
 };
 
 use crate::{DocumentationShape, Provider, documentation::documentation};
@@ -109,7 +109,10 @@ impl Table {
         let mut owners: HashMap<Box<str>, usize, FixedState> = HashMap::default();
         let mut infos = Vec::new();
         for (index, provider) in providers.iter().enumerate() {
-            for info in provider.actions() {
+            // Those of servers are nothing that a client should see.
+            let mut actions = provider.actions();
+            actions.retain(|info| !info.name.starts_with(SERVER_SIDE));
+            for info in actions {
                 let owner = *owners.entry(info.name.as_str().into()).or_insert(index);
                 if owner == index {
                     infos.push(info);
@@ -144,10 +147,18 @@ impl Table {
 impl Backend for Registry {
     fn call(&self, session: &SessionRef, call: Call<'_>) -> Answer {
         let table = self.table();
-        match table.owner(session, call.action) {
+        let is_of_servers = call.action.starts_with(SERVER_SIDE);
+        let owner = table.owner(session, call.action);
+        match owner.filter(|_| !is_of_servers) {
             Some(provider) => provider.call(session, call, &table.documentation),
             None => Answer::Now(Err(CallError::UnknownAction)),
         }
+    }
+
+    fn call_of_server(&self, realm: &RealmName, call: Call<'_>) -> Option<Told> {
+        let table = self.table();
+        let mut providers = table.providers.iter();
+        providers.find_map(|provider| provider.call_of_server(realm, call))
     }
 
     fn inputs(&self, call: &Call<'_>) -> Vec<(String, Json)> {

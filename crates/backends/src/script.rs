@@ -30,8 +30,8 @@ use foldhash::fast::FixedState;
 use parking_lot::Mutex;
 use polyport_core::{
     Accepted, ActionInfo, Answer, Ask, BackendMetrics, BackendOutcome, BackendRequest, Call,
-    CallArgs, CallError, Hooks, Hub, Json, Later, OpenRequest, Refused, SessionEnd, SessionId,
-    SessionRef,
+    CallArgs, CallError, Hooks, Hub, Json, Later, OpenRequest, RealmName, Refused, SessionEnd,
+    SessionId, SessionRef, Told,
 };
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -221,6 +221,21 @@ impl ScriptBackend {
         Instant::now() + bound
     }
 
+    fn told(&self, queue: Arc<Queue>, what: What, realm: RealmName, deadline: Instant) -> Told {
+        let asked_at = Instant::now();
+        let shared = Arc::clone(&self.shared);
+        Box::new(move |respond| {
+            let asking = Asking {
+                what,
+                to: To::Call(respond),
+                realm,
+                asked_at,
+                deadline,
+            };
+            hand_over(&shared, &queue, asking);
+        })
+    }
+
     /// Whether the queue takes one more; if not, that is counted.
     fn has_room(&self, queue: &Queue, request: BackendRequest) -> bool {
         let is_full = queue.is_full();
@@ -361,18 +376,26 @@ impl Provider for ScriptBackend {
         };
         let realm = session.realm().name().clone();
         let deadline = self.deadline(session.listener().limits().call);
-        let asked_at = Instant::now();
-        let shared = Arc::clone(&self.shared);
-        Answer::Told(Box::new(move |respond| {
-            let asking = Asking {
-                what,
-                to: To::Call(respond),
-                realm,
-                asked_at,
-                deadline,
-            };
-            hand_over(&shared, &queue, asking);
-        }))
+        Answer::Told(self.told(queue, what, realm, deadline))
+    }
+
+    fn call_of_server(&self, realm: &RealmName, call: Call<'_>) -> Option<Told> {
+        let loaded = self.shared.loaded.load();
+        let mut actions = loaded.actions.iter();
+        actions.find(|action| action.name == call.action)?;
+        let queue = Arc::clone(self.queue(0));
+        if !self.has_room(&queue, BackendRequest::Call) {
+            return Some(Box::new(|respond| respond(Err(CallError::Overloaded))));
+        }
+        let what = What::Action {
+            key: 0,
+            name: call.action.to_owned(),
+            version: String::new(),
+            args: args_text(&self.shared.mark, call.args),
+            session: String::new(),
+        };
+        let deadline = self.deadline(Duration::ZERO);
+        Some(self.told(queue, what, realm.clone(), deadline))
     }
 
     fn hooks(&self) -> Hooks {

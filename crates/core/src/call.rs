@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Accepted, Arg, Args, Json, Later, OpenRequest, Params, Refused, RoomName, SessionEnd,
-    SessionId, SessionRef,
+    Accepted, Arg, Args, Json, Later, OpenRequest, Params, RealmName, Refused, RoomName,
+    SessionEnd, SessionId, SessionRef,
 };
 
 /// Something a client asks for by name. Borrowed: a backend that answers later copies what it needs.
@@ -108,8 +108,14 @@ pub enum Answer {
     Later(Later<Result<Reply, CallError>>),
     /// Later, from a thread of the backend's own, which keeps to the listener's call deadline by itself: give it what is to
     /// be done with the answer. It calls that once, in a turn of the hub, after everything that the call has sent.
-    Told(Box<dyn FnOnce(Respond) + Send>),
+    Told(Told),
 }
+
+/// A call that somebody works on: it is given what is to be done with the answer.
+pub type Told = Box<dyn FnOnce(Respond) + Send>;
+
+/// What precedes the names of actions that other servers of a cluster call. No client can.
+pub const SERVER_SIDE: &str = "serverSide:";
 
 /// What is to be done with an answer.
 pub type Respond = Box<dyn FnOnce(Result<Reply, CallError>) + Send>;
@@ -147,6 +153,13 @@ pub enum Ask {
 pub trait Backend: Send + Sync {
     /// Answers a call of `session`. Must not block the thread.
     fn call(&self, session: &SessionRef, call: Call<'_>) -> Answer;
+
+    /// Answers a call that another server of the cluster makes in a realm; [`SERVER_SIDE`] precedes its name. Nothing if
+    /// there is no such action. Must not block the thread.
+    fn call_of_server(&self, realm: &RealmName, call: Call<'_>) -> Option<Told> {
+        let _ = (realm, call);
+        None
+    }
 
     /// What the action that `call` names would see of its declared inputs: given or by default, converted. Nothing for an
     /// unknown action. For protocols that keep what an action made of its inputs.

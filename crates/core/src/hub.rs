@@ -13,9 +13,9 @@ use foldhash::fast::FixedState;
 use parking_lot::Mutex;
 
 use crate::{
-    Backplane, CloseReason, Dialect, Event, FlushPool, Frame, Listener, ListenerConfig, Metrics,
-    Promise, Realm, RealmName, RoomName, SessionId, SessionRef, expiry::Expiries, room::same,
-    several::Reach, turn,
+    Backplane, Call, CloseReason, Dialect, Event, FlushPool, Frame, Listener, ListenerConfig,
+    Metrics, Promise, Realm, RealmName, RoomName, SessionId, SessionRef, Told, expiry::Expiries,
+    room::same, several::Reach, turn,
 };
 
 const SHARDS: usize = 16;
@@ -174,6 +174,15 @@ impl Hub {
         // Outside of the lock: the last handle of a listener may be dropped here, and that takes other locks.
         let listeners = self.listeners.lock().clone();
         listeners.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Has a call that another server of the cluster makes in `realm` answered by the first backend of the listeners of the
+    /// realm `home` that can. Nothing if there is none.
+    #[must_use]
+    pub fn call_of_server(&self, home: &str, realm: &RealmName, call: Call<'_>) -> Option<Told> {
+        let listeners = self.listeners().into_iter();
+        let mut listeners = listeners.filter(|it| it.realm().name().as_str() == home);
+        listeners.find_map(|listener| listener.backend()?.call_of_server(realm, call))
     }
 
     /// The realm of that name, made at first use.

@@ -42,6 +42,7 @@ mod wire;
 pub use backplane::{Backplane, Order, Promise};
 pub use call::{
     ActionInfo, Answer, Ask, Backend, Call, CallArgs, CallError, Hooks, InputInfo, Reply, Respond,
+    SERVER_SIDE, Told,
 };
 pub use close::{CloseReason, RefuseReason};
 pub use cluster::{Asked, Cluster, Known, Member, Part, SessionInfo, Soon, Whereabouts};

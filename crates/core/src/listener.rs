@@ -12,8 +12,8 @@ use std::{
 use arc_swap::ArcSwap;
 
 use crate::{
-    Dialect, Hub, Limits, ListenerMetrics, Permissions, Realm, RealmName, RefuseReason, RoomName,
-    events,
+    Backend, Dialect, Hub, Limits, ListenerMetrics, Permissions, Realm, RealmName, RefuseReason,
+    RoomName, events,
     places::{Places, take_place},
 };
 
@@ -141,6 +141,8 @@ pub struct Listener {
     draining: AtomicBool,
     connections: OnceLock<Weak<dyn Connections>>,
     own_room: OnceLock<RoomName>,
+    /// What answers servers.
+    backend: OnceLock<Arc<dyn Backend>>,
 }
 
 impl std::fmt::Debug for Listener {
@@ -170,6 +172,7 @@ impl Listener {
             draining: AtomicBool::new(false),
             connections: OnceLock::new(),
             own_room: OnceLock::new(),
+            backend: OnceLock::new(),
         }
     }
 
@@ -183,6 +186,18 @@ impl Listener {
     #[must_use]
     pub fn protocol(&self) -> &'static str {
         self.protocol
+    }
+
+    /// Has `backend` answer the calls of other servers in its realm.
+    pub fn answer_servers(&self, backend: Arc<dyn Backend>) {
+        // It has one for good, which knows by itself when something has changed.
+        let _ = self.backend.set(backend);
+    }
+
+    /// What answers the calls of other servers, unless the listener is about to end.
+    pub(crate) fn backend(&self) -> Option<&dyn Backend> {
+        let backend = self.backend.get()?;
+        (!self.is_draining()).then_some(&**backend)
     }
 
     /// Names the room of all its sessions and no others. Another node may call its own otherwise: what is relayed there goes

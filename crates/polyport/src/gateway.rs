@@ -387,7 +387,7 @@ impl Gateway {
         let registry = Arc::new(registry);
         let authentication = self.authentication(&config);
         let backend = Arc::clone(&registry) as Arc<dyn Backend>;
-        let reception = Reception::new(backend, authentication);
+        let reception = Reception::new(Arc::clone(&backend), authentication);
         let server = match &config.protocol {
             Protocol::TcpVerbs(verbs) => {
                 let options = protocols::verbs_options(verbs);
@@ -410,6 +410,7 @@ impl Gateway {
             }
         };
         let server = server.with_context(|| format!("listener `{}`", config.name))?;
+        server.listener().answer_servers(backend);
         Ok(Running {
             config,
             server,

@@ -29,6 +29,7 @@ use crate::{
     shared::Shared,
 };
 
+mod servers;
 mod socket;
 
 use socket::Socket;
@@ -135,6 +136,9 @@ impl<'a> Answerer<'a> {
 
     /// Answers a question in the form in which it was put. Orders for one session are carried out first.
     pub(crate) fn answer(&self, way: &Way, id: Option<&str>, question: &Question) {
+        if self.serve(way, id, question) {
+            return;
+        }
         let Some(id) = id else {
             return;
         };
@@ -166,11 +170,8 @@ impl<'a> Answerer<'a> {
             Question::Join { .. } | Question::Leave { .. } | Question::Disconnect { .. } => {
                 self.obey(question).then_some((Answer::Done, 1))?
             }
-            Question::ServerSide { .. } => {
-                let is_acked = self.shared.options.server_side_ack;
-                is_acked.then_some((Answer::ServerSide(Json::NULL), 0))?
-            }
-            Question::Custom(_) => (Answer::Custom(Json::NULL), 0),
+            // A backend does.
+            Question::ServerSide { .. } | Question::Custom(_) => return None,
             Question::Ask {
                 packet,
                 selection,

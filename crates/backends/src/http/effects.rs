@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use polyport_core::{
-    CloseReason, Command, Expiry, Hub, Identity, Json, Millis, OnExpiry, RoomName, SessionId,
-    SessionRef, is_identity_room,
+    CloseReason, Command, Expiry, Hub, Identity, Json, Millis, OnExpiry, RealmName, RoomName,
+    SessionId, SessionRef, is_identity_room,
 };
 
 use super::wire::{AnswerText, IdentityAnswer, Then};
@@ -110,11 +110,19 @@ impl Effects {
                 tracing::debug!(session = %session.id(), %room, %error, "not put into a room");
             }
         }
-        let realm = session.realm().name();
-        for command in &self.commands {
-            if let Err(error) = hub.execute(realm, command) {
-                tracing::debug!(session = %session.id(), %error, "a command of a service did nothing");
-            }
+        execute(hub, session.realm().name(), &self.commands);
+    }
+
+    /// Does what is not about the session, as there is none.
+    pub(super) fn apply_without_session(self, hub: &Hub, realm: &RealmName) {
+        execute(hub, realm, &self.commands);
+    }
+}
+
+fn execute(hub: &Hub, realm: &RealmName, commands: &[Command]) {
+    for command in commands {
+        if let Err(error) = hub.execute(realm, command) {
+            tracing::debug!(%realm, %error, "a command of a service did nothing");
         }
     }
 }

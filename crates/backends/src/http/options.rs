@@ -10,7 +10,7 @@ use std::{
 };
 
 use globset::{Glob, GlobMatcher};
-use polyport_core::{BackendRequest, Hooks};
+use polyport_core::{BackendRequest, Hooks, SERVER_SIDE};
 use polyport_net::{ClientError, HttpClient};
 
 use super::{lane::Lane, signature::Signer};
@@ -214,6 +214,13 @@ impl Settings {
 
     pub(super) fn answers(&self, action: &str) -> bool {
         self.actions.iter().any(|pattern| pattern.is_match(action))
+    }
+
+    /// Whether it answers an action that servers call. What is said of all actions is said of those of clients.
+    pub(super) fn answers_servers(&self, action: &str) -> bool {
+        let is_of_servers = |it: &&GlobMatcher| it.glob().glob().starts_with(SERVER_SIDE);
+        let mut patterns = self.actions.iter().filter(is_of_servers);
+        patterns.any(|pattern| pattern.is_match(action))
     }
 
     /// The lane of a request; `action` is that of a call.

@@ -14,8 +14,8 @@ use serde_json::Value;
 /// The version of the form of requests and answers.
 const VERSION: u8 = 1;
 
-/// A call of a session, or something that it does or wants to do. Beside `session` there is one more member, named like
-/// `request`.
+/// A call of a session, or something that it does or wants to do; or a call of another server of the cluster, which has no
+/// session. Beside `session` or `realm` there is one more member, named like `request`.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Request")]
 pub(super) struct RequestText<'a> {
@@ -28,7 +28,11 @@ pub(super) struct RequestText<'a> {
     /// When an answer is of no use any more, in milliseconds since the Unix epoch.
     deadline: u64,
     /// Whose request it is.
-    session: SessionText<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<SessionText<'a>>,
+    /// Where another server calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    realm: Option<&'a str>,
     #[serde(flatten)]
     subject: SubjectText<'a>,
 }
@@ -196,8 +200,27 @@ impl<'a> RequestText<'a> {
             request: request.into(),
             id,
             deadline,
-            session,
+            session: Some(session),
+            realm: None,
             subject,
+        }
+    }
+
+    /// A call of another server.
+    pub(super) fn of_server(
+        id: &'a str,
+        deadline: u64,
+        realm: &'a str,
+        call: CallText<'a>,
+    ) -> Self {
+        Self {
+            polyport: VERSION,
+            request: Kind::Call,
+            id,
+            deadline,
+            session: None,
+            realm: Some(realm),
+            subject: SubjectText::Call(call),
         }
     }
 

@@ -55,6 +55,7 @@ pub(crate) enum What {
         name: String,
         version: String,
         args: ListText,
+        /// The session's id; empty for a call of another server.
         session: String,
     },
     Open {

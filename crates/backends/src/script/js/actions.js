@@ -71,7 +71,8 @@
   const api = { log: (text, level) => (log[level] ?? log.info)(text), cache: null };
 
   function run(id, { action }, params, key, who) {
-    const connection = { id: who, params, response: {}, session: session(key) ?? null };
+    // A server that calls has neither.
+    const connection = { id: who || null, params, response: {}, session: session(key) ?? null };
     const data = { params, response: connection.response, connection, action: action.name };
     if (action.run.length < 2) {
       return finish(id, action.run(data), (value) => success(value === undefined ? data.response : value));

@@ -309,10 +309,10 @@ class RedisCluster {
   }
 
   /**
-   * Moves the slot of a key, with all that is in it, to another primary while it is used; gives that. The keys that are
-   * `early` go first, and when they are there `midway` is done.
+   * Moves the slot of a key or a channel, with all that is in it, to another primary while it is used; gives that. The
+   * keys that are `early` go first, and when they are there `midway` is done.
    */
-  async move(key, early, midway) {
+  async move(key, early = () => false, midway = async () => {}) {
     const from = await this.ownerOf(key)
     const primaries = await this.primaries()
     const to = primaries[(primaries.indexOf(from) + 1) % primaries.length]
@@ -322,7 +322,8 @@ class RedisCluster {
     await from.command('CLUSTER', 'SETSLOT', slot, 'MIGRATING', destination)
     const rest = () => from.command('CLUSTER', 'GETKEYSINSLOT', slot, KEYS)
     const carry = (keys) => from.command('MIGRATE', HOST, to.port, '', 0, LIMIT, 'KEYS', ...keys)
-    await carry((await rest()).filter(early))
+    const first = (await rest()).filter(early)
+    if (first.length > 0) await carry(first)
     await midway()
     for (let keys = await rest(); keys.length > 0; keys = await rest()) await carry(keys)
     for (const node of [to, from, ...primaries]) await node.command('CLUSTER', 'SETSLOT', slot, 'NODE', destination)
@@ -360,21 +361,6 @@ class RedisCluster {
   /** The same of a sharded channel, at its owner. */
   async shardSubscribers(channel) {
     return (await this.ownerOf(channel)).shardSubscribers(channel)
-  }
-
-  /** Gives the slot of a channel, in which no keys are, to another primary; gives that. */
-  async move(channel) {
-    const source = await this.ownerOf(channel)
-    const roles = await Promise.all(this.running.map((node) => node.info('replication')))
-    const primaries = this.running.filter((_, index) => roles[index].role === 'master')
-    const target = primaries.find((node) => node !== source)
-    const slot = await source.command('CLUSTER', 'KEYSLOT', channel)
-    const [from, to] = await Promise.all([source, target].map((node) => node.command('CLUSTER', 'MYID')))
-    await target.command('CLUSTER', 'SETSLOT', slot, 'IMPORTING', from)
-    await source.command('CLUSTER', 'SETSLOT', slot, 'MIGRATING', to)
-    const others = primaries.filter((node) => node !== source && node !== target)
-    for (const node of [target, source, ...others]) await node.command('CLUSTER', 'SETSLOT', slot, 'NODE', to)
-    return target
   }
 
   async stop() {

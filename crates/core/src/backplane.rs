@@ -1,6 +1,11 @@
 //! How the nodes of a cluster reach each other.
 
-use crate::{Cluster, Event, Frame, Listener, RealmName, RoomName, SessionId, Target};
+use std::time::Duration;
+
+use crate::{
+    Args, Cluster, Event, EventName, Frame, Hub, Json, Known, Listener, RealmName, RoomName,
+    SessionId, Target,
+};
 
 /// The way to the other nodes. The hub tells it what it does, after it has done it here; every method returns at once.
 ///
@@ -25,9 +30,44 @@ pub trait Backplane: Send + Sync {
     /// A session has opened or ended, or is somebody else now.
     fn session_changed(&self, realm: &RealmName, session: SessionId);
 
+    /// Tells something to the other servers of a realm, not to their sessions, and gives `done` what they have answered when
+    /// all have or `limit` is over.
+    fn ask_servers(
+        &self,
+        realm: &RealmName,
+        event: EventName,
+        args: Args,
+        limit: Duration,
+        done: ServersAnswered,
+    ) {
+        let _ = (realm, event, args, limit);
+        done(Some(Known::nothing()));
+    }
+
     /// What other nodes have put on record about their sessions, if they do.
     fn cluster(&self) -> Option<&dyn Cluster> {
         None
+    }
+}
+
+/// Gets what other servers have answered, one value of each; nothing if they are out of reach.
+pub type ServersAnswered = Box<dyn FnOnce(Option<Known<Vec<Json>>>) + Send>;
+
+impl Hub {
+    /// Tells something to the other servers of a realm, as [`Backplane::ask_servers`] does. Without a backplane there are
+    /// none.
+    pub fn ask_servers(
+        &self,
+        realm: &RealmName,
+        event: EventName,
+        args: Args,
+        limit: Duration,
+        done: ServersAnswered,
+    ) {
+        match self.backplane() {
+            Some(backplane) => backplane.ask_servers(realm, event, args, limit, done),
+            None => done(Some(Known::nothing())),
+        }
     }
 }
 

@@ -52,13 +52,24 @@ pub trait Cluster: Send + Sync {
     ) -> Soon<'a, Asked>;
 }
 
-/// What the records say.
+/// What is known of other nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known<T> {
     /// As far as it is known.
     pub value: T,
-    /// Whether that is all: the records are in reach, and no node is still writing its own.
+    /// Whether that is all. Of records: they are in reach, and no node is still writing its own.
     pub is_complete: bool,
+}
+
+impl<T> Known<Vec<T>> {
+    /// There is nothing.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self {
+            value: Vec::new(),
+            is_complete: true,
+        }
+    }
 }
 
 /// Which part of a long list is wanted: of each node, the first ones behind a name that are to somebody's liking.

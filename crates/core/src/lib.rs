@@ -39,7 +39,7 @@ mod several;
 mod turn;
 mod wire;
 
-pub use backplane::{Backplane, Order, Promise};
+pub use backplane::{Backplane, Order, Promise, ServersAnswered};
 pub use call::{
     ActionInfo, Answer, Ask, Backend, Call, CallArgs, CallError, Hooks, InputInfo, Reply, Respond,
     SERVER_SIDE, Told,

@@ -95,6 +95,14 @@ impl Way {
         }
     }
 
+    /// Says that an answer is given elsewhere: who asks counts how many have answered.
+    pub(crate) fn acknowledge(&self, shared: &Shared, id: Option<&str>) {
+        let nothing = || Answer::ServerSide(Json::NULL);
+        if let Some(payload) = id.and_then(|id| self.message(id, nothing())) {
+            self.send(shared, payload);
+        }
+    }
+
     fn send(&self, shared: &Shared, payload: Vec<u8>) -> bool {
         match self.form {
             Form::Classic(_) => shared.post(self.channel.clone(), payload),

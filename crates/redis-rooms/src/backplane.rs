@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use polyport_core::{
-    Asked, Backplane, Cluster, Event, Frame, Hub, Known, Listener, Member, Order, Part, Promise,
-    RealmName, RoomInfo, RoomName, SessionId, SessionInfo, Soon, Target,
+    Args, Asked, Backplane, Cluster, Event, EventName, Frame, Hub, Known, Listener, Member, Order,
+    Part, Promise, RealmName, RoomInfo, RoomName, ServersAnswered, SessionId, SessionInfo, Soon,
+    Target,
 };
 use polyport_net::Tasks;
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
     asking,
@@ -16,6 +17,7 @@ use crate::{
     options::RedisOptions,
     outgoing,
     presence::Records,
+    servers,
     shared::Shared,
     subscriptions::Change,
 };
@@ -34,14 +36,23 @@ pub enum Health {
 }
 
 /// Rooms over Redis: a [`Backplane`] that shares rooms with the servers and emitters of Socket.IO.
-pub struct RedisRooms(Arc<Shared>);
+pub struct RedisRooms {
+    shared: Arc<Shared>,
+    tasks: Tasks,
+    /// Scripts ask from threads of their own.
+    runtime: Handle,
+}
 
 impl RedisRooms {
     /// Connects `hub` with the other nodes, now and again until the tasks stop. The link is [`Health::Down`] at first.
     #[must_use]
     pub fn start(options: RedisOptions, hub: &Arc<Hub>, tasks: &Tasks) -> Arc<Self> {
         let shared = Shared::new(options, hub);
-        let rooms = Arc::new(Self(Arc::clone(&shared)));
+        let rooms = Arc::new(Self {
+            shared: Arc::clone(&shared),
+            tasks: tasks.clone(),
+            runtime: Handle::current(),
+        });
         hub.connect(Arc::clone(&rooms) as Arc<dyn Backplane>);
         let stopping = tasks.stopping();
         let linked = Arc::clone(&shared);
@@ -54,7 +65,7 @@ impl RedisRooms {
     /// Takes what this node has put on record off it, for good; a second at most. Without this, others see its sessions until
     /// its time to live is over.
     pub async fn leave(&self) {
-        if let Some(records) = &self.0.records {
+        if let Some(records) = &self.shared.records {
             records.leave().await;
         }
     }
@@ -62,76 +73,96 @@ impl RedisRooms {
     /// How the link is, and how it becomes.
     #[must_use]
     pub fn health(&self) -> watch::Receiver<Health> {
-        self.0.health.subscribe()
+        self.shared.health.subscribe()
     }
 }
 
 impl Backplane for RedisRooms {
     fn publish(&self, target: Target<'_>, event: &Event) -> Promise {
         // Nothing is written for nobody.
-        if *self.0.health.borrow() == Health::Down {
-            self.0.metrics.published(false, 1);
+        if *self.shared.health.borrow() == Health::Down {
+            self.shared.metrics.published(false, 1);
             return Promise::NotSent;
         }
-        let parcels = outgoing::parcels(&self.0.uid, target, event);
-        promise(parcels.iter().map(|parcel| self.0.send(parcel)))
+        let parcels = outgoing::parcels(&self.shared.uid, target, event);
+        promise(parcels.iter().map(|parcel| self.shared.send(parcel)))
     }
 
     fn order(&self, target: Target<'_>, order: Order<'_>) -> Promise {
-        let commands = outgoing::commands(&self.0.uid, target, order);
+        let commands = outgoing::commands(&self.shared.uid, target, order);
         let sent = commands.iter().map(|command| match command {
             outgoing::Command::Session(request) => {
-                let channel = self.0.private.orders.clone();
-                self.0.post(channel, write_request(request))
+                let channel = self.shared.private.orders.clone();
+                self.shared.post(channel, write_request(request))
             }
             outgoing::Command::Realm(base, namespace, request) => {
-                self.0.pass_on(&self.0.base_of(base), namespace, request)
+                self.shared
+                    .pass_on(&self.shared.base_of(base), namespace, request)
             }
         });
         promise(sent)
     }
 
     fn relay(&self, listener: &Listener, frame: &Frame) -> Promise {
-        let broadcast = outgoing::frame(&self.0.uid, listener, frame);
+        let broadcast = outgoing::frame(&self.shared.uid, listener, frame);
         let payload = write_broadcast(&broadcast, Wire::Modern);
-        let sent = self.0.post(self.0.private.frames.clone(), payload);
+        let sent = self
+            .shared
+            .post(self.shared.private.frames.clone(), payload);
         promise([sent])
     }
 
     fn realm_changed(&self, realm: &RealmName) {
-        self.0.changes.add(|| Change::Realm(realm.clone()));
+        self.shared.changes.add(|| Change::Realm(realm.clone()));
     }
 
     fn membership_changed(&self, realm: &RealmName, room: &RoomName, session: SessionId) {
         let change = || Change::Room(realm.clone(), room.clone());
-        self.0.changes.add(change);
-        if let Some(records) = &self.0.records {
+        self.shared.changes.add(change);
+        if let Some(records) = &self.shared.records {
             records.membership_changed(realm, room, session);
         }
     }
 
     fn session_changed(&self, _: &RealmName, session: SessionId) {
-        if let Some(records) = &self.0.records {
+        if let Some(records) = &self.shared.records {
             records.session_changed(session);
         }
     }
 
+    fn ask_servers(
+        &self,
+        realm: &RealmName,
+        event: EventName,
+        args: Args,
+        limit: Duration,
+        done: ServersAnswered,
+    ) {
+        let (shared, realm) = (Arc::clone(&self.shared), realm.clone());
+        let stopping = self.tasks.stopping();
+        let _inside = self.runtime.enter();
+        self.tasks.spawn(async move {
+            let asking = servers::ask(&shared, &realm, event, args, limit);
+            done(stopping.run_until_cancelled(asking).await.flatten());
+        });
+    }
+
     fn cluster(&self) -> Option<&dyn Cluster> {
-        self.0.records.as_ref()?;
+        self.shared.records.as_ref()?;
         Some(self)
     }
 }
 
 impl RedisRooms {
     fn records(&self) -> &Records {
-        let records = self.0.records.as_ref();
+        let records = self.shared.records.as_ref();
         records.expect("nobody is given a cluster without records")
     }
 }
 
 impl Cluster for RedisRooms {
     fn node(&self) -> &Arc<str> {
-        &self.0.node
+        &self.shared.node
     }
 
     fn members<'a>(
@@ -169,7 +200,7 @@ impl Cluster for RedisRooms {
         event: &'a Event,
         limit: Duration,
     ) -> Soon<'a, Asked> {
-        Box::pin(asking::ask(&self.0, session, event, limit))
+        Box::pin(asking::ask(&self.shared, session, event, limit))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Start reading at [`RedisRooms`] (what the hub tells it), then `shared` (what is said, and what is done with what arrives), `link` (the connections
 //! and their loss), `subscriptions` (what this node listens to), `shards` (where on a Cluster that is), `outgoing` and `incoming` (between the core's targets and
-//! messages), `answers` (what other servers ask). `presence` is what gateways put on record about their sessions, and `asking`
+//! messages), `answers` (what other servers ask), `servers` (what this node asks them). `presence` is what gateways put on record about their sessions, and `asking`
 //! how one reaches a client of another. `codec` has the bytes, without I/O: [`codec::Channels`] is where something is said,
 //! [`codec::Broadcast`] an event for rooms, [`codec::Request`] and [`codec::Response`] are questions to all servers.
 //!
@@ -20,6 +20,7 @@ mod outgoing;
 mod presence;
 mod queue;
 mod realms;
+mod servers;
 mod shards;
 mod shared;
 mod subscriptions;

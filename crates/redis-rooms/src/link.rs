@@ -52,7 +52,8 @@ pub(crate) async fn run(shared: &Arc<Shared>) {
         let Some(hub) = shared.hub.upgrade() else {
             return;
         };
-        let Err(error) = hold(shared, &hub).await;
+        // It holds everything of a link, which is much for a future that others hold.
+        let Err(error) = Box::pin(hold(shared, &hub)).await;
         drop(hub);
         let was_up = *shared.health.borrow() == Health::Up;
         give_up(shared);
@@ -76,6 +77,7 @@ pub(crate) async fn run(shared: &Arc<Shared>) {
 fn give_up(shared: &Shared) {
     shared.health.send_replace(Health::Down);
     shared.changes.end();
+    shared.counting.end();
     if let Some(records) = &shared.records {
         records.give_up();
     }
@@ -120,6 +122,7 @@ async fn hold(shared: &Arc<Shared>, hub: &Hub) -> Result<Infallible, LinkError> 
         commands: commands.clone(),
         outlets,
     };
+    shared.counting.begin(commands.clone());
     shared.outgoing.open();
     shared.metrics.up.set(1);
     shared.metrics.links.inc();

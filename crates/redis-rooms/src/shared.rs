@@ -23,6 +23,7 @@ use crate::{
     presence::Records,
     queue::Queue,
     realms::{self, Base},
+    servers::{self, Counting},
     subscriptions::Changes,
     typed,
 };
@@ -105,6 +106,8 @@ pub(crate) struct Shared {
     /// Nothing if this node puts nothing on record.
     pub(crate) records: Option<Records>,
     pub(crate) questions: Questions,
+    pub(crate) server_questions: servers::Questions,
+    pub(crate) counting: Counting,
     pub(crate) metrics: BackplaneMetrics,
     pub(crate) health: watch::Sender<Health>,
     bases: Mutex<Vec<Arc<Base>>>,
@@ -123,11 +126,13 @@ impl Shared {
         let shared = Self {
             hub: Arc::downgrade(hub),
             uid: Alphanumeric.sample_string(&mut rand::rng(), UID),
-            shard_uid: format!("{:016x}", rand::random::<u64>()),
+            shard_uid: typed::new_uid(),
             private: PrivateChannels::new(cluster, &node),
             node,
             records,
             questions: Questions::default(),
+            server_questions: servers::Questions::default(),
+            counting: Counting::default(),
             outgoing: Queue::new(options.queue_bytes),
             incoming: Queue::new(options.queue_bytes),
             changes: Changes::default(),
@@ -271,6 +276,9 @@ impl Shared {
             Some((base, Channel::Broadcast(channel))) => (base, channel),
             Some((base, Channel::Request { namespace })) => {
                 return self.answer(hub, base, &namespace, &message.payload);
+            }
+            Some((_, Channel::Response { uid: None, .. })) => {
+                return servers::heard(self, &message.payload);
             }
             Some((base, Channel::SyncRequest { namespace })) => {
                 return self.answer_sync(hub, base, &namespace, &message.payload);

@@ -259,12 +259,15 @@ impl Wanted {
         let (_, namespace) = realms::split(realm.as_str());
         if base.is_shared && shared.options.sharded.is_some() {
             self.shards.insert(base.channels.namespace(namespace));
+            let answers = base.channels.room(namespace, &shared.shard_uid);
+            self.shards.insert(answers);
         }
         if !shared.is_classic(&base) {
             return;
         }
         self.channels.insert(base.channels.namespace(namespace));
         self.channels.insert(base.channels.request(namespace));
+        self.channels.insert(base.channels.response(namespace));
         self.patterns.insert(base.channels.ids(namespace));
         self.patterns.extend(base.channels.old_ids(namespace));
         if base.is_shared {

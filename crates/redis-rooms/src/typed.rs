@@ -7,8 +7,8 @@ use polyport_core::{Arrival, Hub, RoomName};
 use crate::{
     answers::{Answerer, Way},
     codec::{
-        Arrived, Broadcast, BroadcastChannel, Channel, Content, Request, Rooms, ServerMessage,
-        read_server_message, write_server_message,
+        Answer, Arrived, Broadcast, BroadcastChannel, Channel, Content, Question, Request, Rooms,
+        ServerMessage, read_server_message, write_server_message,
     },
     incoming,
     options::Sharding,
@@ -19,6 +19,20 @@ use crate::{
 
 /// Bytes of the ids of clients: rooms of such a name have no channel of their own.
 const ID: usize = 20;
+
+/// What the uids of gateways begin with: where there are both kinds of adapters they know by it what they hear on classic
+/// channels, too.
+const GATEWAY: &str = "706f6c79";
+
+/// A name for this node that is like those of other servers.
+pub(crate) fn new_uid() -> String {
+    format!("{GATEWAY}{:08x}", rand::random::<u32>())
+}
+
+/// Whether it comes on classic channels, too.
+fn is_second(shared: &Shared, uid: &str) -> bool {
+    shared.options.classic && uid.starts_with(GATEWAY)
+}
 
 /// Whether events for one room go to a channel of its own, and not to that of the namespace.
 pub(crate) fn has_channel(sharding: Sharding, room: &RoomName) -> bool {
@@ -56,16 +70,31 @@ pub(crate) fn order(shared: &Shared, base: &Base, namespace: &str, request: &Req
     if shared.options.sharded.is_none() || !base.is_shared {
         return true;
     }
+    put(shared, base, namespace, None, &request.question)
+}
+
+/// Puts a question to such servers, if they take part; whether it is on its way.
+pub(crate) fn ask(shared: &Shared, base: &Base, namespace: &str, request: &Request) -> bool {
+    if shared.options.sharded.is_none() || !base.is_shared {
+        return true;
+    }
+    let id = request.id.clone();
+    put(shared, base, namespace, id, &request.question)
+}
+
+fn put(
+    shared: &Shared,
+    base: &Base,
+    namespace: &str,
+    id: Option<String>,
+    question: &Question,
+) -> bool {
     let content = Content::Question {
-        id: None,
-        question: request.question.clone(),
+        id,
+        question: question.clone(),
     };
-    say(
-        shared,
-        base.channels.namespace(namespace),
-        namespace,
-        content,
-    )
+    let channel = base.channels.namespace(namespace);
+    say(shared, channel, namespace, content)
 }
 
 fn say(shared: &Shared, channel: String, namespace: &str, content: Content) -> bool {
@@ -132,6 +161,14 @@ pub(crate) fn heard(
             );
             Arrival::Delivered
         }
+        Content::Question {
+            id,
+            question: Question::ServerSide { .. },
+        } if is_second(shared, &message.uid) => {
+            let way = Way::sharded(shared, base, &namespace, &message.uid);
+            way.acknowledge(shared, id.as_deref());
+            Arrival::Ignored
+        }
         Content::Question { id, question } => {
             let answerer = Answerer::new(shared, hub, base, &namespace);
             if let Some(realm) = answerer.realm() {
@@ -140,6 +177,13 @@ pub(crate) fn heard(
             let way = Way::sharded(shared, base, &namespace, &message.uid);
             answerer.answer(&way, id.as_deref(), &question);
             Arrival::Delivered
+        }
+        Content::Answer {
+            id,
+            answer: Answer::ServerSide(answer),
+        } => {
+            let answer = (!is_second(shared, &message.uid)).then_some(answer);
+            shared.server_questions.answered(&id, answer)
         }
         Content::Answer { .. } | Content::Presence => Arrival::Ignored,
     }

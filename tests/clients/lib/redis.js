@@ -283,6 +283,18 @@ class RedisCluster {
       await replica.command('CLUSTER', 'REPLICATE', ids[index])
     }
     await this.settled()
+    await this.shown()
+  }
+
+  /** Nodes tell clients of a replica once something was written, as is soon the case everywhere but in tests. */
+  async shown() {
+    for (const key of ['a', 'b', 'c']) {
+      const owner = await this.ownerOf(key)
+      await owner.command('SET', key, '')
+      await owner.command('DEL', key)
+    }
+    const shows = async (node) => (await node.command('CLUSTER', 'SLOTS')).every((range) => range.length > 3)
+    await until('replicas that clients are told of', async () => (await Promise.all(this.nodes.map(shows))).every(Boolean))
   }
 
   /** Waits until all nodes that run find the cluster complete, and replicas follow their primaries. */

@@ -46,13 +46,7 @@ impl Api {
     pub(crate) async fn call(&self, key: &ApiKey, body: &[u8]) -> Result<Answer, ApiError> {
         let call: Call = body::decode(body)?;
         let invalid = |message: String| ApiError::new(Code::InvalidRequest, message);
-        let limit = call.timeout.unwrap_or(DEFAULT_TIMEOUT);
-        if limit.fract() != 0.0 || !(1.0..=MAX_TIMEOUT).contains(&limit) {
-            return Err(invalid(format!(
-                "`timeout` takes 1 to {MAX_TIMEOUT} whole milliseconds"
-            )));
-        }
-        let limit = Duration::from_secs_f64(limit / 1000.0);
+        let limit = read_timeout(call.timeout)?;
         let said = Said::new(call.event, call.args, call.data, call.action).map_err(invalid)?;
         key.check_target(&call.to)?;
         let Recipients::Session(id) = call.to.to else {
@@ -88,6 +82,16 @@ impl Api {
             Asked::OutOfReach => Err(ApiError::out_of_reach()),
         }
     }
+}
+
+/// How long is waited for answers.
+pub(crate) fn read_timeout(timeout: Option<f64>) -> Result<Duration, ApiError> {
+    let limit = timeout.unwrap_or(DEFAULT_TIMEOUT);
+    if limit.fract() != 0.0 || !(1.0..=MAX_TIMEOUT).contains(&limit) {
+        let message = format!("`timeout` takes 1 to {MAX_TIMEOUT} whole milliseconds");
+        return Err(ApiError::new(Code::InvalidRequest, message));
+    }
+    Ok(Duration::from_secs_f64(limit / 1000.0))
 }
 
 /// Asks the client of a session of this node, which may end meanwhile: nothing here keeps it.

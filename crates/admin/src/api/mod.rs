@@ -15,6 +15,7 @@ mod keys;
 mod openapi;
 mod query;
 mod rooms;
+mod servers;
 mod sessions;
 mod verb;
 
@@ -204,6 +205,7 @@ impl Api {
             Verb::Join => self.join(key, body).await,
             Verb::Leave => self.leave(key, body).await,
             Verb::Disconnect => self.disconnect(key, body).await,
+            Verb::ServerSideEmit => self.server_side_emit(key, body).await,
             _ => self.batch(key, body).await,
         }
     }

@@ -11,6 +11,7 @@ pub(crate) enum Verb {
     Join,
     Leave,
     Disconnect,
+    ServerSideEmit,
     Batch,
     Sessions,
     Session,
@@ -28,6 +29,7 @@ pub(crate) enum Right {
     Join,
     Leave,
     Disconnect,
+    ServerSideEmit,
     Sessions,
     Rooms,
     Presence,
@@ -35,13 +37,14 @@ pub(crate) enum Right {
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Publish,
         Self::Broadcast,
         Self::Call,
         Self::Join,
         Self::Leave,
         Self::Disconnect,
+        Self::ServerSideEmit,
         Self::Batch,
         Self::Sessions,
         Self::Session,
@@ -59,6 +62,7 @@ impl Verb {
             Self::Join => "/api/join",
             Self::Leave => "/api/leave",
             Self::Disconnect => "/api/disconnect",
+            Self::ServerSideEmit => "/api/serverSideEmit",
             Self::Batch => "/api/batch",
             Self::Sessions => "/api/sessions",
             Self::Session => "/api/sessions/{id}",
@@ -78,6 +82,7 @@ impl Verb {
             Self::Join => "join",
             Self::Leave => "leave",
             Self::Disconnect => "disconnect",
+            Self::ServerSideEmit => "serverSideEmit",
             Self::Batch => "batch",
             Self::Sessions => "sessions",
             Self::Session => "session",
@@ -98,6 +103,7 @@ impl Verb {
                 | Self::Join
                 | Self::Leave
                 | Self::Disconnect
+                | Self::ServerSideEmit
                 | Self::Batch
         )
     }
@@ -125,6 +131,9 @@ impl Verb {
             Self::Call => &[
                 200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 503, 504,
             ],
+            Self::ServerSideEmit => &[
+                200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 503,
+            ],
             Self::Publish | Self::Broadcast | Self::Join | Self::Leave | Self::Disconnect => {
                 &[200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429]
             }
@@ -144,6 +153,7 @@ impl Verb {
             Self::Join => Some(Right::Join),
             Self::Leave => Some(Right::Leave),
             Self::Disconnect => Some(Right::Disconnect),
+            Self::ServerSideEmit => Some(Right::ServerSideEmit),
             Self::Sessions | Self::Session => Some(Right::Sessions),
             Self::Rooms => Some(Right::Rooms),
             Self::Presence => Some(Right::Presence),
@@ -155,12 +165,13 @@ impl Verb {
 
 impl Right {
     /// In the order of [`crate::ApiKeys::VERBS`].
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Publish,
         Self::Call,
         Self::Join,
         Self::Leave,
         Self::Disconnect,
+        Self::ServerSideEmit,
         Self::Sessions,
         Self::Rooms,
         Self::Presence,
@@ -180,6 +191,7 @@ impl Right {
             Self::Join => "join",
             Self::Leave => "leave",
             Self::Disconnect => "disconnect",
+            Self::ServerSideEmit => "serverSideEmit",
             Self::Sessions => "sessions",
             Self::Rooms => "rooms",
             Self::Presence => "presence",

@@ -13,7 +13,7 @@ use std::{
 
 use foldhash::fast::FixedState;
 use polyport_core::{
-    Arg, Args, Command, Event, EventName, Hub, Json, Millis, RealmName, RoomName, SessionId,
+    Arg, Args, Command, Event, EventName, Hub, Json, Known, Millis, RealmName, RoomName, SessionId,
 };
 use prometheus::IntCounter;
 use rquickjs::{
@@ -40,6 +40,9 @@ const MAX_COUNTERS: usize = 100;
 
 /// Sessions or rooms in one listing.
 const MAX_LISTED: usize = 10_000;
+
+/// How long other servers have for their answers.
+const SERVERS_ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// What stands before a module's text in its first line.
 const WRAPPER: &str = "(function(exports,require,module,__filename,__dirname){";
@@ -189,6 +192,26 @@ impl Host {
         let realm = link.request.realm().name().clone();
         let question = Question::new(Arc::clone(&self.queue), self.number, number, realm);
         send(ctx, &link, event, list.len(), Some(question))
+    }
+
+    /// Tells something to the other servers of the realm; the question gets a list of what they answer, and whether that
+    /// is all.
+    fn ask_servers(&self, ctx: &Ctx<'_>, number: f64, name: &str, list: &str) -> Result<()> {
+        let event = self.event(ctx, name, list)?;
+        let realm = self.realm.borrow().clone();
+        let queue = Arc::clone(&self.queue);
+        let question = Question::new(queue, self.number, number, realm.clone());
+        let done = Box::new(|answered: Option<Known<Vec<Json>>>| match answered {
+            Some(Known { value, is_complete }) => {
+                let parts = [Json::encode(&value), Json::encode(&is_complete)];
+                question.settle(Some(parts.map(Arg::Json).into_iter().collect()));
+            }
+            None => question.fail("the other servers are out of reach"),
+        });
+        let limit = SERVERS_ANSWER_WITHIN;
+        self.hub
+            .ask_servers(&realm, event.name, event.args, limit, done);
+        Ok(())
     }
 
     fn event(&self, ctx: &Ctx<'_>, name: &str, list: &str) -> Result<Event> {
@@ -399,6 +422,14 @@ impl Host {
                           list: String|
          -> () {
             host.ask(&ctx, key_of(key), number, &name, &list)
+        });
+        function!("askServers", |host,
+                                 ctx,
+                                 number: f64,
+                                 name: String,
+                                 list: String|
+         -> () {
+            host.ask_servers(&ctx, number, &name, &list)
         });
         function!("close", |host, ctx, key: f64| -> () {
             host.end(key_of(key), Ending::Connection);

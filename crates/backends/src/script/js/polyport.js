@@ -1,5 +1,5 @@
 // What `require('polyport')` gives.
-(function ({ host, log, Action, Args, write }) {
+(function ({ host, log, Action, Args, write, serverSideEmit }) {
   const text = (value) => JSON.stringify(value) ?? 'null';
   const target = (to) => typeof to === 'string' ? { room: to } : to;
   const command = (value) => host.command(write(value));
@@ -18,6 +18,7 @@
     join: (to, room) => command({ join: { to: target(to), room } }),
     leave: (to, room) => command({ leave: { to: target(to), room } }),
     disconnect: (to) => command({ disconnect: { to: target(to) } }),
+    serverSideEmit: (event, ...args) => serverSideEmit(String(event), args.map((arg) => arg ?? null)),
     sessions: (filter) => JSON.parse(host.sessions(text(filter ?? {}))),
     presence: (room) => JSON.parse(host.presence(String(room))),
     rooms: () => JSON.parse(host.rooms()),

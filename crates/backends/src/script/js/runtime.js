@@ -296,11 +296,14 @@
   // For the hash of `Map`, as timers.
   let nextQuestion = 2 ** 52;
 
-  const ask = (key, name, args) => new Promise((resolve, reject) => {
+  const question = (put) => new Promise((resolve, reject) => {
     const number = nextQuestion++;
-    host.ask(key, number, name, write(args));
+    put(number);
     questions.set(number, { resolve, reject, call: current });
   });
+  const ask = (key, name, args) => question((number) => host.ask(key, number, name, write(args)));
+  const serverSideEmit = (name, args) => question((number) => host.askServers(number, name, write(args)))
+    .then(([answers, complete]) => ({ answers, complete }));
 
   function answered(number, error, list, hasBinary) {
     const waiting = questions.get(number);
@@ -422,7 +425,7 @@
 
   const { collect, act, Action, api } = host.parts.actions({ host, log, message, failure, success, finish, read,
     session: (key) => sessions.get(key)?.session, enter: (id) => { current = id; } });
-  const polyport = host.parts.polyport({ host, log, Action, Args, write });
+  const polyport = host.parts.polyport({ host, log, Action, Args, write, serverSideEmit });
   api.cache = polyport.cache;
   const builtin = { 'socket.red': startServer, polyport, actionhero: { Action, api } };
   const modules = new Map();

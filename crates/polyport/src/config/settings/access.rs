@@ -259,6 +259,9 @@ pub enum ApiVerb {
     Leave,
     /// Ending sessions.
     Disconnect,
+    /// Asking the other servers of a realm.
+    #[serde(rename = "serverSideEmit")]
+    ServerSideEmit,
     /// Looking at sessions.
     Sessions,
     /// Looking at rooms.
@@ -279,6 +282,7 @@ impl ApiVerb {
             Self::Join => "join",
             Self::Leave => "leave",
             Self::Disconnect => "disconnect",
+            Self::ServerSideEmit => "serverSideEmit",
             Self::Sessions => "sessions",
             Self::Rooms => "rooms",
             Self::Presence => "presence",

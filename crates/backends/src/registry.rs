@@ -274,6 +274,10 @@ mod tests {
             .collect();
         assert_eq!(described, ["both 2 first", "both 10 first", "own 1 second"]);
 
+        let hidden = Actions::new([action("serverSide:both", 1, "hidden")]);
+        registry.replace(vec![Arc::new(hidden)]);
+        assert_eq!(registry.describe().len(), 0, "only servers call it");
+
         let third = Actions::new([action("both", 1, "third")]);
         registry.replace(vec![Arc::new(third)]);
         assert_eq!(registry.describe().len(), 1, "the others are gone");

@@ -18,10 +18,10 @@ const STOP_LIMIT = 20_000
 // Every gateway and every temporary folder is taken down at the latest when the process ends.
 process.setMaxListeners(0)
 
-/** A fresh folder that is gone when the process ends. */
+/** A fresh folder that is gone when the process ends, though a server may still write into it then. */
 function temporaryFolder(prefix = 'polyport-') {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), prefix))
-  process.once('exit', () => fs.rmSync(folder, { recursive: true, force: true }))
+  process.once('exit', () => fs.rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
   return folder
 }
 

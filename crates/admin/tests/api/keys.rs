@@ -89,6 +89,7 @@ async fn a_key_has_its_verbs_alone() {
         ("POST", "/api/join"),
         ("POST", "/api/leave"),
         ("POST", "/api/disconnect"),
+        ("POST", "/api/serverSideEmit"),
         ("GET", "/api/sessions"),
         ("GET", "/api/sessions/x"),
         ("GET", "/api/rooms"),
@@ -116,6 +117,8 @@ async fn a_key_with_rooms_addresses_rooms_that_match() {
     let id = session.id();
     let status = async |path: &str, body: &str| world.post_as(TEXT, path, body).await.status;
     let to = |target: &str| format!(r#"{{"to":{target},"event":"n"}}"#);
+    let emit = r#"{"event":"n"}"#;
+    assert_eq!(status("/api/serverSideEmit", emit).await, 403);
     for target in [
         r#"{"room":"news"}"#,
         r#"{"room":"news.1","realm":"other"}"#,

@@ -13,3 +13,4 @@ mod idempotency;
 mod keys;
 mod queries;
 mod rig;
+mod servers;

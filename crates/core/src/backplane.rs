@@ -7,13 +7,21 @@ use crate::{
     SessionId, Target,
 };
 
-/// The way to the other nodes. The hub tells it what it does, after it has done it here; every method returns at once.
+/// The way to the other nodes. The hub tells it what it does, after it has done it here, but for what comes back; every
+/// method returns at once.
 ///
 /// What changed is only named: whoever wants to know how it is now asks the hub, so that what is told late or twice does no
 /// harm.
 pub trait Backplane: Send + Sync {
     /// Sends an event on its way to the sessions of other nodes that the target reaches.
     fn publish(&self, target: Target<'_>, event: &Event) -> Promise;
+
+    /// Whether events for this target come back to this node as they come to all others. Then the hub leaves it to the backplane
+    /// to queue them here, with [`crate::Hub::deliver`], in the order on which all nodes agree, and also when the others are out
+    /// of reach. Of several targets one that comes back is enough; all of them are in one realm when they are published.
+    fn brings_back(&self, _: Target<'_>) -> bool {
+        false
+    }
 
     /// Sends a finished frame on its way to the sessions of the listener of the same name on every other node.
     fn relay(&self, listener: &Listener, frame: &Frame) -> Promise;

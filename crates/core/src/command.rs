@@ -166,6 +166,7 @@ impl Said {
             from: Sender::Server,
             sent_at: Millis::now(),
             is_volatile: self.is_volatile,
+            place: None,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What is pushed to sessions.
 
 use std::{
+    fmt,
+    str::FromStr,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -26,6 +28,43 @@ impl Millis {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Self(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// The place of an event in the history of its realm, where there is one that all nodes share: later events have later
+/// places. Written as `MILLISECONDS-NUMBER`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// When it was put there, in milliseconds since the Unix epoch.
+    pub millis: u64,
+    /// Its number among those of one millisecond.
+    pub number: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.millis, self.number)
+    }
+}
+
+/// The text is no place in a history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no place in a history: expected MILLISECONDS-NUMBER")]
+pub struct NoPlace;
+
+impl FromStr for Place {
+    type Err = NoPlace;
+
+    fn from_str(text: &str) -> Result<Self, NoPlace> {
+        let number = |digits: &str| {
+            let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+            digits.parse().ok().filter(|_| is_number).ok_or(NoPlace)
+        };
+        let (millis, rest) = text.split_once('-').ok_or(NoPlace)?;
+        Ok(Self {
+            millis: number(millis)?,
+            number: number(rest)?,
+        })
     }
 }
 
@@ -122,6 +161,8 @@ pub struct Event {
     pub sent_at: Millis,
     /// Only those get it whose connections can take it at once: it is worth nothing later.
     pub is_volatile: bool,
+    /// Where it stands in the history that all nodes share, if there is one and it has been put there.
+    pub place: Option<Place>,
 }
 
 /// Arguments as the one JSON value that protocols with a single argument carry: none is `null`, one is itself, several
@@ -214,6 +255,7 @@ impl Event {
             from: Sender::Server,
             sent_at: Millis::now(),
             is_volatile: false,
+            place: None,
         }
     }
 }
@@ -232,6 +274,17 @@ mod tests {
             single_argument(&[json("{}"), binary]).as_str(),
             r#"[{},{"base64":true,"data":"AP8="}]"#
         );
+    }
+
+    #[test]
+    fn places_are_written_and_read() {
+        let place = |millis, number| Place { millis, number };
+        assert_eq!("1795181665506-0".parse(), Ok(place(1_795_181_665_506, 0)));
+        assert_eq!(place(7, 12).to_string(), "7-12");
+        assert!(place(7, 12) < place(8, 0));
+        for text in ["", "1", "-", "1-", "-1", "+1-0", "1-0-0", "a-0", "1- 0"] {
+            assert_eq!(text.parse::<Place>(), Err(NoPlace), "{text}");
+        }
     }
 
     #[test]

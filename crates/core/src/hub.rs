@@ -94,7 +94,7 @@ impl Except<'_> {
 /// What became of a publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivered {
-    /// Sessions of this node to which it was queued.
+    /// Sessions of this node to which it was queued, or will be when it comes back.
     pub sessions: usize,
     /// What is to be expected for those of other nodes.
     pub beyond: Promise,
@@ -312,14 +312,6 @@ impl Hub {
     /// A turn of a thread that has other work than writing to sockets: the pool, if there is one, writes whatever it queues.
     pub fn engine_turn<R>(&self, work: impl FnOnce() -> R) -> R {
         turn::turn(self.pool.as_deref(), 0, work)
-    }
-
-    /// Queues an event to its target, encoded once per dialect, and sends it on its way to the other nodes. All members of a
-    /// room see all its events in one order. A session gets it once, by however many ways the target reaches it.
-    pub fn publish(&self, target: Target<'_>, event: &Event) -> Delivered {
-        let sessions = self.deliver(target, event);
-        let beyond = self.beyond(target, |backplane| backplane.publish(target, event));
-        Delivered { sessions, beyond }
     }
 
     /// Has the backplane do something for a target, unless the target is here for sure or nobody else is there.

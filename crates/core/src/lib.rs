@@ -32,6 +32,7 @@ mod params;
 mod pattern;
 mod permissions;
 mod places;
+mod publishing;
 mod realm;
 mod room;
 mod session;
@@ -51,8 +52,8 @@ pub use command::{
 };
 pub use dialect::{Dialect, Frame};
 pub use event::{
-    Arg, Args, Event, Millis, Mixed, NotMixed, Sender, argument_with_binary, first_argument,
-    single_argument,
+    Arg, Args, Event, Millis, Mixed, NoPlace, NotMixed, Place, Sender, argument_with_binary,
+    first_argument, single_argument,
 };
 pub use handshake::Handshake;
 pub use hub::{Delivered, Except, Hub, Target};

@@ -72,6 +72,7 @@ pub struct Metrics {
     backplane_received: IntCounterVec,
     backplane_answers: IntCounterVec,
     backplane_records: IntCounterVec,
+    backplane_gaps: IntCounterVec,
 }
 
 impl Default for Metrics {
@@ -149,6 +150,11 @@ impl Metrics {
                 "polyport_backplane_records_total",
                 "Pipelines of records about this node's sessions, by whether they were written.",
                 &["outcome"],
+            ),
+            backplane_gaps: counter(
+                "polyport_backplane_gaps_total",
+                "Times that a stream had lost something before this node had read it.",
+                &[],
             ),
             sessions: gauge("polyport_sessions", "Sessions open now.", per_listener),
             parked: gauge(
@@ -344,6 +350,7 @@ impl Metrics {
             subscriptions: self.backplane_subscriptions.with_label_values::<&str>(&[]),
             sent: published("sent"),
             not_sent: published("not_sent"),
+            sent_again: published("sent_again"),
             written: self.backplane_records.with_label_values(&["written"]),
             not_written: self.backplane_records.with_label_values(&["not_written"]),
             received: Arrival::ALL.map(|arrival| {
@@ -352,6 +359,7 @@ impl Metrics {
             }),
             usual_answers: self.backplane_answers.with_label_values(&["usual"]),
             large_answers: self.backplane_answers.with_label_values(&["large"]),
+            gaps: self.backplane_gaps.with_label_values::<&str>(&[]),
         }
     }
 
@@ -648,11 +656,14 @@ pub struct BackplaneMetrics {
     pub subscriptions: IntGauge,
     sent: IntCounter,
     not_sent: IntCounter,
+    sent_again: IntCounter,
     written: IntCounter,
     not_written: IntCounter,
     received: [IntCounter; Arrival::ALL.len()],
     usual_answers: IntCounter,
     large_answers: IntCounter,
+    /// Times that a stream had lost something before it was read here.
+    pub gaps: IntCounter,
 }
 
 impl BackplaneMetrics {
@@ -670,6 +681,11 @@ impl BackplaneMetrics {
     pub fn published(&self, are_sent: bool, messages: usize) {
         let counter = if are_sent { &self.sent } else { &self.not_sent };
         counter.inc_by(messages as u64);
+    }
+
+    /// Counts messages of which nobody knows whether they were sent, so that they are sent again.
+    pub fn sent_again(&self, messages: usize) {
+        self.sent_again.inc_by(messages as u64);
     }
 
     /// Counts a pipeline of records, by whether it was written.

@@ -450,6 +450,7 @@ impl SessionRef {
             from: Sender::Session(self.id()),
             sent_at: Millis::now(),
             is_volatile: false,
+            place: None,
         };
         self.listener().metrics().published.inc();
         let realm = self.realm();

@@ -7,7 +7,8 @@ use polyport_admin::Readiness;
 use polyport_core::Hub;
 use polyport_net::Tasks;
 use polyport_redis_rooms::{
-    Deployment, Expose, Health, Kind, Login, RedisOptions, RedisRooms, Sharding, Tls, codec::Wire,
+    Deployment, Expose, Health, Kind, Login, RedisOptions, RedisRooms, Sharding, StreamOptions,
+    Tls, codec::Wire,
 };
 use tokio::time::timeout;
 use tracing::warn;
@@ -101,6 +102,9 @@ fn options(config: &RedisConfig, secrets: &Secrets) -> anyhow::Result<RedisOptio
                 Sharding::Static
             }
         }),
+        streams: config
+            .streams
+            .map(|(length, count)| StreamOptions { length, count }),
         wire: match config.wire {
             RedisWire::Modern => Wire::Modern,
             RedisWire::Legacy => Wire::Legacy,

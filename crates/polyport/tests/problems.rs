@@ -647,6 +647,9 @@ fn adapters_on_redis_that_cannot_be_together_are_refused() {
             "keys = { \"a/b\" = \"c\" }",
             "what follows the slash is a namespace",
         ),
+        ("streams = { length = 99 }", "expected 100 or more"),
+        ("streams = { count = 0 }", "expected 1 to 16"),
+        ("streams = { count = 17 }", "expected 1 to 16"),
     ] {
         let found = with(lines);
         assert_eq!(found.len(), 1, "{lines}: {found:?}");
@@ -657,6 +660,25 @@ fn adapters_on_redis_that_cannot_be_together_are_refused() {
         "socket_io = { adapters = [\"classic\", \"sharded\"] }",
         "deployment = \"cluster\"\nsocket_io = { adapters = [\"sharded\"] }",
         "url = \"redis+unix:///run/redis.sock\"",
+    ] {
+        assert!(with(lines).is_empty(), "{lines}: {:?}", with(lines));
+    }
+}
+
+#[test]
+fn the_engine_of_streams_has_servers_of_its_own() {
+    let with = |lines: &str| {
+        let backplane = format!("[backplane]\nengine = \"redis-streams\"\n{lines}");
+        let listener = "[listeners.io]\nprotocol = \"socket-io\"\nbind = \"127.0.0.1:3000\"\n";
+        problems(&format!("{listener}{backplane}"), &[], &[])
+    };
+    let found = with("socket_io = { adapters = [\"sharded\"] }");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("leave this out"), "{found:?}");
+    for lines in [
+        "",
+        "streams = { length = 100, count = 16 }",
+        "deployment = \"cluster\"\nurl = [\"redis://127.0.0.1:6379\"]",
     ] {
         assert!(with(lines).is_empty(), "{lines}: {:?}", with(lines));
     }

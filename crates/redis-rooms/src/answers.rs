@@ -20,8 +20,8 @@ use tracing::{debug, warn};
 use crate::{
     codec::{
         Answer, Content, Flags, MAX_MESSAGE, Numbering, Packet, Question, Response, Rooms,
-        Selection, ServerMessage, SyncRequest, Whom, write_response, write_server_message,
-        write_sync_response,
+        Selection, ServerMessage, SyncRequest, Whom, write_packed_message, write_response,
+        write_server_message, write_sync_response,
     },
     incoming::target,
     options::Expose,
@@ -51,10 +51,11 @@ pub(crate) struct Way {
 #[derive(Debug, Clone)]
 enum Form {
     Classic(Numbering),
-    Sharded {
+    Typed {
         /// Who answers.
         uid: String,
         namespace: String,
+        is_sharded: bool,
     },
 }
 
@@ -68,12 +69,13 @@ impl Way {
     }
 
     /// On the asker's own channel.
-    pub(crate) fn sharded(shared: &Shared, base: &Base, namespace: &str, asker: &str) -> Self {
+    pub(crate) fn typed(shared: &Shared, base: &Base, namespace: &str, asker: &str) -> Self {
         Self {
             channel: base.channels.room(namespace, asker),
-            form: Form::Sharded {
+            form: Form::Typed {
                 uid: shared.shard_uid.clone(),
                 namespace: namespace.to_owned(),
+                is_sharded: !shared.streams.carry(base.realm_name()),
             },
         }
     }
@@ -87,11 +89,22 @@ impl Way {
                 id,
                 answer,
             })),
-            Form::Sharded { uid, namespace } => write_server_message(&ServerMessage {
-                uid: uid.clone(),
-                namespace: namespace.clone(),
-                content: Content::Answer { id, answer },
-            }),
+            Form::Typed {
+                uid,
+                namespace,
+                is_sharded,
+            } => {
+                let message = ServerMessage {
+                    uid: uid.clone(),
+                    namespace: namespace.clone(),
+                    content: Content::Answer { id, answer },
+                };
+                if *is_sharded {
+                    write_server_message(&message)
+                } else {
+                    write_packed_message(&message)
+                }
+            }
         }
     }
 
@@ -105,8 +118,10 @@ impl Way {
 
     fn send(&self, shared: &Shared, payload: Vec<u8>) -> bool {
         match self.form {
-            Form::Classic(_) => shared.post(self.channel.clone(), payload),
-            Form::Sharded { .. } => shared.post_sharded(self.channel.clone(), payload),
+            Form::Typed {
+                is_sharded: true, ..
+            } => shared.post_sharded(self.channel.clone(), payload),
+            _ => shared.post(self.channel.clone(), payload),
         }
     }
 }
@@ -336,6 +351,7 @@ fn event(packet: &Packet, selection: &Selection, flags: &Flags) -> Event {
         from: Sender::Server,
         sent_at: Millis::now(),
         is_volatile: flags.volatile,
+        place: None,
     }
 }
 

@@ -161,6 +161,7 @@ fn answer(shared: &Arc<Shared>, hub: &Hub, question: Question) {
         from: Sender::Server,
         sent_at: Millis::now(),
         is_volatile: false,
+        place: None,
     };
     let asker = from.clone();
     let weak = Arc::downgrade(shared);

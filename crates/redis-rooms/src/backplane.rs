@@ -8,23 +8,28 @@ use polyport_core::{
     Target,
 };
 use polyport_net::Tasks;
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{runtime::Handle, sync::watch, time::timeout};
+use tracing::warn;
 
 use crate::{
     asking,
     codec::{Wire, write_broadcast, write_request},
     link,
     options::RedisOptions,
-    outgoing,
+    outgoing::{self, Parcel},
     presence::Records,
     servers,
     shared::Shared,
+    streams,
     subscriptions::Change,
 };
 
 /// Messages that are read and delivered in one go.
 const BATCH: usize = 128;
 const BATCH_BYTES: usize = 1 << 20;
+
+/// How long a node that stops may take to add to the streams what waits.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How the link to Redis is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,9 +67,21 @@ impl RedisRooms {
         rooms
     }
 
-    /// Takes what this node has put on record off it, for good; a second at most. Without this, others see its sessions until
-    /// its time to live is over.
+    /// Waits until what is on its way to a stream is there, and takes what this node has put on record off it, for good; a second
+    /// at most for each. Without this, others see its sessions until its time to live is over.
     pub async fn leave(&self) {
+        if *self.shared.health.borrow() == Health::Up {
+            // What is left then is counted below.
+            timeout(FAREWELL, self.shared.streams.settled()).await.ok();
+        }
+        let lost = self.shared.streams.waiting();
+        if lost > 0 {
+            self.shared.metrics.published(false, lost);
+            warn!(
+                lost,
+                "this node stops before Redis has what it has published"
+            );
+        }
         if let Some(records) = &self.shared.records {
             records.leave().await;
         }
@@ -79,13 +96,21 @@ impl RedisRooms {
 
 impl Backplane for RedisRooms {
     fn publish(&self, target: Target<'_>, event: &Event) -> Promise {
+        let comes_back = self.brings_back(target);
         // Nothing is written for nobody.
-        if *self.shared.health.borrow() == Health::Down {
+        if *self.shared.health.borrow() == Health::Down && !comes_back {
             self.shared.metrics.published(false, 1);
             return Promise::NotSent;
         }
         let parcels = outgoing::parcels(&self.shared.uid, target, event);
+        if comes_back {
+            return self.publish_in_stream(target, event, parcels);
+        }
         promise(parcels.iter().map(|parcel| self.shared.send(parcel)))
+    }
+
+    fn brings_back(&self, target: Target<'_>) -> bool {
+        self.shared.streams.bring_back(target)
     }
 
     fn order(&self, target: Target<'_>, order: Order<'_>) -> Promise {
@@ -154,6 +179,29 @@ impl Backplane for RedisRooms {
 }
 
 impl RedisRooms {
+    /// Single sessions are told as always.
+    fn publish_in_stream(
+        &self,
+        target: Target<'_>,
+        event: &Event,
+        parcels: Vec<Parcel>,
+    ) -> Promise {
+        let (mut broadcasts, mut others) = (Vec::new(), Vec::new());
+        let mut realm = String::new();
+        for parcel in parcels {
+            match parcel {
+                Parcel::Rooms(base, broadcast) => {
+                    realm = base;
+                    broadcasts.push(broadcast);
+                }
+                Parcel::Session(_) => others.push(parcel),
+            }
+        }
+        let is_added = streams::publish(&self.shared, target, event, &realm, &broadcasts);
+        let others = others.iter().map(|parcel| self.shared.send(parcel));
+        promise([is_added].into_iter().chain(others))
+    }
+
     fn records(&self) -> &Records {
         let records = self.shared.records.as_ref();
         records.expect("nobody is given a cluster without records")

@@ -19,7 +19,8 @@ pub use broadcast::{
 pub use channel::{BroadcastChannel, Channel, Channels};
 pub use details::{Details, Handshake};
 pub use message::{
-    Content, ServerMessage, read_content, read_server_message, write_content, write_server_message,
+    Content, ServerMessage, read_content, read_server_message, write_content, write_packed_message,
+    write_server_message,
 };
 pub use request::{Numbering, Question, Request, Whom, read_request, write_request};
 pub use response::{Answer, Response, read_response, write_response};

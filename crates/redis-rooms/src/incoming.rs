@@ -1,8 +1,8 @@
 //! What arrives: to whom it goes on this node.
 
 use polyport_core::{
-    Arg, Event, Except, Hub, Millis, Order, Realm, RealmName, RoomName, Sender, SessionId, Target,
-    is_identity_room,
+    Arg, Event, Except, Hub, Millis, Order, Place, Realm, RealmName, RoomName, Sender, SessionId,
+    Target, is_identity_room,
 };
 
 use crate::{
@@ -12,7 +12,8 @@ use crate::{
 };
 
 /// Delivers what another server has published for rooms. Returns how many sessions got it.
-pub(crate) fn deliver(hub: &Hub, base: &Base, arrived: Arrived) -> usize {
+/// `place` is where it stands in their common history, if it has come from there.
+pub(crate) fn deliver(hub: &Hub, base: &Base, arrived: Arrived, place: Option<Place>) -> usize {
     let Arrived {
         broadcast,
         per_room,
@@ -32,7 +33,10 @@ pub(crate) fn deliver(hub: &Hub, base: &Base, arrived: Arrived) -> usize {
         let mut listeners = hub.listeners().into_iter();
         listeners.find(|listener| listener.name() == name)
     });
-    let event = event(broadcast, &note, &rooms);
+    let event = Event {
+        place,
+        ..event(broadcast, &note, &rooms)
+    };
     let target = match &rooms {
         Rooms::All => Target::Realm {
             realm: &realm,
@@ -108,6 +112,7 @@ fn event(broadcast: Broadcast, note: &Note, rooms: &Rooms) -> Event {
         from: note.from.map_or(Sender::Server, Sender::Session),
         sent_at: note.at.map_or_else(Millis::now, Millis),
         is_volatile: broadcast.flags.volatile,
+        place: None,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Start reading at [`RedisRooms`] (what the hub tells it), then `shared` (what is said, and what is done with what arrives), `link` (the connections
 //! and their loss), `subscriptions` (what this node listens to), `shards` (where on a Cluster that is), `outgoing` and `incoming` (between the core's targets and
-//! messages), `answers` (what other servers ask), `servers` (what this node asks them). `presence` is what gateways put on record about their sessions, and `asking`
+//! messages), `answers` (what other servers ask), `servers` (what this node asks them), `streams` (where events come back in one order). `presence` is what gateways put on record about their sessions, and `asking`
 //! how one reaches a client of another. `codec` has the bytes, without I/O: [`codec::Channels`] is where something is said,
 //! [`codec::Broadcast`] an event for rooms, [`codec::Request`] and [`codec::Response`] are questions to all servers.
 //!
@@ -12,6 +12,7 @@ mod answers;
 mod asking;
 mod backplane;
 pub mod codec;
+mod connection;
 mod deployment;
 mod incoming;
 mod link;
@@ -23,9 +24,10 @@ mod realms;
 mod servers;
 mod shards;
 mod shared;
+mod streams;
 mod subscriptions;
 mod typed;
 
 pub use backplane::{Health, RedisRooms};
 pub use deployment::{Deployment, Kind, Login, Tls, UrlError};
-pub use options::{Expose, RedisOptions, Sharding};
+pub use options::{Expose, RedisOptions, Sharding, StreamOptions};

@@ -19,6 +19,7 @@ use crate::{
     presence,
     shards::{Cluster, Outlets},
     shared::{Incoming, Outgoing, Shared},
+    streams::{self, Streaming},
     subscriptions::Subscriptions,
 };
 
@@ -44,8 +45,19 @@ enum LinkError {
     Silent(String),
 }
 
-/// Keeps the link up, until it is dropped.
+/// Keeps the link up, until it is dropped; with or without it, what is published for streams gets to whom it is for here.
 pub(crate) async fn run(shared: &Arc<Shared>) {
+    if shared.streams.is_empty() {
+        return keep_up(shared).await;
+    }
+    // On one task, so that what is queued by the one and by the other has one order.
+    tokio::select! {
+        () = keep_up(shared) => {}
+        () = streams::deliver_here(shared) => {}
+    }
+}
+
+async fn keep_up(shared: &Arc<Shared>) {
     let mut pause = FIRST_PAUSE;
     let mut is_known = false;
     loop {
@@ -78,6 +90,7 @@ fn give_up(shared: &Shared) {
     shared.health.send_replace(Health::Down);
     shared.changes.end();
     shared.counting.end();
+    shared.streams.end();
     if let Some(records) = &shared.records {
         records.give_up();
     }
@@ -111,7 +124,7 @@ async fn hold(shared: &Arc<Shared>, hub: &Hub) -> Result<Infallible, LinkError> 
     let cluster = cluster(shared, &found, &commands, &watched).await?;
     let (outlets, inlets) = match &cluster {
         Some(cluster) => (
-            Some(cluster.outlets(only_loss).await?),
+            Some(cluster.outlets(only_loss.clone()).await?),
             Some(cluster.inlets(everything).await?),
         ),
         None => (None, None),
@@ -121,6 +134,12 @@ async fn hold(shared: &Arc<Shared>, hub: &Hub) -> Result<Infallible, LinkError> 
         found: &found,
         commands: commands.clone(),
         outlets,
+    };
+    let streaming = if shared.streams.is_empty() {
+        None
+    } else {
+        let reading = found.connect(only_loss).await?;
+        Some(Streaming::start(shared, hub, &found, commands.clone(), reading).await?)
     };
     shared.counting.begin(commands.clone());
     shared.outgoing.open();
@@ -133,6 +152,7 @@ async fn hold(shared: &Arc<Shared>, hub: &Hub) -> Result<Infallible, LinkError> 
         broke = publisher.run(shared) => Ok(broke?),
         broke = presence::keep(shared, hub, commands) => Ok(broke.map_err(|error| found.error(error))?),
         broke = subscriptions.follow(hub) => Ok(broke?),
+        broke = follow(streaming, shared) => Ok(broke.map_err(|error| found.error(error))?),
         broke = watched.ask() => broke,
     }
 }
@@ -150,6 +170,17 @@ async fn cluster<'a>(
     }
     let cluster = Cluster::find(deployment, found, commands.clone(), watched);
     cluster.await.map(Some)
+}
+
+/// Reads and adds to streams, if there are any.
+async fn follow(
+    streaming: Option<Streaming<'_>>,
+    shared: &Shared,
+) -> redis::RedisResult<Infallible> {
+    match streaming {
+        Some(streaming) => streaming.run(shared).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn note_loss(push: &PushInfo, lost: &Notify) {

@@ -18,6 +18,8 @@ pub struct RedisOptions {
     pub classic: bool,
     /// Whether servers with the sharded adapter take part, and where they say what.
     pub sharded: Option<Sharding>,
+    /// Whether the realms with keys are carried by streams: then servers with the streams adapter take part, and no others.
+    pub streams: Option<StreamOptions>,
     /// How binary is written.
     pub wire: Wire,
     /// Whether emitters before 1.0 are heard, and whoever publishes to `KEY#emitter` without one.
@@ -42,6 +44,15 @@ impl RedisOptions {
     pub(crate) fn cluster_name(&self) -> &str {
         self.keys.first().map_or("socket.io", |(_, key)| key)
     }
+}
+
+/// The streams of a cluster; all of its servers have to agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamOptions {
+    /// About so many entries are kept in each.
+    pub length: usize,
+    /// How many there are for each key: 1 or more.
+    pub count: usize,
 }
 
 /// Where servers with the sharded adapter publish what is for one room; all of a cluster have to agree.

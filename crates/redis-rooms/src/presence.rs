@@ -6,7 +6,6 @@
 //! over, without anybody doing anything, and later its records expire too.
 
 mod changes;
-mod connection;
 mod keys;
 mod reader;
 mod writer;
@@ -22,11 +21,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::{
+    connection::Connection,
     deployment::{Deployment, Kind},
     shared::Shared,
 };
 use changes::{Change, Changes};
-use connection::Connection;
 use keys::{Keys, NodeKeys};
 use writer::Writer;
 use written::Written;

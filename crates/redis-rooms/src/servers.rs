@@ -122,9 +122,11 @@ async fn others(shared: &Shared, realm: &RealmName) -> redis::RedisResult<usize>
         let subscribers = shared.counting.subscribers(shared, "NUMSUB", &channel);
         count += subscribers.await?.saturating_sub(1);
     }
-    if base.is_shared && shared.options.sharded.is_some() {
+    if typed::is_typed(shared, &base) {
         let channel = base.channels.namespace(namespace);
-        let subscribers = shared.counting.subscribers(shared, "SHARDNUMSUB", &channel);
+        let is_sharded = !shared.streams.carry(base.realm_name());
+        let question = if is_sharded { "SHARDNUMSUB" } else { "NUMSUB" };
+        let subscribers = shared.counting.subscribers(shared, question, &channel);
         count += subscribers.await?.saturating_sub(1);
     }
     Ok(count)

@@ -24,6 +24,7 @@ use crate::{
     queue::Queue,
     realms::{self, Base},
     servers::{self, Counting},
+    streams::{self, Streams},
     subscriptions::Changes,
     typed,
 };
@@ -95,7 +96,7 @@ pub(crate) struct Shared {
     pub(crate) hub: Weak<Hub>,
     /// By this it knows its own messages.
     pub(crate) uid: String,
-    /// The same on sharded channels.
+    /// The same on sharded channels and in streams.
     pub(crate) shard_uid: String,
     /// By this gateways know it.
     pub(crate) node: Arc<str>,
@@ -108,6 +109,7 @@ pub(crate) struct Shared {
     pub(crate) questions: Questions,
     pub(crate) server_questions: servers::Questions,
     pub(crate) counting: Counting,
+    pub(crate) streams: Streams,
     pub(crate) metrics: BackplaneMetrics,
     pub(crate) health: watch::Sender<Health>,
     bases: Mutex<Vec<Arc<Base>>>,
@@ -118,6 +120,7 @@ impl Shared {
     pub(crate) fn new(options: RedisOptions, hub: &Arc<Hub>) -> Arc<Self> {
         let bases = options.keys.iter();
         let bases = bases.map(|(realm, key)| Arc::new(Base::shared(realm.as_str(), key)));
+        let bases: Vec<_> = bases.collect();
         let node: Arc<str> = Alphanumeric.sample_string(&mut rand::rng(), NODE).into();
         let cluster = options.cluster_name();
         let records = options
@@ -133,12 +136,13 @@ impl Shared {
             questions: Questions::default(),
             server_questions: servers::Questions::default(),
             counting: Counting::default(),
+            streams: Streams::new(&options, &bases),
             outgoing: Queue::new(options.queue_bytes),
             incoming: Queue::new(options.queue_bytes),
             changes: Changes::default(),
             metrics: hub.metrics().backplane(),
             health: watch::Sender::new(Health::Down),
-            bases: Mutex::new(bases.collect()),
+            bases: Mutex::new(bases),
             options,
         };
         shared.outgoing.close();
@@ -201,6 +205,9 @@ impl Shared {
 
     /// Sends an order to a namespace.
     pub(crate) fn pass_on(&self, base: &Base, namespace: &str, request: &Request) -> bool {
+        if self.streams.carry(base.realm_name()) {
+            return streams::order(self, base, namespace, request);
+        }
         let is_sent = !self.is_classic(base)
             || self.post(base.channels.request(namespace), write_request(request));
         typed::order(self, base, namespace, request) && is_sent
@@ -208,7 +215,7 @@ impl Shared {
 
     /// Whether classic channels are used for a realm.
     pub(crate) fn is_classic(&self, base: &Base) -> bool {
-        self.options.classic || !base.is_shared
+        !base.is_shared || (self.options.classic && self.options.streams.is_none())
     }
 
     pub(crate) fn post(&self, channel: String, payload: Vec<u8>) -> bool {
@@ -273,6 +280,11 @@ impl Shared {
             .iter()
             .find_map(|base| Some((base, base.channels.read(channel)?)));
         let (base, channel) = match read {
+            Some((base, Channel::Broadcast(BroadcastChannel::Namespace { .. })))
+                if self.streams.carry(base.realm_name()) =>
+            {
+                return typed::heard(self, hub, base, channel, &message.payload);
+            }
             Some((base, Channel::Broadcast(channel))) => (base, channel),
             Some((base, Channel::Request { namespace })) => {
                 return self.answer(hub, base, &namespace, &message.payload);
@@ -300,7 +312,7 @@ impl Shared {
                 Arrival::Ignored
             }
             Ok(arrived) => {
-                incoming::deliver(hub, base, arrived);
+                incoming::deliver(hub, base, arrived, None);
                 Arrival::Delivered
             }
             Err(error) => unreadable(error),
@@ -399,7 +411,7 @@ fn is_of(uid: &str, payload: &[u8]) -> bool {
         .is_some_and(|rest| rest.starts_with(uid.as_bytes()))
 }
 
-fn unreadable(error: ReadError) -> Arrival {
+pub(crate) fn unreadable(error: ReadError) -> Arrival {
     match error {
         ReadError::OtherNamespace => Arrival::Ignored,
         error => {

@@ -248,7 +248,7 @@ impl Wanted {
             if shared.options.ancient {
                 self.channels.insert(base.channels.emitter());
             }
-            if shared.options.ancient_servers {
+            if shared.options.ancient_servers && !shared.streams.carry(base.realm_name()) {
                 self.patterns.insert(base.channels.ancient_pattern());
             }
         }
@@ -261,6 +261,11 @@ impl Wanted {
             self.shards.insert(base.channels.namespace(namespace));
             let answers = base.channels.room(namespace, &shared.shard_uid);
             self.shards.insert(answers);
+        }
+        if shared.streams.carry(base.realm_name()) {
+            self.channels.insert(base.channels.namespace(namespace));
+            let answers = base.channels.room(namespace, &shared.shard_uid);
+            self.channels.insert(answers);
         }
         if !shared.is_classic(&base) {
             return;

@@ -1,4 +1,5 @@
-//! The way of servers with the sharded adapter: one form for events, questions and answers, on sharded channels.
+//! The way of servers with the sharded adapter: one form for events, questions and answers, on sharded channels. Those with the
+//! streams adapter have the same form, on channels, for what is asked and answered.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use crate::{
     answers::{Answerer, Way},
     codec::{
         Answer, Arrived, Broadcast, BroadcastChannel, Channel, Content, Question, Request, Rooms,
-        ServerMessage, read_server_message, write_server_message,
+        ServerMessage, read_server_message, write_packed_message, write_server_message,
     },
     incoming,
     options::Sharding,
@@ -30,8 +31,14 @@ pub(crate) fn new_uid() -> String {
 }
 
 /// Whether it comes on classic channels, too.
-fn is_second(shared: &Shared, uid: &str) -> bool {
-    shared.options.classic && uid.starts_with(GATEWAY)
+fn is_second(shared: &Shared, base: &Base, uid: &str) -> bool {
+    shared.is_classic(base) && uid.starts_with(GATEWAY)
+}
+
+/// Whether servers of a realm put their questions so.
+pub(crate) fn is_typed(shared: &Shared, base: &Base) -> bool {
+    let is_sharded = base.is_shared && shared.options.sharded.is_some();
+    is_sharded || shared.streams.carry(base.realm_name())
 }
 
 /// Whether events for one room go to a channel of its own, and not to that of the namespace.
@@ -62,24 +69,26 @@ pub(crate) fn publish(shared: &Shared, base: &Base, broadcast: &Broadcast) -> bo
         selection: broadcast.selection.clone(),
         flags,
     };
-    say(shared, channel, namespace, content)
+    say(shared, base, channel, namespace, content)
 }
 
 /// Passes an order on, likewise.
 pub(crate) fn order(shared: &Shared, base: &Base, namespace: &str, request: &Request) -> bool {
-    if shared.options.sharded.is_none() || !base.is_shared {
-        return true;
+    if is_typed(shared, base) {
+        put(shared, base, namespace, None, &request.question)
+    } else {
+        true
     }
-    put(shared, base, namespace, None, &request.question)
 }
 
 /// Puts a question to such servers, if they take part; whether it is on its way.
 pub(crate) fn ask(shared: &Shared, base: &Base, namespace: &str, request: &Request) -> bool {
-    if shared.options.sharded.is_none() || !base.is_shared {
-        return true;
+    if is_typed(shared, base) {
+        let id = request.id.clone();
+        put(shared, base, namespace, id, &request.question)
+    } else {
+        true
     }
-    let id = request.id.clone();
-    put(shared, base, namespace, id, &request.question)
 }
 
 fn put(
@@ -94,15 +103,20 @@ fn put(
         question: question.clone(),
     };
     let channel = base.channels.namespace(namespace);
-    say(shared, channel, namespace, content)
+    say(shared, base, channel, namespace, content)
 }
 
-fn say(shared: &Shared, channel: String, namespace: &str, content: Content) -> bool {
-    let payload = write_server_message(&ServerMessage {
+fn say(shared: &Shared, base: &Base, channel: String, namespace: &str, content: Content) -> bool {
+    let message = ServerMessage {
         uid: shared.shard_uid.clone(),
         namespace: namespace.to_owned(),
         content,
-    });
+    };
+    if shared.streams.carry(base.realm_name()) {
+        let payload = write_packed_message(&message);
+        return payload.is_some_and(|payload| shared.post(channel, payload));
+    }
+    let payload = write_server_message(&message);
     payload.is_some_and(|payload| shared.post_sharded(channel, payload))
 }
 
@@ -158,14 +172,15 @@ pub(crate) fn heard(
                     per_room: None,
                     unknown_extensions: 0,
                 },
+                None,
             );
             Arrival::Delivered
         }
         Content::Question {
             id,
             question: Question::ServerSide { .. },
-        } if is_second(shared, &message.uid) => {
-            let way = Way::sharded(shared, base, &namespace, &message.uid);
+        } if is_second(shared, base, &message.uid) => {
+            let way = Way::typed(shared, base, &namespace, &message.uid);
             way.acknowledge(shared, id.as_deref());
             Arrival::Ignored
         }
@@ -174,7 +189,7 @@ pub(crate) fn heard(
             if let Some(realm) = answerer.realm() {
                 incoming::obey(hub, Some(realm.name()), &question);
             }
-            let way = Way::sharded(shared, base, &namespace, &message.uid);
+            let way = Way::typed(shared, base, &namespace, &message.uid);
             answerer.answer(&way, id.as_deref(), &question);
             Arrival::Delivered
         }
@@ -182,7 +197,7 @@ pub(crate) fn heard(
             id,
             answer: Answer::ServerSide(answer),
         } => {
-            let answer = (!is_second(shared, &message.uid)).then_some(answer);
+            let answer = (!is_second(shared, base, &message.uid)).then_some(answer);
             shared.server_questions.answered(&id, answer)
         }
         Content::Answer { .. } | Content::Presence => Arrival::Ignored,

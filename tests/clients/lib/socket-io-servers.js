@@ -134,12 +134,12 @@ class GatewayServer {
     return `http://127.0.0.1:${this.port}`
   }
 
-  /** Asks the server API. */
+  /** Asks the server API; without a body by GET. */
   async api(command, body) {
     const answer = await fetch(`http://127.0.0.1:${this.gateway.ports.admin}/api/${command}`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json' },
-      body: JSON.stringify(body),
+      method: body ? 'POST' : 'GET',
+      headers: { authorization: `Bearer ${API_KEY}`, ...(body && { 'content-type': 'application/json' }) },
+      body: body && JSON.stringify(body),
     })
     const text = await answer.text()
     if (answer.status !== 200) throw new Error(`${command} answered ${answer.status}: ${text}`)

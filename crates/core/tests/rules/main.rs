@@ -16,6 +16,7 @@ mod members;
 mod model;
 mod order;
 mod permissions;
+mod returning;
 mod rig;
 mod several;
 mod slow_members;

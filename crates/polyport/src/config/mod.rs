@@ -39,13 +39,13 @@ pub use schema::json_schema;
 pub use settings::{
     AdminSettings, ApiKeySettings, ApiSettings, ApiVerb, AuthSettings, BackendKind,
     BackendSettings, BackplaneEngine, BackplaneSettings, BackplaneSocketIoSettings,
-    BackplaneTlsSettings, BreakerSettings, ChannelsSettings, CorsSettings, HookName, JwksSettings,
-    JwtSettings, JwtWay, LimitSettings, ListenerSettings, LogFormat, LogSettings, OnExpiry,
-    OnOutage, PermissionSettings, ProcessLimitSettings, ProtocolName, PublishSettings,
-    RedisAdapter, RedisDeployment, RedisExpose, RedisWire, Relay, RouteSettings, RpcSettings,
-    ServerSideAck, Settings, ShutdownSettings, SiteSettings, SiteSource, SocketIoParser,
-    SocketIoSettings, SocketIoTransport, TlsSettings, TokenAlgorithm, TokenKeySettings,
-    TokenSettings, VerbsSettings,
+    BackplaneStreamsSettings, BackplaneTlsSettings, BreakerSettings, ChannelsSettings,
+    CorsSettings, HookName, JwksSettings, JwtSettings, JwtWay, LimitSettings, ListenerSettings,
+    LogFormat, LogSettings, OnExpiry, OnOutage, PermissionSettings, ProcessLimitSettings,
+    ProtocolName, PublishSettings, RedisAdapter, RedisDeployment, RedisExpose, RedisWire, Relay,
+    RouteSettings, RpcSettings, ServerSideAck, Settings, ShutdownSettings, SiteSettings,
+    SiteSource, SocketIoParser, SocketIoSettings, SocketIoTransport, TlsSettings, TokenAlgorithm,
+    TokenKeySettings, TokenSettings, VerbsSettings,
 };
 pub use strict::OneOrMany;
 pub use units::{Address, ByteSize, Malformed, Network, Period};

@@ -19,8 +19,9 @@ pub use access::{
 };
 pub use backends::{BackendKind, BackendSettings, BreakerSettings, HookName, RouteSettings};
 pub use backplane::{
-    BackplaneEngine, BackplaneSettings, BackplaneSocketIoSettings, BackplaneTlsSettings, OnOutage,
-    RedisAdapter, RedisDeployment, RedisExpose, RedisWire, ServerSideAck,
+    BackplaneEngine, BackplaneSettings, BackplaneSocketIoSettings, BackplaneStreamsSettings,
+    BackplaneTlsSettings, OnOutage, RedisAdapter, RedisDeployment, RedisExpose, RedisWire,
+    ServerSideAck,
 };
 pub use protocols::{
     ChannelsSettings, CorsSettings, JwtSettings, JwtWay, PublishSettings, Relay, RpcSettings,

@@ -80,6 +80,12 @@ impl Channels {
         }
     }
 
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// Where events for a whole namespace, or for several of its rooms, are published.
     #[must_use]
     pub fn namespace(&self, namespace: &str) -> String {

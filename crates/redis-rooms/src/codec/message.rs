@@ -73,7 +73,7 @@ const CLOSED: u64 = 13;
 const UNKNOWN: ReadError = ReadError::Shape("an unknown type of message");
 const NO_ID: ReadError = ReadError::Shape("a question or an answer without an id");
 
-/// Reads a message of the sharded adapter.
+/// Reads a message of the sharded adapter, or what the streams adapter says beside its stream.
 ///
 /// # Errors
 /// [`ReadError`] when it is to be dropped.
@@ -421,6 +421,22 @@ impl Text {
         self.raw("}");
     }
 
+    /// Nothing for what these adapters cannot say.
+    fn message(message: &ServerMessage) -> Option<Self> {
+        let kind = message.content.kind()?;
+        let mut text = Self::default();
+        text.raw(r#"{"type":"#);
+        text.value(&kind);
+        text.raw(r#","data":"#);
+        text.content(&message.content);
+        text.raw(r#","uid":"#);
+        text.value(&message.uid);
+        text.raw(r#","nsp":"#);
+        text.value(&message.namespace);
+        text.raw("}");
+        Some(text)
+    }
+
     fn content(&mut self, content: &Content) {
         match content {
             Content::Event {
@@ -438,6 +454,10 @@ impl Text {
         if self.parts.is_empty() {
             return self.text.into_bytes();
         }
+        self.pack()
+    }
+
+    fn pack(self) -> Vec<u8> {
         let mut out = Writer::default();
         out.json(&self.text, &self.parts);
         out.finish()
@@ -447,18 +467,13 @@ impl Text {
 /// Writes a message of the sharded adapter; nothing for what it cannot say.
 #[must_use]
 pub fn write_server_message(message: &ServerMessage) -> Option<Vec<u8>> {
-    let kind = message.content.kind()?;
-    let mut text = Text::default();
-    text.raw(r#"{"type":"#);
-    text.value(&kind);
-    text.raw(r#","data":"#);
-    text.content(&message.content);
-    text.raw(r#","uid":"#);
-    text.value(&message.uid);
-    text.raw(r#","nsp":"#);
-    text.value(&message.namespace);
-    text.raw("}");
-    Some(text.finish())
+    Text::message(message).map(Text::finish)
+}
+
+/// Writes what the streams adapter says beside its stream, which is never JSON; nothing for what it cannot say.
+#[must_use]
+pub fn write_packed_message(message: &ServerMessage) -> Option<Vec<u8>> {
+    Text::message(message).map(Text::pack)
 }
 
 /// Writes what stands in the entry of a stream: its type and `data`; nothing for what that adapter cannot say.

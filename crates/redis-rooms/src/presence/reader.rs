@@ -9,7 +9,8 @@ use redis::{FromRedisValue, Pipeline, RedisResult};
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::{Records, connection::Connection, writer::MemberRecord};
+use super::{Records, writer::MemberRecord};
+use crate::connection::Connection;
 
 /// Names or members that one command reads.
 const BATCH: usize = 1000;

@@ -13,8 +13,8 @@ use tracing::{info, warn};
 use super::{
     Records,
     changes::{Change, Changed},
-    connection::Connection,
 };
+use crate::connection::Connection;
 
 /// Commands after which a pipeline is sent.
 const BATCH: usize = 500;

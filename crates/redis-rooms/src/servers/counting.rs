@@ -11,7 +11,7 @@ use redis::{
     from_redis_value,
 };
 
-use crate::{deployment::Kind, shared::Shared};
+use crate::{connection::RETRIES, deployment::Kind, shared::Shared};
 
 /// The connections on which is counted, while the link is up.
 #[derive(Default)]
@@ -57,7 +57,10 @@ impl Counting {
         let known = self.cluster.lock().clone();
         let mut cluster = match known {
             Some(cluster) => cluster,
-            None => shared.options.deployment.connect_cluster().await?,
+            None => {
+                let client = shared.options.deployment.cluster(RETRIES)?;
+                client.get_async_connection().await?
+            }
         };
         let everywhere = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllNodes, None));
         let counts: Value = cluster.route_command(question, everywhere).await?;

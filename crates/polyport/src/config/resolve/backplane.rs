@@ -17,6 +17,10 @@ use crate::config::{
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 const LONGEST_LIFE: Duration = Duration::from_mins(10);
 
+/// The bounds of streams.
+const SHORTEST_STREAM: usize = 100;
+const MOST_STREAMS: usize = 16;
+
 impl Resolver<'_> {
     /// What Redis is used for, if it is.
     pub(super) fn backplane(&mut self, settings: &BackplaneSettings) -> Option<RedisConfig> {
@@ -61,7 +65,9 @@ impl Resolver<'_> {
             settings.sentinel_user.as_ref(),
             settings.sentinel_password.as_ref(),
         );
-        (settings.engine == BackplaneEngine::Redis).then(|| RedisConfig {
+        self.streams(settings);
+        let has_streams = settings.engine == BackplaneEngine::RedisStreams;
+        (settings.engine != BackplaneEngine::Memory).then(|| RedisConfig {
             urls,
             deployment: settings.deployment,
             primary: settings.primary.clone(),
@@ -80,6 +86,7 @@ impl Resolver<'_> {
                 RedisAdapter::Sharded => Some(true),
                 RedisAdapter::ShardedStatic => Some(false),
             }),
+            streams: has_streams.then_some((settings.streams.length, settings.streams.count)),
             wire: settings.socket_io.wire,
             ancient: settings.socket_io.ancient,
             ancient_servers: settings.socket_io.ancient_servers,
@@ -100,6 +107,23 @@ impl Resolver<'_> {
             let message =
                 "all servers with the sharded adapter have one subscriptionMode: name one";
             self.fault(&at, message);
+        }
+    }
+
+    fn streams(&mut self, settings: &BackplaneSettings) {
+        let streams = &settings.streams;
+        if streams.length < SHORTEST_STREAM {
+            let message = format!("expected {SHORTEST_STREAM} or more");
+            self.fault(&["backplane", "streams", "length"], message);
+        }
+        if !(1..=MOST_STREAMS).contains(&streams.count) {
+            let message = format!("expected 1 to {MOST_STREAMS}");
+            self.fault(&["backplane", "streams", "count"], message);
+        }
+        let names_others = settings.socket_io.adapters != [RedisAdapter::Classic];
+        if settings.engine == BackplaneEngine::RedisStreams && names_others {
+            let message = "the engine `redis-streams` is for servers with the streams adapter alone: leave this out";
+            self.fault(&["backplane", "socket_io", "adapters"], message);
         }
     }
 

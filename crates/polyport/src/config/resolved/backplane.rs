@@ -38,6 +38,8 @@ pub struct RedisConfig {
     pub classic: bool,
     /// Whether those with the sharded adapter do, and whether with a channel for each room.
     pub sharded: Option<bool>,
+    /// How long and how many the streams are, if realms with keys are carried by streams.
+    pub streams: Option<(usize, usize)>,
     /// How binary is written.
     pub wire: RedisWire,
     /// Whether emitters before 1.0 are heard.

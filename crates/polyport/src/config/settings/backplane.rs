@@ -15,7 +15,8 @@ use crate::config::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BackplaneSettings {
-    /// `memory`: this node is alone. `redis`: nodes, Socket.IO servers and their emitters meet in Redis.
+    /// `memory`: this node is alone. `redis`: nodes, Socket.IO servers and their emitters meet in Redis. `redis-streams`: the same
+    /// with servers that have the streams adapter; what Redis has missed is delivered when it is back.
     #[serde(deserialize_with = "word")]
     pub engine: BackplaneEngine,
     /// Where Redis is: `redis://HOST:PORT`, `rediss://HOST:PORT` for TLS, `redis+unix:///PATH`. Several are Sentinels or nodes
@@ -58,6 +59,9 @@ pub struct BackplaneSettings {
     /// The keys of Socket.IO clusters, by the realm that shares their rooms; a namespace `/x` is the realm `REALM/x`. Gateways
     /// share the rooms of all other realms among themselves. Default: `{ default = "socket.io" }`.
     pub keys: BTreeMap<String, String>,
+    /// The streams of the engine `redis-streams`, which are called like the keys.
+    #[serde(deserialize_with = "table")]
+    pub streams: BackplaneStreamsSettings,
     /// How this node gets on with servers and emitters of Socket.IO.
     #[serde(deserialize_with = "table")]
     pub socket_io: BackplaneSocketIoSettings,
@@ -81,6 +85,7 @@ impl Default for BackplaneSettings {
             presence: true,
             time_to_live: Period::secs(15),
             keys: BTreeMap::from([("default".to_owned(), "socket.io".to_owned())]),
+            streams: BackplaneStreamsSettings::default(),
             socket_io: BackplaneSocketIoSettings::default(),
         }
     }
@@ -93,8 +98,10 @@ pub enum BackplaneEngine {
     /// Not at all: there is one.
     #[default]
     Memory,
-    /// Over Redis.
+    /// Over channels of Redis, which keeps nothing.
     Redis,
+    /// Over streams of Redis, which keeps the last events.
+    RedisStreams,
 }
 
 /// What servers of Redis are to each other.
@@ -136,6 +143,25 @@ pub struct BackplaneTlsSettings {
     /// Its key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
+}
+
+/// Streams; all servers of a cluster have to agree on them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BackplaneStreamsSettings {
+    /// About how many events each of them keeps: the `maxLen` of servers.
+    pub length: usize,
+    /// How many there are for each key: the `streamCount` of servers. A namespace is in one of them.
+    pub count: usize,
+}
+
+impl Default for BackplaneStreamsSettings {
+    fn default() -> Self {
+        Self {
+            length: 10_000,
+            count: 1,
+        }
+    }
 }
 
 /// How a node gets on with servers and emitters of Socket.IO.

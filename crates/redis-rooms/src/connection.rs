@@ -1,4 +1,4 @@
-//! The way to the records, whatever stands there.
+//! The way to keys, whatever stands there.
 
 use redis::{
     Cmd, FromRedisValue, Pipeline, RedisFuture, RedisResult, RetryMethod, Value,
@@ -21,13 +21,15 @@ pub(crate) enum Connection {
         /// Makes connections that try again and go where the nodes send them.
         again: Box<ClusterClient>,
     },
+    /// The same, where nothing may be done twice: whatever fails is left to whoever asked.
+    Once(ClusterConnection),
 }
 
 /// How often a command is sent again: the bound is the time that it may take.
-const RETRIES: u32 = 16;
+pub(crate) const RETRIES: u32 = 16;
 
 impl Connection {
-    pub(super) async fn with_cluster(deployment: &Deployment) -> RedisResult<Self> {
+    pub(crate) async fn with_cluster(deployment: &Deployment) -> RedisResult<Self> {
         Ok(Self::Cluster {
             once: deployment.cluster(0)?.get_async_connection().await?,
             again: Box::new(deployment.cluster(RETRIES)?),
@@ -44,6 +46,7 @@ impl Connection {
                 }
                 done => done,
             },
+            Self::Once(connection) => pipeline.query_async(connection).await,
         }
     }
 }

@@ -201,3 +201,73 @@ describe('socket.red in the lobby', () => {
     assert.deepEqual(await page.before(), [], 'nobody else hears of it')
   })
 })
+
+describe('SocketCluster in the lobby', () => {
+  let gateway
+
+  before(async () => {
+    const file = path.join(temporaryFolder(), 'desk.js')
+    fs.writeFileSync(
+      file,
+      `const polyport = require('polyport')
+       require('socket.red')(0, () => ({ api: { tell: (to, name, ...data) => { polyport.publish(to, name, ...data) } } }))`,
+    )
+    gateway = await Polyport.start({
+      backends: { desk: { kind: 'script', file } },
+      listeners: {
+        tcp: verbsListener({ join: ['lobby'] }),
+        pocket: { protocol: 'ws-channels', join: ['lobby'] },
+        rpc: { protocol: 'ws-rpc', backends: ['desk'], join: ['lobby'] },
+        cluster: { protocol: 'devtools-relay', devtools: { protocol_version: 2 } },
+        old: { protocol: 'devtools-relay', join: ['lobby'], devtools: { protocol_version: 1 } },
+      },
+    })
+  })
+  after(() => gateway?.stop())
+
+  /** A client that has shaken hands and, if it is to, has subscribed. */
+  const cluster = async (name, channel) => {
+    const client = await FrameClient.open({ port: gateway.ports[name], path: '/socketcluster/' })
+    await client.text('{"event":"#handshake","cid":1}')
+    await client.nextText()
+    if (channel) {
+      await client.text(JSON.stringify({ event: '#subscribe', data: { channel }, cid: 2 }))
+      assert.equal(await client.nextText(), '{"rid":2}')
+    }
+    return client
+  }
+
+  const open = async () => ({
+    telnet: await LineClient.open({ port: gateway.ports.tcp }),
+    page: await FrameClient.open({ port: gateway.ports.pocket }),
+    rpc: await FrameClient.open({ port: gateway.ports.rpc }),
+    sc: await cluster('cluster', 'lobby'),
+    old: await cluster('old'),
+  })
+
+  const published = (data) => `{"event":"#publish","data":{"channel":"lobby","data":${data}}}`
+
+  test('what the others say arrives in the channel, subscribed or joined', async () => {
+    const { telnet, page, rpc, sc, old } = await open()
+    await telnet.send('say lobby hi')
+    for (const client of [sc, old]) assert.equal(await client.nextText(), published('"hi"'))
+    await page.text('{"id":"1","message":"lobby.hello","data":{"n":1}}')
+    for (const client of [sc, old]) assert.equal(await client.nextText(), published('{"event":"hello","data":{"n":1}}'))
+    await rpc.text('[1,"tell",["lobby","news",1,[2]]]')
+    for (const client of [sc, old]) assert.equal(await client.nextText(), published('{"event":"news","data":[1,[2]]}'))
+    await rpc.text('[2,"tell",["lobby","bare"]]')
+    for (const client of [sc, old]) assert.equal(await client.nextText(), published('{"event":"bare"}'))
+    for (const client of [telnet, page, rpc, sc, old]) client.close()
+  })
+
+  test('what is published there reaches everybody in his own form', async () => {
+    const { telnet, page, rpc, sc, old } = await open()
+    await sc.text('{"event":"#publish","data":{"channel":"lobby","data":{"n":1}},"cid":3}')
+    assert.deepEqual(await sc.nextTexts(2), ['{"rid":3}', published('{"n":1}')])
+    assert.equal(await old.nextText(), published('{"n":1}'))
+    assert.equal(await rpc.nextText(), '[-1,"message",{"n":1}]')
+    assert.match(await telnet.next(), /^\{"message":\{"n":1\},"room":"lobby","from":"[0-9a-f-]{36}","context":"user","sentAt":\d{13}\}$/)
+    assert.equal(await page.nextText(), '{"id":null,"message":"lobby.message","data":{"n":1}}')
+    for (const client of [telnet, page, rpc, sc, old]) client.close()
+  })
+})

@@ -21,8 +21,8 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use polyport_core::{
     Accepted, ActionInfo, Answer, Arg, Args, Ask, BackendMetrics, BackendRequest, Call, CallError,
-    Hooks, Hub, Json, Later, Millis, OpenRequest, RealmName, Refused, Reply, SessionEnd, SessionId,
-    SessionRef, Told, WeakSession, argument_with_binary,
+    Denial, Hooks, Hub, Json, Later, Millis, OpenRequest, RealmName, Refused, Reply, SessionEnd,
+    SessionId, SessionRef, Told, WeakSession, argument_with_binary,
 };
 use polyport_net::{HttpClient, Tasks};
 use tokio::sync::oneshot;
@@ -207,7 +207,7 @@ impl Provider for HttpBackend {
         }
     }
 
-    fn may(&self, session: &SessionRef, ask: &Ask) -> Later<Result<(), String>> {
+    fn may(&self, session: &SessionRef, ask: &Ask) -> Later<Result<(), Denial>> {
         let inner = Arc::clone(&self.0);
         let (request, subject, refusal) = match ask {
             Ask::Join(room) => (
@@ -242,16 +242,16 @@ impl Provider for HttpBackend {
                 result
             });
             drop(tell.send(match result {
-                Ok(Ok(value)) if is_no(value.as_ref()) => Err(refusal.to_owned()),
+                Ok(Ok(value)) if is_no(value.as_ref()) => Err(Denial::silent(refusal)),
                 Ok(Ok(_)) => Ok(()),
-                Ok(Err(ApplicationError(text))) => Err(text),
-                Err(Failure::Forbidden(_)) => Err(refusal.to_owned()),
-                Err(failure) => Err(failure.call_error().to_string()),
+                Ok(Err(ApplicationError(text))) => Err(Denial::because(text)),
+                Err(Failure::Forbidden(_)) => Err(Denial::silent(refusal)),
+                Err(failure) => Err(failure.call_error().into()),
             }));
         });
         Box::pin(async move {
             told.await
-                .unwrap_or_else(|_| Err(CallError::ShuttingDown.to_string()))
+                .unwrap_or_else(|_| Err(CallError::ShuttingDown.into()))
         })
     }
 }
@@ -261,7 +261,7 @@ type Outcome = Result<Result<Option<Json>, ApplicationError>, Failure>;
 
 fn answer_to_call(outcome: Outcome) -> Result<Reply, CallError> {
     match outcome {
-        Ok(Ok(value)) => Ok(reply(value.unwrap_or(Json::NULL))),
+        Ok(Ok(value)) => Ok(value.map_or(Reply::Void, reply)),
         Ok(Err(ApplicationError(text))) => Err(CallError::Rejected(text)),
         Err(failure) => Err(failure.call_error()),
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use polyport_core::{
-    Accepted, ActionInfo, Answer, Ask, Call, Hooks, Json, Later, OpenRequest, RealmName, Refused,
-    SessionEnd, SessionId, SessionRef, Told,
+    Accepted, ActionInfo, Answer, Ask, Call, Denial, Hooks, Json, Later, OpenRequest, RealmName,
+    Refused, SessionEnd, SessionId, SessionRef, Told,
 };
 
 /// One backend of a listener: the builtin actions, a script, or a service. A [`crate::Registry`] makes one of several.
@@ -62,7 +62,7 @@ pub trait Provider: Send + Sync {
     }
 
     /// Whether a session may do something. Only with the hook for it.
-    fn may(&self, session: &SessionRef, ask: &Ask) -> Later<Result<(), String>> {
+    fn may(&self, session: &SessionRef, ask: &Ask) -> Later<Result<(), Denial>> {
         let _ = (session, ask);
         Box::pin(std::future::ready(Ok(())))
     }

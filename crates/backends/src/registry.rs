@@ -8,8 +8,8 @@ use std::{
 use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
 use polyport_core::{
-    Accepted, ActionInfo, Answer, Ask, Backend, Call, CallError, Hooks, Json, Later, OpenRequest,
-    RealmName, Refused, SERVER_SIDE, SessionEnd, SessionId, SessionRef, Told,
+    Accepted, ActionInfo, Answer, Ask, Backend, Call, CallError, Denial, Hooks, Json, Later,
+    OpenRequest, RealmName, Refused, SERVER_SIDE, SessionEnd, SessionId, SessionRef, Told,
 };
 
 use crate::{DocumentationShape, Provider, documentation::documentation};
@@ -222,7 +222,7 @@ impl Backend for Registry {
     }
 
     /// Every provider with the hook must agree.
-    fn may(&self, session: &SessionRef, ask: Ask) -> Later<Result<(), String>> {
+    fn may(&self, session: &SessionRef, ask: Ask) -> Later<Result<(), Denial>> {
         let wants = |hooks: Hooks| match ask {
             Ask::Join(_) => hooks.join,
             Ask::Publish { .. } => hooks.publish,

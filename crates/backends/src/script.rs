@@ -30,8 +30,8 @@ use foldhash::fast::FixedState;
 use parking_lot::Mutex;
 use polyport_core::{
     Accepted, ActionInfo, Answer, Ask, BackendMetrics, BackendOutcome, BackendRequest, Call,
-    CallArgs, CallError, Hooks, Hub, Json, Later, OpenRequest, RealmName, Refused, SessionEnd,
-    SessionId, SessionRef, Told,
+    CallArgs, CallError, Denial, Hooks, Hub, Json, Later, OpenRequest, RealmName, Refused,
+    SessionEnd, SessionId, SessionRef, Told,
 };
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -456,7 +456,7 @@ impl Provider for ScriptBackend {
         });
     }
 
-    fn may(&self, session: &SessionRef, ask: &Ask) -> Later<Result<(), String>> {
+    fn may(&self, session: &SessionRef, ask: &Ask) -> Later<Result<(), Denial>> {
         let key = self.key(session);
         let queue = self.queue(key);
         let (request, hook, room, event, args) = match ask {
@@ -470,7 +470,7 @@ impl Provider for ScriptBackend {
             ),
         };
         if !self.has_room(queue, request) {
-            return Box::pin(std::future::ready(Err(CallError::Overloaded.to_string())));
+            return Box::pin(std::future::ready(Err(CallError::Overloaded.into())));
         }
         let (tell, told) = oneshot::channel();
         let asking = Asking {
@@ -489,7 +489,7 @@ impl Provider for ScriptBackend {
         hand_over(&self.shared, queue, asking);
         Box::pin(async move {
             told.await
-                .unwrap_or_else(|_| Err(CallError::ShuttingDown.to_string()))
+                .unwrap_or_else(|_| Err(CallError::ShuttingDown.into()))
         })
     }
 }

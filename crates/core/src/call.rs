@@ -34,6 +34,8 @@ pub enum Reply {
     Value(Json),
     /// Arguments, with binary in them or several: for protocols whose answers carry them. Others take the first one.
     Args(Args),
+    /// The action has answered, with no value: `null` where a protocol has no word for that.
+    Void,
     /// The action chose not to answer.
     Nothing,
 }
@@ -50,6 +52,14 @@ pub enum CallError {
     /// An input was refused, or the action failed, with this text for the client.
     #[error("{0}")]
     Rejected(String),
+    /// The action failed with an error that is more than a text.
+    #[error("{text}")]
+    Thrown {
+        /// What clients hear whose protocol has texts for errors.
+        text: String,
+        /// What the others hear: a string, or an object with `message` and `name`.
+        error: Json,
+    },
     /// The session has as many calls in flight as it may.
     #[error("you have too many pending requests")]
     TooManyPending,
@@ -86,7 +96,7 @@ impl CallError {
         match self {
             Self::UnknownAction => "unknown_action",
             Self::MissingParam(_) => "missing_param",
-            Self::Rejected(_) => "rejected",
+            Self::Rejected(_) | Self::Thrown { .. } => "rejected",
             Self::TooManyPending => "too_many_pending",
             Self::ShuttingDown => "shutting_down",
             Self::Deadline => "deadline",
@@ -149,6 +159,66 @@ pub enum Ask {
     },
 }
 
+/// Why a session may not do something. The text is for clients whose protocol has texts for errors.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Denial {
+    /// Why, or that there is no more to say.
+    pub text: String,
+    /// The reason as a value, if one was given: a string, or an object with `message`.
+    pub error: Option<Json>,
+}
+
+impl Denial {
+    /// One for which no reason was given; `text` says what may not be done.
+    #[must_use]
+    pub fn silent(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            error: None,
+        }
+    }
+
+    /// One for this reason.
+    #[must_use]
+    pub fn because(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self {
+            error: Some(error_value(&text)),
+            text,
+        }
+    }
+}
+
+/// An error as a value that is no more than its text.
+#[must_use]
+pub fn error_value(message: &str) -> Json {
+    #[derive(serde::Serialize)]
+    struct Plain<'a> {
+        message: &'a str,
+        name: &'static str,
+    }
+    Json::encode(&Plain {
+        message,
+        name: "Error",
+    })
+}
+
+/// A backend that fails lets nobody through.
+impl From<CallError> for Denial {
+    fn from(error: CallError) -> Self {
+        let text = error.to_string();
+        match error {
+            CallError::Thrown { error, .. } => Self {
+                text,
+                error: Some(error),
+            },
+            CallError::Forbidden => Self::silent(text),
+            _ => Self::because(text),
+        }
+    }
+}
+
 /// What answers calls and session hooks.
 pub trait Backend: Send + Sync {
     /// Answers a call of `session`. Must not block the thread.
@@ -196,8 +266,8 @@ pub trait Backend: Send + Sync {
         let _ = (session, end);
     }
 
-    /// Whether a session may do something; the error is for the client.
-    fn may(&self, session: &SessionRef, ask: Ask) -> Later<Result<(), String>> {
+    /// Whether a session may do something.
+    fn may(&self, session: &SessionRef, ask: Ask) -> Later<Result<(), Denial>> {
         let _ = (session, ask);
         Box::pin(std::future::ready(Ok(())))
     }

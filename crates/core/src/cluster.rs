@@ -129,6 +129,8 @@ pub struct SessionInfo {
 pub enum Asked {
     /// It answered.
     Answered(Args),
+    /// It answered with this error.
+    Failed(crate::Json),
     /// The session ended without an answer.
     Ended,
     /// Clients of its protocol answer nothing.

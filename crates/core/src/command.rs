@@ -376,7 +376,7 @@ impl SessionRef {
         match order {
             Order::Join(room) => self.put_into(room),
             // Who is not in the room has nothing to leave.
-            Order::Leave(room) => self.leave(room).map_err(|LeaveError| JoinError::Ended),
+            Order::Leave(room) => self.take_out(room).map_err(|LeaveError| JoinError::Ended),
             Order::Disconnect { whole: true } => {
                 self.close(CloseReason::Disconnected);
                 Ok(())

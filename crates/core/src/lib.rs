@@ -42,8 +42,8 @@ mod wire;
 
 pub use backplane::{Backplane, Order, Promise, ServersAnswered};
 pub use call::{
-    ActionInfo, Answer, Ask, Backend, Call, CallArgs, CallError, Hooks, InputInfo, Reply, Respond,
-    SERVER_SIDE, Told,
+    ActionInfo, Answer, Ask, Backend, Call, CallArgs, CallError, Denial, Hooks, InputInfo, Reply,
+    Respond, SERVER_SIDE, Told, error_value,
 };
 pub use close::{CloseReason, RefuseReason};
 pub use cluster::{Asked, Cluster, Known, Member, Part, SessionInfo, Soon, Whereabouts};
@@ -80,7 +80,7 @@ pub use realm::Realm;
 pub use room::{MemberInfo, RoomInfo};
 pub use session::{
     Answered, Asks, CallTicket, JoinError, LeaveError, NoAcks, Opening, OpeningOn, Peer,
-    PublishError, Session, SessionRef, Unsent, WeakSession,
+    PublishError, Session, SessionRef, Unanswered, Unsent, WeakSession,
 };
 pub use turn::FlushPool;
 pub use wire::Wire;

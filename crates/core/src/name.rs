@@ -154,6 +154,14 @@ impl SessionId {
         Self(Uuid::from_bytes(bytes))
     }
 
+    /// A new id nobody can guess, and that no room's name stands for: its [`SessionId::short`] does not give it whole.
+    #[must_use]
+    pub fn random_unnamed() -> Self {
+        let mut bytes: [u8; 16] = rand::random();
+        bytes[15] |= 1;
+        Self(Uuid::from_bytes(bytes))
+    }
+
     /// The first 15 bytes: 20 characters of base64, for protocols whose ids have that form.
     #[must_use]
     pub fn short(self) -> [u8; 15] {
@@ -268,6 +276,9 @@ mod tests {
             assert_eq!(id, SessionId::hiding(secret));
             assert!(SessionId::named(secret).any(|named| named == id));
         }
+        let id = SessionId::random_unnamed();
+        let text = URL_SAFE_NO_PAD.encode(id.short());
+        assert!(SessionId::named(&text).all(|named| named != id));
         assert_eq!(SessionId::named("lobby").count(), 0);
         assert_eq!(SessionId::named("twenty characters...").count(), 1);
     }

@@ -457,6 +457,12 @@ impl Reception {
         self.ask_backends(request, None)
     }
 
+    /// The same for a client whose token was looked at already, if it has one.
+    #[must_use]
+    pub fn receive_as(&self, request: OpenRequest, identity: Option<Arc<Identity>>) -> Received {
+        self.ask_backends(request, identity)
+    }
+
     fn receive_checked(&self, request: OpenRequest, checked: Checked) -> Received {
         match checked {
             Checked::Now(Err(error)) => Received::Now(Err(Refused::Token(error))),

@@ -93,8 +93,7 @@ pub struct OpeningOn<'a> {
 
 /// Asks the clients of a protocol in which clients answer what they are told.
 pub trait Asks: Send + Sync {
-    /// Tells `event` to the session alone. `respond` gets the arguments of the answer, or nothing when the session ends
-    /// without one or so many were asked for since that no more may be outstanding.
+    /// Tells `event` to the session alone. `respond` gets the arguments of the answer, or why there will be none.
     fn ask(&self, session: &SessionRef, event: &Event, respond: Answered);
 
     /// The session is to end and its connection to go on.
@@ -113,14 +112,35 @@ pub trait Asks: Send + Sync {
         Handshake::default()
     }
 
+    /// Something that the server tells this session alone and that is meant for the protocol, not for its client: whether it
+    /// was, and is done.
+    fn order(&self, session: &SessionRef, event: &Event) -> bool {
+        let _ = (session, event);
+        false
+    }
+
+    /// The server has taken the session out of a room.
+    fn taken_out(&self, session: &SessionRef, room: &RoomName) {
+        let _ = (session, room);
+    }
+
     /// The session's identity has ended and it goes on as nobody's.
     fn identity_expired(&self, session: &SessionRef) {
         let _ = session;
     }
 }
 
-/// Gets a client's answer: its arguments, or nothing when there will be none.
-pub type Answered = Box<dyn FnOnce(Option<Args>) + Send>;
+/// Gets a client's answer: its arguments, or why there will be none.
+pub type Answered = Box<dyn FnOnce(Result<Args, Unanswered>) + Send>;
+
+/// Why a client has not answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The session has ended, or so many answers were asked for since that no more may be outstanding.
+    Ended,
+    /// Its answer is this error, or its protocol has such a one for who keeps silent: a string, or an object with `message`.
+    Error(crate::Json),
+}
 
 /// The owner's handle of an open session: the connection holds it. Dropping it closes the session and leaves its rooms.
 #[derive(Debug)]
@@ -355,6 +375,10 @@ impl SessionRef {
 
     /// Writes an event in this session's dialect and queues it to this session alone; whether it was queued.
     pub fn tell(&self, event: &Event) -> bool {
+        let asks = self.0.asks.as_ref();
+        if asks.is_some_and(|asks| asks.order(self, event)) {
+            return true;
+        }
         if !self.dialect().carries(event) || (event.is_volatile && !self.is_ready()) {
             return false;
         }
@@ -602,6 +626,18 @@ impl SessionRef {
         };
         self.realm().remove(&membership.room, self, membership.seat);
         self.membership_changed(room);
+        Ok(())
+    }
+
+    /// Leaves a room because the server says so: its client hears of it where the protocol has words for that.
+    ///
+    /// # Errors
+    /// [`LeaveError`] when it is not in it.
+    pub fn take_out(&self, room: &RoomName) -> Result<(), LeaveError> {
+        self.leave(room)?;
+        if let Some(asks) = &self.0.asks {
+            asks.taken_out(self, room);
+        }
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use polyport_core::{Answer, Ask, Backend, CallError, Reply, WeakSession};
+use polyport_core::{Answer, Ask, Backend, CallError, Denial, Reply, WeakSession};
 use tokio::time::timeout;
 
 use crate::Tasks;
@@ -33,13 +33,13 @@ pub fn respond(
     }
 }
 
-/// What `backend` says to something that a session wants to do, within the time of a call; the error is for the client.
-/// `None` when the session has ended. It is not kept alive meanwhile.
+/// What `backend` says to something that a session wants to do, within the time of a call. `None` when the session has
+/// ended. It is not kept alive meanwhile.
 pub async fn ask(
     backend: &dyn Backend,
     session: &WeakSession,
     ask: Ask,
-) -> Option<Result<(), String>> {
+) -> Option<Result<(), Denial>> {
     let (asking, deadline) = {
         let session = session.upgrade()?;
         let deadline = session.listener().limits().call;
@@ -49,5 +49,5 @@ pub async fn ask(
         return Some(asking.await);
     }
     let answer = timeout(deadline, asking).await;
-    Some(answer.unwrap_or_else(|_| Err(CallError::Deadline.to_string())))
+    Some(answer.unwrap_or_else(|_| Err(CallError::Deadline.into())))
 }

@@ -24,6 +24,7 @@ mod server;
 mod stream;
 mod tasks;
 mod tls;
+mod unwanted;
 pub mod ws;
 mod ws_handler;
 
@@ -42,4 +43,5 @@ pub use place::{Place, Process};
 pub use server::{Accepted, RawFrontEnd, Server, ServerSettings, Transportation, serve_raw};
 pub use tasks::Tasks;
 pub use tls::{CertificateFiles, TlsAcceptance, TlsError};
+pub use unwanted::Unwanted;
 pub use ws_handler::{Heartbeat, WsClose, WsHandler, WsMessages};

@@ -376,7 +376,10 @@ impl Gateway {
             join: config.join.clone(),
             rooms: match &config.protocol {
                 Protocol::TcpVerbs(verbs) => verbs.rooms.clone(),
-                Protocol::WsChannels(_) | Protocol::WsRpc(_) | Protocol::SocketIo(_) => Vec::new(),
+                Protocol::WsChannels(_)
+                | Protocol::WsRpc(_)
+                | Protocol::SocketIo(_)
+                | Protocol::DevtoolsRelay(_) => Vec::new(),
             },
             limits: config.limits.clone(),
             permissions: config.permissions.compile(),
@@ -407,6 +410,9 @@ impl Gateway {
                 let reception = reception.with_sites(Arc::new(config.site.clone()));
                 let clients = self.clients.entry(config.name.clone()).or_default();
                 polyport_socket_io::start(place, &self.process, options, reception, clients)
+            }
+            Protocol::DevtoolsRelay(options) => {
+                polyport_devtools_relay::start(place, &self.process, options.clone(), reception)
             }
         };
         let server = server.with_context(|| format!("listener `{}`", config.name))?;
@@ -476,6 +482,8 @@ impl Gateway {
             keepalive: match &config.protocol {
                 Protocol::TcpVerbs(verbs) => verbs.tcp_keepalive,
                 Protocol::WsChannels(_) | Protocol::WsRpc(_) | Protocol::SocketIo(_) => false,
+                // Clients may be silent for long: the system finds out which of them are gone.
+                Protocol::DevtoolsRelay(_) => true,
             },
         })
     }

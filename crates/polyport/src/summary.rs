@@ -73,8 +73,15 @@ fn hint(listener: &ListenerConfig, bound: &Bind) -> String {
             let scheme = if tls { "https" } else { "http" };
             format!("io('{scheme}://{}')", reachable(*address))
         }
+        (Protocol::DevtoolsRelay(options), Bind::Tcp(address)) => {
+            let scheme = if tls { "wss" } else { "ws" };
+            format!("{scheme}://{}{}", reachable(*address), options.path)
+        }
         (
-            Protocol::WsChannels(_) | Protocol::WsRpc(_) | Protocol::SocketIo(_),
+            Protocol::WsChannels(_)
+            | Protocol::WsRpc(_)
+            | Protocol::SocketIo(_)
+            | Protocol::DevtoolsRelay(_),
             Bind::Unix(path),
         ) => {
             format!("a WebSocket client that connects to {}", path.display())

@@ -42,7 +42,7 @@ const TCP: &str = "[listeners.tcp]\nprotocol = \"tcp-verbs\"\nbind = \"127.0.0.1
 #[test]
 fn the_shipped_file_is_good() {
     let outcome = polyport(repository(), &["check"], &[]);
-    assert_eq!(outcome.stdout, "gateway.toml: ok, 4 listeners\n");
+    assert_eq!(outcome.stdout, "gateway.toml: ok, 5 listeners\n");
     assert_eq!((outcome.status, outcome.stderr.as_str()), (Some(0), ""));
 }
 
@@ -50,7 +50,7 @@ fn the_shipped_file_is_good() {
 fn without_a_file_the_shipped_one_is_built_in() {
     let folder = tempfile::tempdir().unwrap();
     let outcome = polyport(folder.path(), &["check"], &[]);
-    assert_eq!(outcome.stdout, "built-in gateway.toml: ok, 4 listeners\n");
+    assert_eq!(outcome.stdout, "built-in gateway.toml: ok, 5 listeners\n");
     // It names its script only where that is.
     let examples = folder.path().join("docs/examples");
     fs::create_dir_all(&examples).unwrap();

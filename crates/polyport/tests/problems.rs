@@ -152,13 +152,47 @@ fn words_of_a_list() {
 }
 
 #[test]
-fn protocols_of_later_versions_are_unknown() {
+fn protocols_that_nobody_knows_are_refused() {
     check(
-        &GOOD.replace("tcp-verbs", "devtools-relay"),
+        &GOOD.replace("tcp-verbs", "carrier-pigeon"),
         &[
-            "gateway.toml:2:12: listeners.tcp.protocol: unknown protocol `devtools-relay` (valid: tcp-verbs, ws-channels, ws-rpc, socket-io)",
+            "gateway.toml:2:12: listeners.tcp.protocol: unknown protocol `carrier-pigeon` (valid: tcp-verbs, ws-channels, ws-rpc, socket-io, devtools-relay)",
         ],
     );
+}
+
+#[test]
+fn what_a_devtools_listener_could_never_do_is_refused() {
+    let with = |line: &str| {
+        problems(
+            &format!(
+                "[listeners.devtools]\nprotocol = \"devtools-relay\"\nbind = \"127.0.0.1:8000\"\n[listeners.devtools.devtools]\n{line}"
+            ),
+            &[],
+            &[],
+        )
+    };
+    for (line, expected) in [
+        ("path = \"socketcluster/\"", "begins with a slash"),
+        ("protocol_version = 3", "expected \"auto\", 1 or 2"),
+        ("protocol_version = \"one\"", "expected \"auto\", 1 or 2"),
+        ("ping_interval = \"0s\"", "above zero"),
+        ("ping_timeout = \"25d\"", "below 24 days"),
+        ("ping_timeout = \"8s\"", "longer than `ping_interval`"),
+        ("origins = [\"https://app.example.com\"]", "no origin"),
+        ("origins = [\"app.example.com\"]", "no origin"),
+    ] {
+        let found = with(line);
+        assert_eq!(found.len(), 1, "{line}: {found:?}");
+        assert!(found[0].contains(expected), "{line}: {found:?}");
+    }
+    for line in [
+        "protocol_version = 1",
+        "protocol_version = \"auto\"",
+        "origins = [\"*:*\", \"app.example.com:443\"]",
+    ] {
+        assert!(with(line).is_empty(), "{line}: {:?}", with(line));
+    }
 }
 
 #[test]
@@ -166,7 +200,7 @@ fn what_is_required_is_missing() {
     check(
         "[listeners.tcp]\n",
         &[
-            "gateway.toml:1:12: listeners.tcp.protocol: missing (valid: tcp-verbs, ws-channels, ws-rpc, socket-io)",
+            "gateway.toml:1:12: listeners.tcp.protocol: missing (valid: tcp-verbs, ws-channels, ws-rpc, socket-io, devtools-relay)",
             "gateway.toml:1:12: listeners.tcp.bind: missing; an address such as \"127.0.0.1:5000\"",
         ],
     );

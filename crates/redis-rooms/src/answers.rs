@@ -13,7 +13,7 @@ use std::{
 
 use polyport_core::{
     Answered, Arg, Args, Event, Hub, Json, Millis, Order, Realm, RoomName, Sender, Target,
-    is_identity_room,
+    Unanswered, is_identity_room,
 };
 use tracing::{debug, warn};
 
@@ -366,8 +366,8 @@ struct Acks {
 
 impl Acks {
     /// Of several arguments the asker gets the first.
-    fn pass_on(&self, args: Option<Args>) {
-        let Some(args) = args.filter(|_| Instant::now() < self.until) else {
+    fn pass_on(&self, answer: Result<Args, Unanswered>) {
+        let Some(args) = answer.ok().filter(|_| Instant::now() < self.until) else {
             return;
         };
         let first = args.into_iter().next();

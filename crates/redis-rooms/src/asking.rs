@@ -12,7 +12,7 @@ use std::{
 use parking_lot::Mutex;
 use polyport_core::{
     Arg, Args, Arrival, Asked, Event, EventName, Hub, Json, Millis, Sender, SessionId, SessionInfo,
-    argument_with_binary, single_argument,
+    Unanswered, argument_with_binary, single_argument,
 };
 use serde::{Deserialize, Serialize};
 use tokio::{sync::oneshot, time::timeout};
@@ -46,6 +46,7 @@ struct Question {
 #[serde(rename_all = "snake_case")]
 enum Outcome {
     Answered(Vec<Json>),
+    Failed(Json),
     Ended,
     NoAcks,
 }
@@ -116,6 +117,7 @@ pub(crate) async fn ask(
     }
     match timeout(limit, answered).await {
         Ok(Ok(Outcome::Answered(args))) => Asked::Answered(read(args)),
+        Ok(Ok(Outcome::Failed(error))) => Asked::Failed(error),
         Ok(Ok(Outcome::Ended)) => Asked::Ended,
         Ok(Ok(Outcome::NoAcks)) => Asked::NoAcks,
         Ok(Err(_)) | Err(_) => Asked::NoAnswer,
@@ -165,8 +167,12 @@ fn answer(shared: &Arc<Shared>, hub: &Hub, question: Question) {
     };
     let asker = from.clone();
     let weak = Arc::downgrade(shared);
-    let respond = Box::new(move |args: Option<Args>| {
-        let outcome = args.map_or(Outcome::Ended, |args| Outcome::Answered(written(&args)));
+    let respond = Box::new(move |answer: Result<Args, Unanswered>| {
+        let outcome = match answer {
+            Ok(args) => Outcome::Answered(written(&args)),
+            Err(Unanswered::Error(error)) => Outcome::Failed(error),
+            Err(Unanswered::Ended) => Outcome::Ended,
+        };
         if let Some(shared) = weak.upgrade() {
             say(&shared, &asker, &Message::Answer { id, outcome });
         }

@@ -21,7 +21,6 @@ mod recovery;
 mod session;
 mod shared;
 mod socket;
-mod unwanted;
 
 pub use client_files::{ClientFiles, ClientFilesError};
 pub use clients::Clients;

@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::Mutex;
 use polyport_core::{Branch, Connections, Listener, RealmName, Reception};
-use polyport_net::{Deadlines, Tasks};
+use polyport_net::{Deadlines, Tasks, Unwanted};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -17,7 +17,6 @@ use crate::{
     options::{SocketIoOptions, matches},
     recovery::Offsets,
     session::login,
-    unwanted::Unwanted,
 };
 
 /// Namespaces by name, one for each form.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use polyport_core::{
-    Ask, CallError, JoinError, Json, LimitKind, RoomName, SessionRef, WeakSession,
+    Ask, CallError, Denial, JoinError, Json, LimitKind, RoomName, SessionRef, WeakSession,
 };
 use polyport_net::ask;
 
@@ -111,9 +111,9 @@ impl Line {
             return Some(joined(profile, room, before));
         }
         if self.shared.backend().hooks().join
-            && let Err(text) = self.ask(Ask::Join(room.clone())).await?
+            && let Err(denial) = self.ask(Ask::Join(room.clone())).await?
         {
-            return Some(Outcome::FailedWithFalse(text));
+            return Some(Outcome::FailedWithFalse(denial.text));
         }
         let session = self.session.upgrade()?;
         let result = match session.put_into(room) {
@@ -144,8 +144,8 @@ impl Line {
             let Some(answer) = self.ask(question).await else {
                 return;
             };
-            if let (Err(text), Some(session)) = (answer, self.session.upgrade()) {
-                return self.reply(&session, Outcome::Failed(text));
+            if let (Err(denial), Some(session)) = (answer, self.session.upgrade()) {
+                return self.reply(&session, Outcome::Failed(denial.text));
             }
         }
         if let Some(session) = self.session.upgrade() {
@@ -154,7 +154,7 @@ impl Line {
         }
     }
 
-    async fn ask(&self, question: Ask) -> Option<Result<(), String>> {
+    async fn ask(&self, question: Ask) -> Option<Result<(), Denial>> {
         ask(self.shared.backend(), &self.session, question).await
     }
 }

@@ -440,6 +440,7 @@ fn answer_line(
     let line = match answer {
         Ok(Reply::Value(value)) => LineWriter::from_object(value, 64),
         Ok(Reply::Args(args)) => LineWriter::from_object(&first_argument(args), 64),
+        Ok(Reply::Void) => LineWriter::from_object(&Json::NULL, 64),
         Ok(Reply::Nothing) => return None,
         Err(error) => {
             let prefixed = match profile.error_prefix {

@@ -176,7 +176,7 @@ impl PocketSession {
             if let (Some(answer), Some(session)) = (answer, session.upgrade()) {
                 match answer {
                     Ok(()) => publish(&session, &room, event, args),
-                    Err(text) => events::not_let_publish(&session, &text),
+                    Err(denial) => events::not_let_publish(&session, &denial.text),
                 }
             }
         };

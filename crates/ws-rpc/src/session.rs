@@ -106,7 +106,7 @@ fn answer_frame(id: &str, name: &str, answer: &Result<Reply, CallError>) -> Fram
     ws::written_text(|text| match answer {
         Ok(Reply::Value(value)) => codec::write_result(text, id, value.as_str()),
         Ok(Reply::Args(args)) => codec::write_result(text, id, first_argument(args).as_str()),
-        Ok(Reply::Nothing) => codec::write_result(text, id, "null"),
+        Ok(Reply::Void | Reply::Nothing) => codec::write_result(text, id, "null"),
         Err(CallError::UnknownAction) => codec::write_unknown(text, id, name),
         Err(error) => codec::write_failure(text, id, &error.to_string()),
     })

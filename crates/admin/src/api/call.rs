@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use polyport_core::{
     Arg, Asked, Event, EventName, Json, NoAcks, Recipients, Said, SessionRef, TargetSpec,
-    Whereabouts, single_argument,
+    Unanswered, Whereabouts, single_argument,
 };
 use serde::{Deserialize, Serialize};
 use tokio::{sync::oneshot, time::timeout};
@@ -70,6 +70,7 @@ impl Api {
                 let args = args.iter().map(one).collect();
                 Ok(Answer::ok(&Answered { args }))
             }
+            Asked::Failed(error) => Err(ApiError::new(Code::ClientError, error.as_str())),
             Asked::Ended => Err(ApiError::new(
                 Code::SessionEnded,
                 "the session ended without an answer",
@@ -106,8 +107,9 @@ async fn ask(session: SessionRef, event: &Event, limit: Duration) -> Asked {
     }
     drop(session);
     match timeout(limit, answer).await {
-        Ok(Ok(Some(args))) => Asked::Answered(args),
-        Ok(Ok(None) | Err(_)) => Asked::Ended,
+        Ok(Ok(Ok(args))) => Asked::Answered(args),
+        Ok(Ok(Err(Unanswered::Error(error)))) => Asked::Failed(error),
+        Ok(Ok(Err(Unanswered::Ended)) | Err(_)) => Asked::Ended,
         Err(_) => Asked::NoAnswer,
     }
 }

@@ -27,6 +27,7 @@ pub(crate) enum Code {
     MethodNotAllowed,
     BodyTimeout,
     NoAcks,
+    ClientError,
     SessionEnded,
     IdempotencyInFlight,
     IdempotencyMismatch,
@@ -43,7 +44,7 @@ pub(crate) enum Code {
 
 impl Code {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::MalformedRequest,
         Self::MalformedJson,
         Self::Unauthorized,
@@ -54,6 +55,7 @@ impl Code {
         Self::MethodNotAllowed,
         Self::BodyTimeout,
         Self::NoAcks,
+        Self::ClientError,
         Self::SessionEnded,
         Self::IdempotencyInFlight,
         Self::IdempotencyMismatch,
@@ -80,6 +82,7 @@ impl Code {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::BodyTimeout => "body_timeout",
             Self::NoAcks => "no_acks",
+            Self::ClientError => "client_error",
             Self::SessionEnded => "session_ended",
             Self::IdempotencyInFlight => "idempotency_in_flight",
             Self::IdempotencyMismatch => "idempotency_mismatch",
@@ -104,6 +107,7 @@ impl Code {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::NoAcks
+            | Self::ClientError
             | Self::SessionEnded
             | Self::IdempotencyInFlight
             | Self::IdempotencyMismatch => StatusCode::CONFLICT,

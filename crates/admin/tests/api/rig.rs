@@ -10,7 +10,7 @@ use polyport_admin::{AdminState, ApiKeys, ApiOptions, KeyOptions, Readiness, ser
 use polyport_core::{
     Answered, Arg, Asks, CloseReason, Dialect, Event, Frame, FrameQueue, Hub, Identity, Json,
     Limits, Listener, ListenerConfig, OpeningOn, Peer, Permissions, RealmName, RoomName, Session,
-    SessionId, SessionRef, Transport, Wrote,
+    SessionId, SessionRef, Transport, Unanswered, Wrote,
 };
 use serde_json::Value;
 use tokio::{
@@ -81,8 +81,8 @@ impl Asks for Wire {
         args.push(Arg::Binary(b"\x01\x02".as_slice().into()));
         match self.acks {
             Acks::None => unreachable!("it has no way to be asked"),
-            Acks::Echo => respond(Some(args)),
-            Acks::Ends => respond(None),
+            Acks::Echo => respond(Ok(args)),
+            Acks::Ends => respond(Err(Unanswered::Ended)),
             Acks::Silent => self.asked.lock().unwrap().push(respond),
         }
     }

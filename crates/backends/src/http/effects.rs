@@ -103,7 +103,7 @@ impl Effects {
         }
         for room in &self.leave {
             // It may not be in it; then all is as the service wants it.
-            let _ = session.leave(room);
+            let _ = session.take_out(room);
         }
         for room in &self.join {
             if let Err(error) = session.put_into(room) {

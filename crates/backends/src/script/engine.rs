@@ -19,6 +19,7 @@ use super::{
     host::{Host, place},
     marks::ListText,
     modules::{Imports, is_module},
+    questions::NoAnswer,
     queue::What,
 };
 
@@ -263,11 +264,13 @@ impl Engine {
     pub(crate) fn answered(
         &self,
         number: f64,
-        outcome: Result<Args, &'static str>,
+        outcome: Result<Args, NoAnswer>,
     ) -> Result<(), Limit> {
+        // An error that is a value has a mark in front.
         let (error, list) = match outcome {
-            Ok(args) => ("", self.host.mark.write(&args)),
-            Err(error) => (error, ListText::default()),
+            Ok(args) => (String::new(), self.host.mark.write(&args)),
+            Err(NoAnswer::Text(text)) => (text.to_owned(), ListText::default()),
+            Err(NoAnswer::Error(error)) => (format!("!{}", error.as_str()), ListText::default()),
         };
         self.enter(0, |ctx, entries| {
             let entry = entries.answered.clone().restore(ctx)?;

@@ -204,7 +204,7 @@ impl Host {
         let done = Box::new(|answered: Option<Known<Vec<Json>>>| match answered {
             Some(Known { value, is_complete }) => {
                 let parts = [Json::encode(&value), Json::encode(&is_complete)];
-                question.settle(Some(parts.map(Arg::Json).into_iter().collect()));
+                question.settle(Ok(parts.map(Arg::Json).into_iter().collect()));
             }
             None => question.fail("the other servers are out of reach"),
         });

@@ -3,10 +3,10 @@
 use std::{collections::VecDeque, sync::Arc, thread, time::Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use polyport_core::{Accepted, Args, BackendRequest, RealmName, Refused, Respond};
+use polyport_core::{Accepted, Args, BackendRequest, Denial, RealmName, Refused, Respond};
 use tokio::sync::oneshot;
 
-use super::{fetch::FetchResponse, links::Link, marks::ListText};
+use super::{fetch::FetchResponse, links::Link, marks::ListText, questions::NoAnswer};
 
 /// Something for the engine to do.
 pub(crate) enum Job {
@@ -25,7 +25,7 @@ pub(crate) enum Job {
         engine: u32,
         number: f64,
         realm: RealmName,
-        outcome: Result<Args, &'static str>,
+        outcome: Result<Args, NoAnswer>,
     },
     /// The script is to be loaded anew.
     Reload,
@@ -77,7 +77,7 @@ pub(crate) enum To {
     Open(Arc<Link>, oneshot::Sender<Result<Accepted, Refused>>),
     /// Nobody: a session that is open already, in a fresh engine.
     Resume(Arc<Link>),
-    May(BackendRequest, oneshot::Sender<Result<(), String>>),
+    May(BackendRequest, oneshot::Sender<Result<(), Denial>>),
 }
 
 /// Jobs in order. Only what is asked has a bound: an end is not lost, and there is one for each session and each question.

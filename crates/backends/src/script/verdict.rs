@@ -1,7 +1,8 @@
 //! What a script's answers mean, and who hears them.
 
 use polyport_core::{
-    Accepted, Args, BackendMetrics, BackendOutcome, BackendRequest, CallError, Json, Refused, Reply,
+    Accepted, Args, BackendMetrics, BackendOutcome, BackendRequest, CallError, Denial, Json,
+    Refused, Reply,
 };
 use serde::Deserialize;
 
@@ -17,9 +18,13 @@ pub(super) enum Verdict<'a> {
     Value(&'a str),
     Args(Args),
     Unreadable(MarkError),
+    Void,
     Nothing,
     Nobody,
     Rejected(&'a str),
+    Thrown(Thrown),
+    /// The session may not, and there is no reason.
+    Silent(&'a str),
     Refused(Refusal),
     Failed(&'a str),
     Limit(Limit),
@@ -35,6 +40,13 @@ pub(super) struct Refusal {
     data: Json,
 }
 
+/// An error that is more than a text.
+#[derive(Deserialize)]
+pub(super) struct Thrown {
+    text: String,
+    error: Json,
+}
+
 /// What a text of the script's half says: its first letter tells which kind of answer it is.
 pub(super) fn verdict<'a>(mark: &Mark, text: &'a str) -> Verdict<'a> {
     let (letter, rest) = text.split_at(usize::from(!text.is_empty()));
@@ -45,6 +57,12 @@ pub(super) fn verdict<'a>(mark: &Mark, text: &'a str) -> Verdict<'a> {
             Err(error) => Verdict::Unreadable(error),
         },
         "-" => Verdict::Rejected(rest),
+        "E" => match serde_json::from_str(rest) {
+            Ok(thrown) => Verdict::Thrown(thrown),
+            Err(_) => Verdict::Error(CallError::Internal),
+        },
+        "S" => Verdict::Silent(rest),
+        "V" => Verdict::Void,
         "D" => match serde_json::from_str(rest) {
             Ok(refusal) => Verdict::Refused(refusal),
             Err(_) => Verdict::Error(CallError::Internal),
@@ -63,10 +81,13 @@ pub(super) fn answer(metrics: &BackendMetrics, pending: Pending, verdict: Verdic
     let mut outcome = match &verdict {
         Verdict::Value(_)
         | Verdict::Args(_)
+        | Verdict::Void
         | Verdict::Nothing
         | Verdict::Nobody
         | Verdict::Accepted(_) => BackendOutcome::Ok,
-        Verdict::Rejected(_) | Verdict::Refused(_) => BackendOutcome::Rejected,
+        Verdict::Rejected(_) | Verdict::Thrown(_) | Verdict::Silent(_) | Verdict::Refused(_) => {
+            BackendOutcome::Rejected
+        }
         Verdict::Failed(_) | Verdict::Unreadable(_) => BackendOutcome::Failed,
         Verdict::Over(outcome, _) => *outcome,
         Verdict::Limit(_) => BackendOutcome::Failed,
@@ -85,8 +106,16 @@ pub(super) fn answer(metrics: &BackendMetrics, pending: Pending, verdict: Verdic
             }
         },
         Verdict::Args(ref args) => Ok(Reply::Args(args.clone())),
+        Verdict::Void => Ok(Reply::Void),
+        Verdict::Thrown(Thrown {
+            ref text,
+            ref error,
+        }) => Err(CallError::Thrown {
+            text: text.clone(),
+            error: error.clone(),
+        }),
         Verdict::Nothing | Verdict::Nobody | Verdict::Accepted(_) => Ok(Reply::Nothing),
-        Verdict::Rejected(text) | Verdict::Failed(text) => {
+        Verdict::Rejected(text) | Verdict::Silent(text) | Verdict::Failed(text) => {
             Err(CallError::Rejected(text.to_owned()))
         }
         Verdict::Refused(ref refusal) => Err(CallError::Rejected(refusal.text.clone())),
@@ -115,7 +144,10 @@ pub(super) fn answer(metrics: &BackendMetrics, pending: Pending, verdict: Verdic
         To::Resume(_) => metrics.asked(BackendRequest::Open, outcome, took),
         To::May(request, respond) => {
             metrics.asked(request, outcome, took);
-            let _ = respond.send(result.map(drop).map_err(|error| error.to_string()));
+            let _ = respond.send(match verdict {
+                Verdict::Silent(text) => Err(Denial::silent(text)),
+                _ => result.map(drop).map_err(Denial::from),
+            });
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use polyport_backends::{HttpOptions, HttpRoute};
-use polyport_core::CallArgs;
+use polyport_core::{CallArgs, Reply};
 
 use crate::{
     service::{Reaction, Service},
@@ -54,7 +54,7 @@ async fn calls_of_other_routes_are_as_quick_as_ever() {
     let (median_meanwhile, late_meanwhile) = times(&world, &client).await;
     service.release();
     for call in hanging {
-        assert_eq!(call.await.unwrap(), value("null"));
+        assert_eq!(call.await.unwrap(), Ok(Reply::Void));
     }
     // The machine may be busy with something else: the margin is for that.
     let margin = Duration::from_millis(20);

@@ -69,7 +69,7 @@ async fn named_arguments_stay_named() {
     params.set("key", Json::string("k"));
     params.set("apiVersion", Json::parse("2").unwrap());
     let call = world.begin_call(&client.session, "cache", CallArgs::Named(&params));
-    assert_eq!(call.await.unwrap(), Ok(Reply::Value(Json::NULL)));
+    assert_eq!(call.await.unwrap(), Ok(Reply::Void));
     assert_eq!(
         service.asked()[0].json["call"],
         json!({ "action": "cache", "version": null, "params": { "key": "k", "apiVersion": 2 } })

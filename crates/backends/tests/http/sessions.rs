@@ -1,7 +1,9 @@
 //! Hooks: whether sessions may open, join and publish, and that they have ended.
 
 use polyport_backends::HttpOptions;
-use polyport_core::{Arg, Ask, Backend, CallArgs, EventName, Hooks, Json, Received, Refused};
+use polyport_core::{
+    Arg, Ask, Backend, CallArgs, Denial, EventName, Hooks, Json, Received, Refused,
+};
 use serde_json::json;
 
 use crate::{
@@ -194,12 +196,16 @@ async fn joining_and_publishing_are_asked_about() {
     let client = world.client().await;
     let may = |ask: Ask| world.registry.may(&client.session, ask);
     let join = |name: &str| may(Ask::Join(room(name)));
-    let text = |text: &str| Err(text.to_owned());
+    let silent = |text: &str| Err(Denial::silent(text));
+    let text = |text: &str| Err(Denial::because(text));
     assert_eq!(join("open").await, Ok(()));
     assert_eq!(join("quiet").await, Ok(()));
     assert_eq!(join("members").await, text("members only"));
-    assert_eq!(join("no").await, text("not authorized to join room"));
-    assert_eq!(join("forbidden").await, text("not authorized to join room"));
+    assert_eq!(join("no").await, silent("not authorized to join room"));
+    assert_eq!(
+        join("forbidden").await,
+        silent("not authorized to join room")
+    );
     assert_eq!(join("down").await, text("the backend cannot be reached"));
 
     let publish = |name: &str| {
@@ -222,7 +228,7 @@ async fn joining_and_publishing_are_asked_about() {
     );
     assert_eq!(
         publish("no").await,
-        text("not authorized to publish to room")
+        silent("not authorized to publish to room")
     );
 }
 

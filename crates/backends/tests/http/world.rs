@@ -204,6 +204,7 @@ impl World {
             let text = match &answer {
                 Ok(Reply::Value(value)) => format!("answer {}\n", value.as_str()),
                 Ok(Reply::Args(args)) => format!("answer {}\n", single_argument(args).as_str()),
+                Ok(Reply::Void) => "answer null\n".to_owned(),
                 Ok(Reply::Nothing) => String::new(),
                 Err(error) => format!("failed {error}\n"),
             };

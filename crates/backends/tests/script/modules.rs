@@ -132,8 +132,10 @@ fn the_polyport_module_pushes_and_keeps() {
 #[test]
 fn permission_hooks_are_asked() {
     use polyport_backends::Provider;
-    use polyport_core::{Ask, RoomName};
-    let world = World::of("exports.onJoin = (session, room) => room !== 'secret' || 'not there';");
+    use polyport_core::{Ask, Denial, Json, RoomName};
+    let world = World::of(
+        "exports.onJoin = (session, room) => room === 'hidden' ? false : room !== 'secret' || 'not there';",
+    );
     assert!(world.script.hooks().join && !world.script.hooks().open);
     let client = world.open("/");
     let may = |room| {
@@ -141,7 +143,12 @@ fn permission_hooks_are_asked() {
         crate::world::block_on(world.script.may(&client.session, &ask))
     };
     assert_eq!(may("open"), Ok(()));
-    assert_eq!(may("secret"), Err("not there".to_owned()));
+    let denial = |text: &str, error: Option<&str>| Denial {
+        text: text.to_owned(),
+        error: error.map(Json::string),
+    };
+    assert_eq!(may("secret"), Err(denial("not there", Some("not there"))));
+    assert_eq!(may("hidden"), Err(denial("not authorized", None)));
 }
 
 #[test]

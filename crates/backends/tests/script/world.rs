@@ -15,7 +15,7 @@ use polyport_core::{
     Answer, Answered, Arg, Asks, Backend, Call, CallArgs, CallError, Dialect, Event, Frame,
     FrameQueue, Guest, Hub, Json, Limits, Listener, ListenerConfig, OpenRequest, Opening,
     OpeningOn, Params, Peer, Permissions, RealmName, Received, Reception, Refused, Reply, Session,
-    SessionEnd, SessionId, SessionRef, Transport, Visit, Wrote, single_argument,
+    SessionEnd, SessionId, SessionRef, Transport, Unanswered, Visit, Wrote, single_argument,
 };
 
 pub(crate) struct World {
@@ -85,7 +85,7 @@ impl Answering {
     /// The client goes: there will be no answers.
     pub(crate) fn go(&self) {
         for respond in std::mem::take(&mut *self.0.lock()) {
-            respond(None);
+            respond(Err(Unanswered::Ended));
         }
     }
 }
@@ -95,7 +95,7 @@ impl Asks for Answering {
         session.tell(event);
         match event.name.as_str() {
             "hold" => self.0.lock().push(respond),
-            _ => respond(Some(event.args.clone())),
+            _ => respond(Ok(event.args.clone())),
         }
     }
 
@@ -335,6 +335,7 @@ pub(crate) fn shown(result: &Result<Reply, CallError>) -> String {
     match result {
         Ok(Reply::Value(json)) => json.as_str().to_owned(),
         Ok(Reply::Args(args)) => format!("args {}", single_argument(args).as_str()),
+        Ok(Reply::Void) => "null".to_owned(),
         Ok(Reply::Nothing) => "nothing".to_owned(),
         Err(error) => format!("error: {error}"),
     }

@@ -75,7 +75,7 @@ impl Door {
         };
         match result {
             Ok(Reply::Value(json)) => json.as_str().to_owned(),
-            Ok(Reply::Args(_) | Reply::Nothing) => String::new(),
+            Ok(Reply::Args(_) | Reply::Void | Reply::Nothing) => String::new(),
             Err(error) => format!("error: {error}"),
         }
     }

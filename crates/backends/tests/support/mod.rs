@@ -96,7 +96,7 @@ impl World {
     pub(crate) async fn ask(&self, action: &str, params: &str) -> String {
         match finish(self.start(action, params)).await {
             Ok(Reply::Value(json)) => json.as_str().to_owned(),
-            Ok(Reply::Args(_) | Reply::Nothing) => String::new(),
+            Ok(Reply::Args(_) | Reply::Void | Reply::Nothing) => String::new(),
             Err(error) => format!("error: {error}"),
         }
     }

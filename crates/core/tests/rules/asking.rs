@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use polyport_core::{
     Answered, Args, Asks, Event, Except, Frame, Handshake, Json, OpenRequest, OpeningOn, Peer,
-    Session, SessionId, SessionRef, Target, TokenSource, Wire,
+    RoomName, Session, SessionId, SessionRef, Target, TokenSource, Unanswered, Wire,
 };
 
 use crate::rig::{MemoryPeer, address, hub_and_listener, member, name, room};
@@ -18,10 +18,22 @@ struct Client {
 impl Asks for Client {
     fn ask(&self, session: &SessionRef, event: &Event, respond: Answered) {
         session.send(Frame::from(format!("asked {}\n", event.name)));
-        respond(Some(event.args.clone()));
+        respond(Ok(event.args.clone()));
     }
 
     fn disconnect(&self, _: &SessionRef) {}
+
+    fn order(&self, session: &SessionRef, event: &Event) -> bool {
+        let is_order = event.name.as_str().starts_with('#');
+        if is_order {
+            session.send(Frame::from(format!("obeys {}\n", event.name)));
+        }
+        is_order
+    }
+
+    fn taken_out(&self, session: &SessionRef, room: &RoomName) {
+        session.send(Frame::from(format!("taken out of {room}\n")));
+    }
 
     fn client_name(&self, _: &SessionRef) -> Option<String> {
         self.name.lock().clone()
@@ -54,7 +66,7 @@ fn who_is_known_is_asked_and_all_others_hear_it() {
     assert_eq!(plain.client_name(), None);
     assert_eq!(plain.handshake(), Handshake::default());
 
-    let answers: Arc<Mutex<Vec<Option<Args>>>> = Arc::default();
+    let answers: Arc<Mutex<Vec<Result<Args, Unanswered>>>> = Arc::default();
     let target = Target::Room {
         realm: listener.realm(),
         room: &lobby,
@@ -69,7 +81,7 @@ fn who_is_known_is_asked_and_all_others_hear_it() {
     };
     assert_eq!(ask(), 1);
     assert_eq!(peer.lines(), ["asked news"]);
-    assert_eq!(*answers.lock(), [Some(news.args.clone())]);
+    assert_eq!(*answers.lock(), [Ok(news.args.clone())]);
     assert_eq!(plain_peer.lines().len(), 1);
 
     // A client that is lost cannot be asked.
@@ -77,6 +89,42 @@ fn who_is_known_is_asked_and_all_others_hear_it() {
     assert_eq!(ask(), 0);
     assert_eq!(answers.lock().len(), 1);
     assert_eq!(peer.lines().len(), 2, "it hears it as everybody does");
+}
+
+#[test]
+fn a_protocol_gets_its_orders_and_hears_who_is_taken_out() {
+    let (hub, listener) = hub_and_listener();
+    let lobby = room("lobby");
+    let peer = MemoryPeer::new();
+    let wire = Wire::new(
+        listener.admit().unwrap(),
+        Peer::Ip(address(1)),
+        Arc::clone(&peer) as _,
+    );
+    let session = Session::open_on(OpeningOn {
+        id: SessionId::random(),
+        wire: &wire,
+        branch: Arc::clone(listener.branch()),
+        asks: Some(Arc::new(Client {
+            name: Mutex::default(),
+        })),
+        greeting: None,
+    });
+    let order = Event::new(name("#kick"), Json::NULL);
+    assert!(session.tell(&order));
+    assert_eq!(
+        hub.publish(Target::Session(session.id()), &order).sessions,
+        1
+    );
+    assert_eq!(peer.lines(), ["obeys #kick", "obeys #kick"]);
+
+    session.put_into(&lobby).unwrap();
+    session.leave(&lobby).unwrap();
+    assert_eq!(peer.lines().len(), 2, "it has left by itself");
+    session.put_into(&lobby).unwrap();
+    session.take_out(&lobby).unwrap();
+    assert!(session.take_out(&lobby).is_err());
+    assert_eq!(peer.lines()[2..], ["taken out of lobby"]);
 }
 
 #[test]

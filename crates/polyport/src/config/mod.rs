@@ -27,7 +27,7 @@ use locate::{Document, KeyPath, Part};
 use polyport_net::TlsAcceptance;
 use resolve::{NamedPath, PathKind, Resolved, collisions};
 
-pub use places::{ApiKeyHash, Secret, TokenPlace};
+pub use places::{ApiKeyHash, ProtocolVersion, Secret, TokenPlace};
 pub use report::{Place, Problem, Problems};
 pub use resolved::{
     ApiConfig, ApiKeyConfig, AuthConfig, BackendConfig, BackendKindConfig, Bind, CertificateFiles,
@@ -40,12 +40,12 @@ pub use settings::{
     AdminSettings, ApiKeySettings, ApiSettings, ApiVerb, AuthSettings, BackendKind,
     BackendSettings, BackplaneEngine, BackplaneSettings, BackplaneSocketIoSettings,
     BackplaneStreamsSettings, BackplaneTlsSettings, BreakerSettings, ChannelsSettings,
-    CorsSettings, HookName, JwksSettings, JwtSettings, JwtWay, LimitSettings, ListenerSettings,
-    LogFormat, LogSettings, OnExpiry, OnOutage, PermissionSettings, ProcessLimitSettings,
-    ProtocolName, PublishSettings, RedisAdapter, RedisDeployment, RedisExpose, RedisWire, Relay,
-    RouteSettings, RpcSettings, ServerSideAck, Settings, ShutdownSettings, SiteSettings,
-    SiteSource, SocketIoParser, SocketIoSettings, SocketIoTransport, TlsSettings, TokenAlgorithm,
-    TokenKeySettings, TokenSettings, VerbsSettings,
+    CorsSettings, DevtoolsSettings, HookName, JwksSettings, JwtSettings, JwtWay, LimitSettings,
+    ListenerSettings, LogFormat, LogSettings, OnExpiry, OnOutage, PermissionSettings,
+    ProcessLimitSettings, ProtocolName, PublishSettings, RedisAdapter, RedisDeployment,
+    RedisExpose, RedisWire, Relay, RouteSettings, RpcSettings, ServerSideAck, Settings,
+    ShutdownSettings, SiteSettings, SiteSource, SocketIoParser, SocketIoSettings,
+    SocketIoTransport, TlsSettings, TokenAlgorithm, TokenKeySettings, TokenSettings, VerbsSettings,
 };
 pub use strict::OneOrMany;
 pub use units::{Address, ByteSize, Malformed, Network, Period};
@@ -415,7 +415,7 @@ mod tests {
             built_in: true,
         };
         let loaded = Inputs::default().load_from(&file).unwrap();
-        assert_eq!(loaded.config.listeners.len(), 4);
+        assert_eq!(loaded.config.listeners.len(), 5);
         loaded.check_paths().unwrap();
     }
 }

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt, path::PathBuf, str::FromStr};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::units::{Malformed, Period, Text};
 
@@ -119,6 +119,71 @@ impl fmt::Display for LoginCallback {
             Self::Immediate => f.write_str("immediate"),
             Self::After(period) => period.fmt(f),
         }
+    }
+}
+
+/// Which generation of SocketCluster is spoken: `"auto"`, `1` or `2`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ProtocolVersion {
+    /// Both.
+    #[default]
+    Auto,
+    /// The older one.
+    V1,
+    /// The newer one.
+    V2,
+}
+
+impl Serialize for ProtocolVersion {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::V1 => serializer.serialize_u8(1),
+            Self::V2 => serializer.serialize_u8(2),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ProtocolVersion {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct VersionVisitor;
+        impl de::Visitor<'_> for VersionVisitor {
+            type Value = ProtocolVersion;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(r#""auto", 1 or 2"#)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ProtocolVersion, E> {
+                match text {
+                    "auto" => Ok(ProtocolVersion::Auto),
+                    text => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<ProtocolVersion, E> {
+                match number {
+                    1 => Ok(ProtocolVersion::V1),
+                    2 => Ok(ProtocolVersion::V2),
+                    number => Err(E::invalid_value(de::Unexpected::Signed(number), &self)),
+                }
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<ProtocolVersion, E> {
+                self.visit_i64(i64::try_from(number).unwrap_or(i64::MAX))
+            }
+        }
+        deserializer.deserialize_any(VersionVisitor)
+    }
+}
+
+impl JsonSchema for ProtocolVersion {
+    fn schema_name() -> Cow<'static, str> {
+        "ProtocolVersion".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "title": "protocol version", "enum": ["auto", 1, 2] })
     }
 }
 

@@ -4,6 +4,7 @@
 mod access;
 mod backends;
 mod backplane;
+mod devtools;
 mod socket_io;
 
 use std::{
@@ -224,6 +225,11 @@ impl Resolver<'_> {
                 ProtocolName::SocketIo,
                 settings.socket_io.is_some(),
             ),
+            (
+                "devtools",
+                ProtocolName::DevtoolsRelay,
+                settings.devtools.is_some(),
+            ),
         ];
         for (table, owner, is_set) in tables {
             if !is_set || owner == protocol {
@@ -270,6 +276,11 @@ impl Resolver<'_> {
                 let has_auth = settings.auth.is_some();
                 let config = self.socket_io(name, socket_io, has_auth);
                 config.map(Protocol::SocketIo)
+            }
+            ProtocolName::DevtoolsRelay => {
+                let devtools = settings.devtools.clone().unwrap_or_default();
+                let options = self.devtools(name, devtools);
+                options.map(Protocol::DevtoolsRelay)
             }
         }
     }
@@ -353,10 +364,11 @@ impl Resolver<'_> {
     }
 
     fn permissions(&mut self, name: &str, settings: &PermissionSettings) -> PermissionRules {
+        let publish_unjoined = settings.publish_unjoined.clone().unwrap_or_default();
         let lists = [
             ("join", &settings.join),
             ("publish", &settings.publish),
-            ("publish_unjoined", &settings.publish_unjoined),
+            ("publish_unjoined", &publish_unjoined),
             ("call", &settings.call),
         ];
         for (key, patterns) in lists {
@@ -365,7 +377,7 @@ impl Resolver<'_> {
         PermissionRules {
             join: settings.join.clone(),
             publish: settings.publish.clone(),
-            publish_unjoined: settings.publish_unjoined.clone(),
+            publish_unjoined,
             call: settings.call.clone(),
         }
     }

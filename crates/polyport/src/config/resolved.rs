@@ -9,6 +9,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use polyport_core::{EventName, Limits, Permissions, RealmName, RoomName};
+use polyport_devtools_relay::DevtoolsOptions;
 use polyport_identity::SiteRules;
 pub use polyport_net::{Bind, CertificateFiles};
 use polyport_socket_io::LoginOptions;
@@ -153,6 +154,8 @@ pub enum Protocol {
     WsRpc(RpcConfig),
     /// Socket.IO.
     SocketIo(SocketIoConfig),
+    /// SocketCluster.
+    DevtoolsRelay(DevtoolsOptions),
 }
 
 impl Protocol {
@@ -164,6 +167,7 @@ impl Protocol {
             Self::WsChannels(_) => ProtocolName::WsChannels.name(),
             Self::WsRpc(_) => ProtocolName::WsRpc.name(),
             Self::SocketIo(_) => ProtocolName::SocketIo.name(),
+            Self::DevtoolsRelay(_) => ProtocolName::DevtoolsRelay.name(),
         }
     }
 }

@@ -24,9 +24,11 @@ pub use backplane::{
     ServerSideAck,
 };
 pub use protocols::{
-    ChannelsSettings, CorsSettings, JwtSettings, JwtWay, PublishSettings, Relay, RpcSettings,
-    SocketIoParser, SocketIoSettings, SocketIoTransport, VerbsSettings,
+    ChannelsSettings, CorsSettings, DevtoolsSettings, JwtSettings, JwtWay, PublishSettings, Relay,
+    RpcSettings, SocketIoParser, SocketIoSettings, SocketIoTransport, VerbsSettings,
 };
+
+use polyport_devtools_relay::DEFAULT_MESSAGE_LIMIT;
 
 use super::{
     strict::{OneOrMany, optional_table, optional_word, table, tables, word},
@@ -187,6 +189,12 @@ pub struct ListenerSettings {
     /// How the site of a client's page is found, for the room `site(HOST)`.
     #[serde(deserialize_with = "table")]
     pub site: SiteSettings,
+    /// Only with `protocol = "devtools-relay"`.
+    #[serde(
+        deserialize_with = "optional_table",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub devtools: Option<DevtoolsSettings>,
     /// Only with `protocol = "ws-rpc"`.
     #[serde(
         deserialize_with = "optional_table",
@@ -231,6 +239,7 @@ impl Default for ListenerSettings {
             permissions: PermissionSettings::default(),
             auth: None,
             site: SiteSettings::default(),
+            devtools: None,
             rpc: None,
             socket_io: None,
             verbs: None,
@@ -251,15 +260,18 @@ pub enum ProtocolName {
     WsRpc,
     /// Socket.IO over polling and WebSocket.
     SocketIo,
+    /// SocketCluster.
+    DevtoolsRelay,
 }
 
 impl ProtocolName {
     /// Every protocol, in the order in which they are listed to people.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::TcpVerbs,
         Self::WsChannels,
         Self::WsRpc,
         Self::SocketIo,
+        Self::DevtoolsRelay,
     ];
 
     /// The word in the configuration, in metrics and in logs.
@@ -270,6 +282,7 @@ impl ProtocolName {
             Self::WsChannels => "ws-channels",
             Self::WsRpc => "ws-rpc",
             Self::SocketIo => "socket-io",
+            Self::DevtoolsRelay => "devtools-relay",
         }
     }
 }
@@ -295,9 +308,9 @@ pub struct LimitSettings {
     pub sessions: usize,
     /// Sessions at once from one client address.
     pub sessions_per_address: usize,
-    /// Bytes of one message from a client, that is one line or one WebSocket message. Default: `"1MiB"` with tcp-verbs, 4194303 with ws-channels, `"4MiB"` with ws-rpc, `"1000000"` with socket-io (there also of one polling body).
+    /// Bytes of one message from a client, that is one line or one WebSocket message. Default: `"1MiB"` with tcp-verbs, 4194303 with ws-channels, `"4MiB"` with ws-rpc, `"1000000"` with socket-io (there also of one polling body), `"16MiB"` with devtools-relay.
     pub message: Option<ByteSize>,
-    /// Bytes that may wait for a slow client before it is closed. Default: `"1MiB"` with tcp-verbs, else `"8MiB"`.
+    /// Bytes that may wait for a slow client before it is closed. Default: `"1MiB"` with tcp-verbs, `"4MiB"` with socket-io, `"32MiB"` with devtools-relay, else `"8MiB"`.
     pub outbox: Option<ByteSize>,
     /// Calls of one session that wait for their answer. Default: 5 with tcp-verbs, else 100.
     pub calls_in_flight: Option<usize>,
@@ -344,8 +357,8 @@ pub struct PermissionSettings {
     pub join: Vec<String>,
     /// Rooms that a session may publish to while it is a member.
     pub publish: Vec<String>,
-    /// Rooms that a session may publish to without being a member.
-    pub publish_unjoined: Vec<String>,
+    /// Rooms that a session may publish to without being a member. Default: all with devtools-relay, whose clients need not subscribe to publish, else none.
+    pub publish_unjoined: Option<Vec<String>>,
     /// Actions that a session may call.
     pub call: Vec<String>,
 }
@@ -355,7 +368,7 @@ impl Default for PermissionSettings {
         Self {
             join: vec!["*".to_owned()],
             publish: vec!["*".to_owned()],
-            publish_unjoined: Vec::new(),
+            publish_unjoined: None,
             call: vec!["*".to_owned()],
         }
     }
@@ -388,12 +401,19 @@ impl ListenerSettings {
             ProtocolName::WsRpc => (4 << 20, 8 << 20, 100, Period::millis(2500)),
             // `maxHttpBufferSize` of the original.
             ProtocolName::SocketIo => (1_000_000, 4 << 20, 100, Period::secs(60)),
+            // States of DevTools are large, and whoever shows them must be able to take two.
+            ProtocolName::DevtoolsRelay => (DEFAULT_MESSAGE_LIMIT, 32 << 20, 100, Period::secs(60)),
         };
         let limits = &mut self.limits;
         limits.message.get_or_insert(ByteSize(message));
         limits.outbox.get_or_insert(ByteSize(outbox));
         limits.calls_in_flight.get_or_insert(calls);
         limits.call.get_or_insert(call);
+        let unjoined = &mut self.permissions.publish_unjoined;
+        unjoined.get_or_insert_with(|| match protocol {
+            ProtocolName::DevtoolsRelay => vec!["*".to_owned()],
+            _ => Vec::new(),
+        });
         match protocol {
             ProtocolName::TcpVerbs => self.verbs.get_or_insert_default().fill(),
             ProtocolName::WsChannels => {
@@ -404,6 +424,9 @@ impl ListenerSettings {
             }
             ProtocolName::SocketIo => {
                 self.socket_io.get_or_insert_default();
+            }
+            ProtocolName::DevtoolsRelay => {
+                self.devtools.get_or_insert_default();
             }
         }
     }

@@ -67,7 +67,7 @@ impl Asker {
         let value = match result {
             Ok(Reply::Value(value)) => value,
             Ok(Reply::Args(args)) => first_argument(&args),
-            Ok(Reply::Nothing) => Json::NULL,
+            Ok(Reply::Nothing | Reply::Void) => Json::NULL,
             Err(error) => {
                 debug!(action, %error, "a call of another server has failed");
                 Json::NULL

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use polyport_core::{Answered, Args, Asks, Branch, CloseReason, Event, Handshake, SessionRef};
+use polyport_core::{
+    Answered, Args, Asks, Branch, CloseReason, Event, Handshake, SessionRef, Unanswered,
+};
 
 use crate::{codec::is_reserved, dialect::Form, engine::Engine};
 
@@ -67,7 +69,7 @@ impl Acks {
         }
         drop(state);
         if let Some(respond) = respond {
-            respond(Some(args));
+            respond(Ok(args));
         }
     }
 
@@ -79,7 +81,7 @@ impl Acks {
             std::mem::take(&mut state.waiting)
         };
         for (_, respond) in left {
-            respond(None);
+            respond(Err(Unanswered::Ended));
         }
     }
 
@@ -123,7 +125,7 @@ impl Asks for Acks {
             let mut state = self.state.lock();
             if state.is_over || is_reserved(event.name.as_str()) {
                 drop(state);
-                respond(None);
+                respond(Err(Unanswered::Ended));
                 return;
             }
             let oldest = state.make_room();
@@ -133,7 +135,7 @@ impl Asks for Acks {
             (id, oldest)
         };
         if let Some(oldest) = oldest {
-            oldest(None);
+            oldest(Err(Unanswered::Ended));
         }
         let namespace = self.branch.namespace();
         session.send(self.form.event(namespace, Some(id), event, None));

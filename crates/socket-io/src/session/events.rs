@@ -20,6 +20,7 @@ fn answer_args(answer: &Result<Reply, CallError>) -> Args {
     match answer {
         Ok(Reply::Value(value)) => Args::from_iter([Arg::Json(value.clone())]),
         Ok(Reply::Args(args)) => args.clone(),
+        Ok(Reply::Void) => Args::from_iter([Arg::Json(Json::NULL)]),
         Ok(Reply::Nothing) => Args::new(),
         Err(error) => {
             let error = error.to_string();
@@ -129,7 +130,7 @@ impl Engine {
                         let name = rule.name.clone();
                         session.publish_allowed(room, name, args.clone(), Except::default());
                     }
-                    Err(text) => refused = refused.or(Some(text)),
+                    Err(denial) => refused = refused.or(Some(denial.text)),
                 }
             }
             if let Some(session) = asker.upgrade() {

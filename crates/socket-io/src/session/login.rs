@@ -4,7 +4,7 @@ use std::{mem, sync::Arc};
 
 use polyport_core::{
     Arg, Args, Authentication, CloseReason, Event, EventName, Identity, Json, OpenRequest,
-    Reception, SessionRef, TokenError, TokenSource, Verified, token_in,
+    Reception, SessionRef, TokenError, TokenSource, Unanswered, Verified, token_in,
 };
 use polyport_net::Moment;
 use serde::Serialize;
@@ -289,8 +289,8 @@ impl Engine {
             }
             Stage::Open { session, .. } => {
                 let wire = Arc::clone(&self.wire);
-                let confirmed = move |answer: Option<Args>| {
-                    if answer.is_some() {
+                let confirmed = move |answer: Result<Args, Unanswered>| {
+                    if answer.is_ok() {
                         wire.close(CloseReason::Disconnected);
                     }
                 };

@@ -1,7 +1,9 @@
 use std::collections::VecDeque;
 
 use parking_lot::Mutex;
-use polyport_core::{ActionInfo, Answer, Call, CallError, Hooks, Later, Permissions, Reception};
+use polyport_core::{
+    ActionInfo, Answer, Call, CallError, Denial, Hooks, Later, Permissions, Reception,
+};
 use polyport_net::{WsClose, ws};
 use tokio::sync::oneshot;
 use world::{Client, Log, World, forget, opening, place, sent, without_time};
@@ -355,7 +357,7 @@ fn nothing_is_left_when_all_have_gone() {
 
 /// Is asked before something is published, and answers when the test says so.
 #[derive(Default)]
-struct Censor(Mutex<VecDeque<oneshot::Receiver<Result<(), String>>>>);
+struct Censor(Mutex<VecDeque<oneshot::Receiver<Result<(), Denial>>>>);
 
 impl Backend for Censor {
     fn call(&self, _: &SessionRef, _: Call<'_>) -> Answer {
@@ -385,7 +387,7 @@ impl Backend for Censor {
         }
     }
 
-    fn may(&self, _: &SessionRef, _: Ask) -> Later<Result<(), String>> {
+    fn may(&self, _: &SessionRef, _: Ask) -> Later<Result<(), Denial>> {
         let verdict = self.0.lock().pop_front().expect("a question too many");
         Box::pin(async move { verdict.await.unwrap() })
     }
@@ -414,7 +416,7 @@ async fn a_backend_decides_what_others_see_and_the_order_stays() {
     neighbour.expects(&seen.iter().map(String::as_str).collect::<Vec<_>>());
     let [first, second, third] = verdicts;
     third.send(Ok(())).unwrap();
-    second.send(Err("not that".to_owned())).unwrap();
+    second.send(Err(Denial::because("not that"))).unwrap();
     tokio::task::yield_now().await;
     assert_eq!(wire.text(), "");
     first.send(Ok(())).unwrap();

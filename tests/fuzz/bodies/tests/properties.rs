@@ -1,8 +1,8 @@
 //! The fuzz targets' bodies, fed by proptest.
 
 use polyport_fuzz_bodies::{
-    channels, engine_payload, lines, msgpack_packets, redis_messages, rpc, socket_packets, verbs,
-    ws_frames,
+    channels, cluster_packets, engine_payload, lines, msgpack_packets, redis_messages, rpc,
+    socket_packets, verbs, ws_frames,
 };
 use proptest::prelude::*;
 
@@ -41,6 +41,31 @@ const PACKETS: &[&str] = &[
     "]",
     ",",
     "\"\\\"\"",
+];
+
+const CLUSTER: &[&str] = &[
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    " ",
+    "\"event\":",
+    "\"#publish\"",
+    "\"#subscribe\"",
+    "\"e\"",
+    "\"\\ud800\"",
+    "\"data\":",
+    "\"channel\":",
+    "\"c\"",
+    "\"cid\":",
+    "\"rid\":",
+    "\"error\":",
+    "null",
+    "true",
+    "-1.5",
+    "1e999",
+    "#2",
 ];
 
 const VERBS: &[&str] = &[
@@ -245,6 +270,11 @@ proptest! {
     #[test]
     fn verbs_hold(data in prop_oneof![input(b"{}[]:,\" ="), words(VERBS, 3)]) {
         verbs(&data);
+    }
+
+    #[test]
+    fn cluster_packets_hold(data in prop_oneof![input(b"{}[]:,\"\\e"), words(CLUSTER, 0)]) {
+        cluster_packets(&data);
     }
 
     #[test]

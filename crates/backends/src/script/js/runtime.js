@@ -1,7 +1,7 @@
 // The half of a script's engine that is written in JavaScript. `host` holds the functions of the program.
 // An entry gives back its answer, one letter that says what it is and a text, or nothing if the answer comes later through
-// `host.settle`: `+` a value, `*` a list of arguments that may have binary in it, `-` the application's own error, `D` the
-// same with data, in JSON, `F` a result that is none, `M` out of memory, `U` unknown, `P` a missing input, `N` no answer, `0` nobody, `!` one that the log explains.
+// `host.settle`: `+` a value, `*` a list of arguments that may have binary in it, `-` the application's own error, `E` one
+// that is more than a text, in JSON, `D` one with data, in JSON, `V` no value, `S` a no without a reason, `F` a result that is none, `M` out of memory, `U` unknown, `P` a missing input, `N` no answer, `0` nobody, `!` one that the log explains.
 (function (host) {
   const write = JSON.stringify, parse = JSON.parse;
   const { create, defineProperty, getOwnPropertyDescriptor, getOwnPropertyNames, getPrototypeOf } = Object;
@@ -72,17 +72,32 @@
   function failure(error) {
     if (isMemory(error)) return 'M';
     if (error instanceof Error) host.log('debug', error.name + ': ' + error.message + '\n' + error.stack);
-    return '-' + message(error);
+    const text = message(error);
+    try {
+      const whole = wholeError(error);
+      return whole === undefined ? '-' + text : 'E' + stringify({ text, error: whole });
+    } catch {
+      return '-' + text;
+    }
+  }
+
+  // What an error is beside its text, for protocols whose errors are values; nothing of one that is only a text.
+  function wholeError(error) {
+    if (typeof error === 'string') return error;
+    if (error === null || typeof error !== 'object' || typeof error.message !== 'string') return undefined;
+    const { message, name = 'Error', stack, ...fields } = error instanceof Error
+      ? { ...error, message: error.message, name: String(error.name) } : error;
+    return name === 'Error' && Object.keys(fields).length === 0 ? undefined : { message, name, ...fields };
   }
 
   function refusal(error) {
     const said = failure(error);
-    if (!(error instanceof Error) || error.data === undefined || said[0] !== '-') return said;
+    if (!(error instanceof Error) || error.data === undefined || said === 'M') return said;
     try {
-      return 'D' + stringify({ text: said.slice(1), data: error.data ?? null });
+      return 'D' + stringify({ text: message(error), data: error.data ?? null });
     } catch (cause) {
       host.log('error', 'the data of a refusal cannot be written as JSON: ' + message(cause));
-      return said;
+      return '-' + message(error);
     }
   }
 
@@ -90,7 +105,7 @@
     try {
       const before = pieces;
       const text = write(value);
-      if (pieces === before) return text === undefined ? '+null' : '+' + text;
+      if (pieces === before) return text === undefined ? 'V' : '+' + text;
       return value instanceof Args ? '*' + text : '*[' + text + ']';
     } catch (error) {
       return isMemory(error) ? 'M' : 'Fthe result cannot be written as JSON: ' + message(error);
@@ -305,13 +320,17 @@
   const serverSideEmit = (name, args) => question((number) => host.askServers(number, name, write(args)))
     .then(([answers, complete]) => ({ answers, complete }));
 
+  // The error of a client: one with all its fields, or whatever it is.
+  const revived = (error) => error !== null && typeof error === 'object' && typeof error.message === 'string'
+    ? Object.assign(new Error(error.message), error) : error;
+
   function answered(number, error, list, hasBinary) {
     const waiting = questions.get(number);
     if (!waiting) return;
     questions.delete(number);
     current = waiting.call;
     host.blame(current);
-    if (error) waiting.reject(new Error(error));
+    if (error) waiting.reject(error[0] === '!' ? revived(parse(error.slice(1))) : new Error(error));
     else waiting.resolve(read(list, hasBinary));
   }
 
@@ -412,7 +431,7 @@
   let hooks = {};
   function may(id, key, hook, room, event, args, hasBinary) {
     current = id;
-    const allowed = (value) => value === false ? '-not authorized' : typeof value === 'string' ? '-' + value : '+null';
+    const allowed = (value) => value === false ? 'Snot authorized' : typeof value === 'string' ? failure(value) : '+null';
     try {
       const session = sessions.get(key)?.session ?? null;
       return finish(id, hook === 'join' ? hooks.onJoin(session, room) : hooks.onPublish(session, room, event, read(args, hasBinary)), allowed);

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{
-    places::LoginCallback,
+    places::{LoginCallback, ProtocolVersion},
     strict::{optional_table, optional_word, word},
     units::{ByteSize, Period},
     verbs::{
@@ -257,6 +257,43 @@ pub enum SocketIoParser {
     Msgpack,
     /// What a client of generation 4 shows by its first message; JSON for generation 3.
     Auto,
+}
+
+/// How a `devtools-relay` listener behaves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DevtoolsSettings {
+    /// Where it is served; clients send the last slash too.
+    pub path: String,
+    /// Which generation of clients is served: `"auto"` finds out for each connection, `1` is socketcluster-client up to 14, `2` from 15 on; then it behaves as a server of that generation in every detail.
+    pub protocol_version: ProtocolVersion,
+    /// Time between pings.
+    pub ping_interval: Period,
+    /// How long a client may be silent before it counts as gone, and how long it waits for a ping itself. Long, so that a program can stand at a breakpoint.
+    pub ping_timeout: Period,
+    /// How long a client may take to answer a call of the server.
+    pub ack_timeout: Period,
+    /// How long a client may take to shake hands.
+    pub handshake_timeout: Period,
+    /// Whether clients may publish at all; what they may publish to is in `permissions`.
+    pub allow_publish: bool,
+    /// Pages that may connect, beside those of this machine, of the listener's own address and of browser extensions: `host:port`, either of them `*`. Programs always may.
+    pub origins: Vec<String>,
+}
+
+impl Default for DevtoolsSettings {
+    fn default() -> Self {
+        Self {
+            path: "/socketcluster/".to_owned(),
+            protocol_version: ProtocolVersion::default(),
+            ping_interval: Period::secs(8),
+            ping_timeout: Period::secs(600),
+            ack_timeout: Period::secs(10),
+            handshake_timeout: Period::secs(10),
+            allow_publish: true,
+            origins: Vec::new(),
+        }
+    }
 }
 
 /// What may carry Engine.IO.

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 use polyport_backends::Provider;
-use polyport_core::{ActionInfo, Answer, Ask, Hooks, Later, SessionRef};
+use polyport_core::{ActionInfo, Answer, Ask, Denial, Hooks, Later, SessionRef};
 use tokio::sync::oneshot;
 
 use super::world::{Client, Setup, Version, World};
 use super::*;
 
-type Verdict = Result<(), String>;
+type Verdict = Result<(), Denial>;
 
 /// Is asked about joining and speaking, and answers when the test says so.
 #[derive(Default)]
@@ -115,7 +115,7 @@ async fn a_refusal_has_the_backends_words() {
     let mut client = world.connect();
     let refuse = |text: &str| {
         let verdict = doorkeeper.will_answer();
-        verdict.send(Err(text.to_owned())).unwrap();
+        verdict.send(Err(Denial::because(text))).unwrap();
     };
     refuse("members only");
     client.sends("roomAdd otherRoom\r\n");

@@ -10,11 +10,11 @@ const NAMES: usize = 1000;
 
 /// The names that a listener's log has told of.
 #[derive(Debug, Default)]
-pub(crate) struct Unwanted(Mutex<HashSet<EventName>>);
+pub struct Unwanted(Mutex<HashSet<EventName>>);
 
 impl Unwanted {
     /// Logs the name of an event, the first time.
-    pub(crate) fn note(&self, listener: &Listener, name: &EventName) {
+    pub fn note(&self, listener: &Listener, name: &EventName) {
         if tracing::enabled!(tracing::Level::DEBUG) && self.is_new(name) {
             tracing::debug!(listener = listener.name(), event = %name, "nobody wants an event of this name");
         }

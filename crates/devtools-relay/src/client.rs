@@ -1,0 +1,499 @@
+//! One connection: which generation its client is of, its heartbeat and its end. What its packets mean is in `session`.
+
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicUsize, Ordering},
+    },
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use parking_lot::Mutex;
+use polyport_core::{
+    CloseReason, Frame, Json, OpenRequest, Opening, Session, SessionEnd, SessionId, SessionRef,
+    Visit, Wire,
+};
+use polyport_net::{Deadline, InOrder, Moment, Watched, WsClose, ws};
+
+use crate::{
+    codec::{self, Cids, Generation, Message, write_disconnect},
+    options::Version,
+    session::{Batch, Held, Owed},
+    shared::Shared,
+};
+
+/// How long a client has to answer the ping that asks whether it is of generation 1, before it is asked the other one.
+const DETECTION: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// One client.
+pub(crate) struct Client {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) id: SessionId,
+    pub(crate) wire: Arc<Wire>,
+    /// How it was opened, if tokens or backends may want to know.
+    pub(crate) request: Option<Box<OpenRequest>>,
+    known: AtomicU8,
+    deadline: Deadline,
+    watch_key: AtomicUsize,
+    pub(crate) state: Mutex<State>,
+    /// What others may want of it while its packets are handled.
+    pub(crate) said: Mutex<Said>,
+}
+
+/// What its packets change.
+pub(crate) struct State {
+    pub(crate) stage: Stage,
+    /// What waits for a backend's leave.
+    pub(crate) in_order: InOrder,
+    /// Where answers to the message that is handled gather.
+    pub(crate) batch: Option<Arc<Batch>>,
+    ping_at: Moment,
+    /// Until when a sign of life must come.
+    alive_by: Moment,
+    pub(crate) handshake_by: Moment,
+    /// When a client that has not answered the first question is asked the other one.
+    detect_by: Moment,
+}
+
+/// How far a client has come.
+pub(crate) enum Stage {
+    /// It has still to shake hands.
+    Stranger,
+    /// Tokens and backends are being asked; what it has sent meanwhile.
+    Asking(Held),
+    /// Its session is open.
+    Open {
+        session: Session,
+        visit: Option<Box<Visit>>,
+    },
+    /// It is refused, or gone.
+    Over,
+}
+
+impl Stage {
+    pub(crate) fn session(&self) -> Option<&SessionRef> {
+        match self {
+            Self::Open { session, .. } => Some(session),
+            _ => None,
+        }
+    }
+}
+
+/// What is said to a client apart from answers.
+#[derive(Default)]
+pub(crate) struct Said {
+    pub(crate) owed: Owed,
+    farewell: Option<Farewell>,
+}
+
+/// The server's last words.
+#[derive(Debug)]
+pub(crate) struct Farewell {
+    pub(crate) code: u16,
+    pub(crate) reason: Box<str>,
+    /// Generation 1 hears it by a packet too.
+    pub(crate) has_packet: bool,
+}
+
+impl Farewell {
+    /// A code of the protocol's own.
+    pub(crate) fn of(code: u16) -> Self {
+        Self {
+            code,
+            reason: Box::default(),
+            has_packet: true,
+        }
+    }
+
+    /// One that is not said by a packet.
+    pub(crate) fn bare(code: u16) -> Self {
+        Self {
+            has_packet: false,
+            ..Self::of(code)
+        }
+    }
+}
+
+/// What is known of a client's generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Known {
+    Nothing,
+    /// It was asked for both and has answered none.
+    AssumedV2,
+    V1,
+    V2,
+}
+
+impl Client {
+    /// A connection is open.
+    pub(crate) fn open(
+        shared: &Arc<Shared>,
+        id: SessionId,
+        opening: Opening,
+        request: Option<Box<OpenRequest>>,
+    ) -> Arc<Self> {
+        let options = &shared.options;
+        let deadlines = &shared.deadlines;
+        let wire = Wire::new(opening.admission, opening.peer, opening.transport);
+        let known = match options.version {
+            Version::Auto => Known::Nothing,
+            Version::V1 => Known::V1,
+            Version::V2 => Known::V2,
+        };
+        let client = Arc::new(Self {
+            shared: Arc::clone(shared),
+            id,
+            wire,
+            request,
+            known: AtomicU8::new(known as u8),
+            deadline: Deadline::never(),
+            watch_key: AtomicUsize::new(usize::MAX),
+            state: Mutex::new(State {
+                stage: Stage::Stranger,
+                in_order: InOrder::default(),
+                batch: None,
+                ping_at: deadlines.after(options.ping_interval),
+                alive_by: deadlines.after(options.ping_timeout),
+                handshake_by: deadlines.after(options.handshake_timeout),
+                detect_by: Moment::NEVER,
+            }),
+            said: Mutex::default(),
+        });
+        shared.meets(id, &client.wire);
+        client.set_deadline(&client.state.lock());
+        let key = deadlines.watch(Arc::clone(&client) as Arc<dyn Watched>);
+        client.watch_key.store(key, Ordering::Relaxed);
+        client
+    }
+
+    /// What clients call it: 20 characters.
+    pub(crate) fn name(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.id.short())
+    }
+
+    // --- which generation -----------------------------------------------------------------------------------------------
+
+    fn known(&self) -> Known {
+        match self.known.load(Ordering::Relaxed) {
+            1 => Known::AssumedV2,
+            2 => Known::V1,
+            3 => Known::V2,
+            _ => Known::Nothing,
+        }
+    }
+
+    /// In whose form the client is spoken to: while nothing is known, in the newer one, which the others understand.
+    pub(crate) fn generation(&self) -> Generation {
+        match self.known() {
+            Known::V1 => Generation::V1,
+            Known::Nothing | Known::AssumedV2 | Known::V2 => Generation::V2,
+        }
+    }
+
+    /// Whether every client of the listener is of one generation, as its operator says.
+    pub(crate) fn pinned(&self) -> Option<Generation> {
+        match self.shared.options.version {
+            Version::Auto => None,
+            Version::V1 => Some(Generation::V1),
+            Version::V2 => Some(Generation::V2),
+        }
+    }
+
+    /// What is a call's number to this client.
+    pub(crate) fn cids(&self) -> Cids {
+        match self.pinned() {
+            Some(Generation::V1) => Cids::Truthy,
+            Some(Generation::V2) => Cids::Numbers,
+            None => Cids::All,
+        }
+    }
+
+    /// The client has shown its generation. The last word counts: an answer may have been very late.
+    pub(crate) fn shows(&self, generation: Generation) {
+        if self.pinned().is_none() {
+            let known = match generation {
+                Generation::V1 => Known::V1,
+                Generation::V2 => Known::V2,
+            };
+            self.known.store(known as u8, Ordering::Relaxed);
+        }
+    }
+
+    /// Asks which generation it is, behind the answer to its handshake: only a client of generation 1 answers that ping.
+    pub(crate) fn ask_generation(&self, state: &mut State) {
+        if self.known() == Known::Nothing {
+            self.wire.send(ws::text(Generation::V1.ping()));
+            state.detect_by = self.shared.deadlines.after(DETECTION);
+        }
+    }
+
+    /// It has not answered: so it is asked by the other ping.
+    fn assume_generation(&self, state: &mut State) {
+        state.detect_by = Moment::NEVER;
+        if self.known() == Known::Nothing {
+            self.known.store(Known::AssumedV2 as u8, Ordering::Relaxed);
+            self.wire.send(ws::text(Generation::V2.ping()));
+        }
+    }
+
+    // --- what the client sends ------------------------------------------------------------------------------------------
+
+    fn on_text(self: &Arc<Self>, text: &str) {
+        let mut state = self.state.lock();
+        state.alive_by = self
+            .shared
+            .deadlines
+            .after(self.shared.options.ping_timeout);
+        self.take(&mut state, text);
+    }
+
+    /// Takes a message up, or keeps it while it is being decided whether the client may come in.
+    pub(crate) fn take(self: &Arc<Self>, state: &mut State, text: &str) {
+        let message = codec::read(text);
+        if matches!(state.stage, Stage::Stranger) {
+            return self.take_from_stranger(state, message);
+        }
+        match message {
+            Message::Pong(generation) => {
+                self.shows(generation);
+                if let Some(session) = state.stage.session() {
+                    self.drop_expired(session);
+                }
+            }
+            Message::Raw => self.invalid(),
+            Message::Packets(packets) => {
+                let taken = packets.each(|packet| {
+                    self.on_packet(state, packet);
+                    !matches!(state.stage, Stage::Over)
+                });
+                if taken.is_err() {
+                    self.invalid();
+                    self.close(Farewell::of(1008), CloseReason::ProtocolError);
+                }
+                state.batch = None;
+            }
+        }
+    }
+
+    /// Whatever is no handshake ends the connection.
+    fn take_from_stranger(self: &Arc<Self>, state: &mut State, message: Message<'_>) {
+        let packets = match message {
+            Message::Packets(packets) => packets,
+            Message::Pong(_) | Message::Raw => return self.spoke_too_early(state),
+        };
+        if packets.is_list() && self.pinned() == Some(Generation::V1) {
+            return self.spoke_too_early(state);
+        }
+        let taken = packets.each(|packet| {
+            match state.stage {
+                Stage::Stranger => self.on_first_packet(state, packet),
+                _ => self.on_packet(state, packet),
+            }
+            !matches!(state.stage, Stage::Over)
+        });
+        if taken.is_err() || matches!(state.stage, Stage::Stranger) {
+            self.spoke_too_early(state);
+        }
+        state.batch = None;
+    }
+
+    /// The client has said something before the handshake.
+    pub(crate) fn spoke_too_early(&self, state: &mut State) {
+        self.invalid();
+        state.stage = Stage::Over;
+        self.close(Farewell::bare(4009), CloseReason::ProtocolError);
+    }
+
+    pub(crate) fn invalid(&self) {
+        self.wire.listener().metrics().invalid_messages.inc();
+    }
+
+    // --- time -----------------------------------------------------------------------------------------------------------
+
+    fn keep_time(&self) {
+        let deadlines = &self.shared.deadlines;
+        let now = deadlines.now();
+        let late = self.said.lock().owed.late(now);
+        let mut state = self.state.lock();
+        if state.alive_by <= now {
+            state.alive_by = Moment::NEVER;
+            self.close(Farewell::bare(4001), CloseReason::IdleTimeout);
+        }
+        if state.handshake_by <= now {
+            state.handshake_by = Moment::NEVER;
+            self.close(Farewell::of(4005), CloseReason::HandshakeTimeout);
+        }
+        if state.detect_by <= now {
+            self.assume_generation(&mut state);
+        }
+        if state.ping_at <= now {
+            state.ping_at = deadlines.after(self.shared.options.ping_interval);
+            if self.known() != Known::Nothing {
+                self.wire.send(ws::text(self.generation().ping()));
+            }
+        }
+        self.set_deadline(&state);
+        drop(state);
+        for owed in late {
+            owed.times_out(self.generation());
+        }
+    }
+
+    /// Says when it has to be looked after next.
+    pub(crate) fn set_deadline(&self, state: &State) {
+        // Under the lock, so that a question that is asked meanwhile is not forgotten.
+        let said = self.said.lock();
+        let times = [
+            state.ping_at,
+            state.alive_by,
+            state.handshake_by,
+            state.detect_by,
+            said.owed.first(),
+        ];
+        let first = times.into_iter().min().unwrap_or(Moment::NEVER);
+        self.deadline.set(first);
+    }
+
+    /// Has it looked after soon, for a call that has just been noted under the lock.
+    pub(crate) fn look_soon(&self, _: &Said) {
+        self.deadline.set(self.shared.deadlines.now());
+    }
+
+    // --- the end --------------------------------------------------------------------------------------------------------
+
+    /// Ends the connection with these words, unless it is ending already.
+    pub(crate) fn close(&self, farewell: Farewell, reason: CloseReason) {
+        self.said.lock().farewell.get_or_insert(farewell);
+        self.wire.close(reason);
+    }
+
+    fn farewell(&self, reason: CloseReason) -> Option<Farewell> {
+        let said = self.said.lock().farewell.take();
+        said.or_else(|| match reason {
+            // Without a code clients come back at once.
+            CloseReason::Shutdown => None,
+            CloseReason::IdleTimeout => Some(Farewell::bare(4001)),
+            CloseReason::Disconnected => Some(Farewell::of(1000)),
+            reason => Some(Farewell::of(WsClose::ByServer(reason).code())),
+        })
+    }
+
+    /// The frame that ends the connection. What goes before it in generation 1 is queued.
+    fn last_words(&self, close: &WsClose) -> (Frame, Option<SessionEnd>) {
+        let reason = match close {
+            WsClose::ByClient(reason) => {
+                let reason = reason.as_ref().map(|(code, text)| (*code, &**text));
+                return (ws::close(reason), close.session_end());
+            }
+            WsClose::ByError(error) => {
+                return (ws::close(Some((error.code(), ""))), close.session_end());
+            }
+            WsClose::ByServer(reason) => *reason,
+        };
+        let Some(farewell) = self.farewell(reason) else {
+            return (ws::close(None), close.session_end());
+        };
+        let end = SessionEnd {
+            code: farewell.code,
+            text: farewell.reason.to_string(),
+        };
+        let is_old = self.generation() == Generation::V1;
+        if is_old && farewell.has_packet {
+            let reason = (!farewell.reason.is_empty()).then(|| Json::string(&farewell.reason));
+            let packet = ws::written_text(|text| {
+                write_disconnect(text, farewell.code, reason.as_ref().map(Json::as_str));
+            });
+            self.wire.send_last(packet);
+        }
+        let text = if is_old { "" } else { &*farewell.reason };
+        (ws::close(Some((farewell.code, text))), Some(end))
+    }
+
+    /// It is over: its session ends, nobody waits for it any more.
+    fn end(&self) {
+        self.wire.close(CloseReason::PeerGone);
+        self.deadline.set(Moment::NEVER);
+        self.shared.knows(self.id);
+        let key = self.watch_key.load(Ordering::Relaxed);
+        self.shared.deadlines.forget(key);
+        let owed = self.said.lock().owed.end();
+        let stage = mem::replace(&mut self.state.lock().stage, Stage::Over);
+        // Outside of every lock: rooms and backends hear of it.
+        drop(stage);
+        for owed in owed {
+            owed.ends();
+        }
+    }
+}
+
+impl Watched for Client {
+    fn deadline(&self) -> &Deadline {
+        &self.deadline
+    }
+
+    fn overdue(&self) {
+        let hub = Arc::clone(self.shared.listener.hub());
+        hub.turn(|| self.keep_time());
+    }
+}
+
+/// The WebSocket of a client.
+pub(crate) struct Connection(pub(crate) Arc<Client>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+impl polyport_net::WsHandler for Connection {
+    fn wire(&self) -> &Arc<Wire> {
+        &self.0.wire
+    }
+
+    fn leave(&mut self) {
+        if let Some(session) = self.0.state.lock().stage.session() {
+            session.leave_all();
+        }
+    }
+
+    fn is_calling(&self) -> bool {
+        let state = self.0.state.lock();
+        let session = state.stage.session();
+        session.is_some_and(|session| session.calls_in_flight() > 0)
+    }
+
+    fn may_end(&self) -> bool {
+        let state = self.0.state.lock();
+        state.stage.session().is_none_or(SessionRef::is_settled)
+    }
+
+    fn on_text(&mut self, text: &str) {
+        self.0.on_text(text);
+    }
+
+    /// A packet in a binary message is one all the same.
+    fn on_binary(&mut self, data: &[u8]) {
+        match std::str::from_utf8(data) {
+            Ok(text) => self.0.on_text(text),
+            // No packet, whatever it says.
+            Err(_) => self.0.on_text("?"),
+        }
+    }
+
+    fn on_close(&mut self, close: WsClose) -> Frame {
+        let (frame, end) = self.0.last_words(&close);
+        if let (
+            Some(end),
+            Stage::Open {
+                visit: Some(visit), ..
+            },
+        ) = (end, &mut self.0.state.lock().stage)
+        {
+            visit.ends(end);
+        }
+        frame
+    }
+}

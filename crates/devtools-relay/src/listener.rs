@@ -1,0 +1,163 @@
+//! Starting a listener that speaks SocketCluster: which requests are answered how, and who may open a connection.
+
+use std::{future::ready, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use http_body_util::Full;
+use polyport_core::{Later, Listener, OpenRequest, Opening, Reception, RefuseReason, SessionId};
+use polyport_net::{
+    BindError, Deadlines, Decision, HttpAnswer, HttpRequest, Place, Process, Server, WsFrontEnd,
+    http_answer, serve_websockets,
+};
+
+use crate::{
+    client::{Client, Connection},
+    dialect::{PROTOCOL, dialect},
+    options::DevtoolsOptions,
+    origins::Origins,
+    shared::Shared,
+};
+
+/// Heartbeats and ends may be late by this part of the shortest of their times.
+const PRECISION: u32 = 20;
+
+/// Adds the listener to the hub and accepts its clients. Sensible bounds of a message are up to
+/// [`crate::DEFAULT_MESSAGE_LIMIT`].
+///
+/// # Errors
+/// [`BindError`] when the address cannot be bound.
+pub fn start(
+    place: Place,
+    process: &Process,
+    options: DevtoolsOptions,
+    reception: Reception,
+) -> Result<Server, BindError> {
+    let listener = place.listener(&process.hub, PROTOCOL, dialect());
+    let common = &process.transportation;
+    let origins = Origins::new(&options.origins, &place.bind);
+    let shared = Arc::new(Shared::new(
+        options.clone(),
+        origins,
+        Arc::clone(&listener),
+        reception,
+        common.tasks.clone(),
+        deadlines(&options, process),
+    ));
+    listener.set_connections(Arc::downgrade(&shared) as _);
+    serve_websockets(
+        &place.bind,
+        listener,
+        place.server,
+        common,
+        FrontEnd(shared),
+    )
+}
+
+/// The common ticker, unless its steps are long for the times that are wanted.
+fn deadlines(options: &DevtoolsOptions, process: &Process) -> Deadlines {
+    let times = [
+        options.ping_interval,
+        options.ping_timeout,
+        options.ack_timeout,
+        options.handshake_timeout,
+    ];
+    let shortest = times.into_iter().min().unwrap_or_default() / PRECISION;
+    let common = &process.transportation;
+    if shortest >= Duration::from_millis(250) {
+        common.deadlines.clone()
+    } else {
+        Deadlines::start_ticking(&common.tasks, shortest.max(Duration::from_millis(5)))
+    }
+}
+
+struct FrontEnd(Arc<Shared>);
+
+impl FrontEnd {
+    /// Answers a plain request.
+    fn page(&self, uri: &Uri) -> HttpAnswer {
+        if uri.path() != self.0.options.path {
+            return http_answer(StatusCode::NOT_FOUND, "Not Found");
+        }
+        let text = "This address speaks WebSocket: open it with a SocketCluster client.\n";
+        let mut answer = http_answer(StatusCode::UPGRADE_REQUIRED, text);
+        let upgrade = HeaderValue::from_static("websocket");
+        answer.headers_mut().insert(header::UPGRADE, upgrade);
+        answer
+    }
+
+    /// Whether an opening may go on; if not, the original's words.
+    fn check(&self, request: &HttpRequest) -> Result<(), Box<HttpAnswer>> {
+        if request.head.uri.path() != self.0.options.path {
+            self.count(request, RefuseReason::HttpRequest);
+            let answer = http_answer(StatusCode::BAD_REQUEST, "Bad Request");
+            return Err(Box::new(answer));
+        }
+        self.0
+            .origins
+            .check(&request.head.headers)
+            .map_err(|origin| {
+                self.count(request, RefuseReason::Nobody);
+                Box::new(forbidden(&origin))
+            })
+    }
+
+    fn count(&self, request: &HttpRequest, reason: RefuseReason) {
+        self.0.listener.refused(request.peer.ip(), reason);
+    }
+}
+
+fn forbidden(origin: &str) -> HttpAnswer {
+    let text = format!("Failed to authorize socket handshake - Invalid origin: {origin}");
+    let mut answer = HttpAnswer::new(Full::new(Bytes::from(text)));
+    *answer.status_mut() = StatusCode::FORBIDDEN;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+    answer
+}
+
+/// An opening that is let in: its id, and the request if somebody may want to know it.
+struct Grant {
+    id: SessionId,
+    request: Option<Box<OpenRequest>>,
+}
+
+impl WsFrontEnd for FrontEnd {
+    type Handler = Connection;
+    type Grant = Grant;
+
+    fn answer(&self, request: HttpRequest, listener: &Arc<Listener>) -> Later<HttpAnswer> {
+        listener.refused(request.peer.ip(), RefuseReason::HttpRequest);
+        Box::pin(ready(self.page(&request.head.uri)))
+    }
+
+    /// Who somebody is shows at the handshake.
+    fn decide(&self, request: HttpRequest, listener: &Arc<Listener>) -> Decision<Grant> {
+        if let Err(answer) = self.check(&request) {
+            return Decision::Now(Err(answer));
+        }
+        // No room is called as a client calls itself: it may subscribe to a channel of that name.
+        let id = SessionId::random_unnamed();
+        let is_kept = !self.0.reception.is_open_door();
+        let request = is_kept.then(|| {
+            Box::new(OpenRequest {
+                id,
+                ..request.opening(listener)
+            })
+        });
+        Decision::Now(Ok(Grant { id, request }))
+    }
+
+    /// The original takes the first that is offered.
+    fn subprotocol(&self, offered: &HeaderMap) -> Option<HeaderValue> {
+        let offered = offered.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+        let first = offered.split(',').next()?.trim();
+        HeaderValue::from_str(first)
+            .ok()
+            .filter(|first| !first.is_empty())
+    }
+
+    fn open(&self, opening: Opening, grant: Grant) -> Connection {
+        Connection(Client::open(&self.0, grant.id, opening, grant.request))
+    }
+}

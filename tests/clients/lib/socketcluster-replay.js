@@ -1,0 +1,172 @@
+'use strict'
+// Plays the clients' side of a recorded SocketCluster conversation and compares, connection by connection, what comes back.
+// Ids, tokens and times are masked. Tokens that were good when they were recorded are signed anew, because time has passed.
+
+const fs = require('node:fs')
+const path = require('node:path')
+const jwt = require('jsonwebtoken')
+const { FrameClient, closing } = require('./frame-client')
+const { until } = require('./wait')
+
+const TRACES = path.resolve(__dirname, '..', '..', 'traces', 'socketcluster')
+const JWT = /eyJ[\w-]+\.eyJ[\w-]+\.[\w-]*/g
+const PINGS = { '#1': '#2', '': '' }
+
+const load = (name) =>
+  fs.readFileSync(path.join(TRACES, `${name}.jsonl`), 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line))
+
+/** Without pings and their answers, which come when their time has come: the server's ping, then the client's next word. */
+function withoutPings(entries) {
+  const asked = new Map()
+  return entries.filter((entry) => {
+    if (entry.kind !== 'text') return true
+    if (entry.dir === 's2c') {
+      if (entry.data in PINGS) asked.set(entry.conn, PINGS[entry.data])
+      return !(entry.data in PINGS)
+    }
+    const isPong = asked.get(entry.conn) === entry.data
+    if (isPong) asked.delete(entry.conn)
+    return !isPong
+  })
+}
+
+/** The same token as it would be now, if it was good then. */
+function renewed(token, key, recordedAt) {
+  let claims
+  try {
+    claims = jwt.verify(token, key, { ignoreExpiration: true, ignoreNotBefore: true })
+  } catch {
+    return token
+  }
+  if (!(claims.exp > claims.iat)) return token
+  const by = Math.floor(Date.now() / 1000) - recordedAt
+  const { alg } = jwt.decode(token, { complete: true }).header
+  return jwt.sign({ ...claims, iat: claims.iat + by, exp: claims.exp + by }, key, { algorithm: alg })
+}
+
+const mask = (text) =>
+  text
+    .replace(JWT, '<token>')
+    .replace(/("id":|Socket |"from":)"?[\w-]{20}"?/g, '$1<id>')
+    .replace(/"(iat|exp)":\d+/g, '"$1":<s>')
+    .replace(/"expiry":"[^"]+"/g, '"expiry":<when>')
+
+const shown = (frame) => (frame.kind === 'close' ? `close ${frame.code ?? 'empty'} ${frame.reason}`.trim() : mask(frame.text ?? `${frame.kind}`))
+
+const recorded = ({ kind, data }) => shown(kind === 'close' ? { kind, ...data } : { kind, text: data })
+
+class ClusterReplay {
+  /**
+   * `skips` and `instead` say by the text that a client sends what is not played, and what differs: `now` is what comes instead,
+   * with `unordered` the order is nobody's promise, with `expired` the client's token is to be over by then.
+   */
+  constructor(name, port, key, { skips, instead }) {
+    Object.assign(this, { name, port, key, skips, instead })
+    this.clients = new Map()
+    this.differences = []
+    this.met = new Set()
+  }
+
+  async run() {
+    const isPlayed = ({ conn }) => !this.skips.some((rule) => rule.conn === conn && this.met.add(`skip ${this.skips.indexOf(rule)}`))
+    const entries = withoutPings(load(this.name)).filter(isPlayed)
+    const signed = entries.flatMap(({ data }) => (typeof data === 'string' && data.match(JWT)) || [])
+    this.recordedAt = Math.max(...signed.map((token) => jwt.decode(token)?.iat ?? 0), 0)
+    try {
+      for (const step of this.steps(entries)) await this.play(step)
+      for (const [conn, client] of this.clients) {
+        const rest = client.parse()
+        if (rest && rest.text !== '') this.differences.push(`connection ${conn} ended with ${shown(rest)}`)
+      }
+    } catch (error) {
+      this.differences.push(`the replay stopped: ${error.message}`)
+    } finally {
+      for (const client of this.clients.values()) client.close()
+    }
+    return this.differences
+  }
+
+  /** One thing that a client does, and what every connection hears before the next one is done. */
+  steps(entries) {
+    const steps = []
+    for (const entry of entries) {
+      if (entry.dir === 'c2s') steps.push({ entry, heard: new Map() })
+      else {
+        const { heard } = steps.at(-1)
+        heard.set(entry.conn, [...(heard.get(entry.conn) ?? []), entry])
+      }
+    }
+    return steps
+  }
+
+  async play({ entry, heard }) {
+    const rule = this.rule(entry)
+    if (rule?.skip) return
+    const rejected = heard.get(entry.conn)?.find(({ kind }) => kind === 'http-reject')
+    if (rejected) return this.refused(entry, rejected)
+    if (rule?.expired) await until('the token to expire', () => Date.now() >= this.exp * 1000)
+    await this.act(entry)
+    for (const [conn, wanted] of heard) {
+      const expected = rule?.now && conn === entry.conn ? rule.now : wanted.map(recorded)
+      const client = this.clients.get(conn)
+      const got = []
+      for (const _ of expected) got.push(this.look(await client.next()))
+      if (rule?.unordered) for (const list of [expected, got]) list.sort()
+      if (JSON.stringify(got) !== JSON.stringify(expected)) {
+        this.differences.push(`after ${entry.data} of ${entry.conn}, connection ${conn}\n  recorded: ${expected.join('\n            ')}\n      live: ${got.join('\n            ')}`)
+      }
+    }
+  }
+
+  /** A frame as it is compared; the last token that was given is kept in mind. */
+  look(frame) {
+    const [token] = frame.text?.match(JWT) ?? []
+    if (token) this.exp = jwt.decode(token).exp
+    return shown(frame)
+  }
+
+  rule({ kind, data }) {
+    const text = kind === 'text' ? data : `${kind} ${JSON.stringify(data)}`
+    const skip = [...this.skips.entries()].find(([, rule]) => rule.text !== undefined && text.includes(rule.text))
+    if (skip) {
+      this.met.add(`skip ${skip[0]}`)
+      return { skip: true }
+    }
+    const at = this.instead.findIndex((rule) => text.includes(rule.text))
+    if (at >= 0) this.met.add(`instead ${at}`)
+    return this.instead[at]
+  }
+
+  /** Rules that nothing in the recording met. */
+  unmet() {
+    const all = [...this.skips.map((_, at) => `skip ${at}`), ...this.instead.map((_, at) => `instead ${at}`)]
+    return all.filter((rule) => !this.met.has(rule))
+  }
+
+  async act({ conn, kind, data }) {
+    const client = this.clients.get(conn)
+    if (kind === 'open') {
+      const options = { port: this.port, path: data.path, name: `connection ${conn}` }
+      this.clients.set(conn, await FrameClient.open(options))
+    } else if (kind === 'close') {
+      if (data.code === 1006) client.socket.destroy()
+      else await client.send('close', data.code === 1005 ? '' : closing(data.code, data.reason)).catch(() => {})
+      this.clients.delete(conn)
+    } else if (kind === 'binary') {
+      await client.send('binary', Buffer.from(data, 'base64'))
+    } else if (kind === 'ping') {
+      await client.send('ping', data)
+    } else {
+      await client.text(data.replace(JWT, (token) => renewed(token, this.key, this.recordedAt)))
+    }
+  }
+
+  async refused({ conn, data }, { data: { status, body } }) {
+    const client = await FrameClient.connect({ port: this.port, name: `connection ${conn}` })
+    const answer = await client.upgrade({ path: data.path }).catch((error) => error.message)
+    if (!answer.includes(` ${status} `) || !answer.endsWith(body)) this.differences.push(`connection ${conn} was refused with ${answer}`)
+    client.close()
+  }
+}
+
+module.exports = { ClusterReplay }

@@ -15,7 +15,7 @@ use crate::{
 /// `place` is where it stands in their common history, if it has come from there.
 pub(crate) fn deliver(hub: &Hub, base: &Base, arrived: Arrived, place: Option<Place>) -> usize {
     let Arrived {
-        broadcast,
+        mut broadcast,
         per_room,
         ..
     } = arrived;
@@ -23,11 +23,14 @@ pub(crate) fn deliver(hub: &Hub, base: &Base, arrived: Arrived, place: Option<Pl
         return 0;
     };
     let note = note(&broadcast);
-    let (rooms, except) = match per_room {
-        Some(per_room) => (Rooms::AnyOf(vec![per_room.room]), per_room.before),
-        None => (broadcast.selection.rooms.clone(), Vec::new()),
-    };
-    let except = [broadcast.selection.except.clone(), except].concat();
+    let Selection {
+        mut rooms,
+        mut except,
+    } = std::mem::take(&mut broadcast.selection);
+    if let Some(per_room) = per_room {
+        rooms = Rooms::AnyOf(vec![per_room.room]);
+        except.extend(per_room.before);
+    }
     // Only a name: whoever was told in another way came through the listener of that name here, too.
     let without = note.without.as_deref().and_then(|name| {
         let mut listeners = hub.listeners().into_iter();

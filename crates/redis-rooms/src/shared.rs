@@ -112,7 +112,8 @@ pub(crate) struct Shared {
     pub(crate) streams: Streams,
     pub(crate) metrics: BackplaneMetrics,
     pub(crate) health: watch::Sender<Health>,
-    bases: Mutex<Vec<Arc<Base>>>,
+    /// Looked at for every message, and seldom changed.
+    bases: Mutex<Arc<[Arc<Base>]>>,
 }
 
 impl Shared {
@@ -142,7 +143,7 @@ impl Shared {
             changes: Changes::default(),
             metrics: hub.metrics().backplane(),
             health: watch::Sender::new(Health::Down),
-            bases: Mutex::new(bases),
+            bases: Mutex::new(bases.into()),
             options,
         };
         shared.outgoing.close();
@@ -160,7 +161,7 @@ impl Shared {
             return Arc::clone(base);
         }
         let base = Arc::new(Base::private(realm));
-        bases.push(Arc::clone(&base));
+        *bases = bases.iter().chain([&base]).cloned().collect();
         base
     }
 

@@ -16,6 +16,16 @@ pub(in crate::codec) fn printed(number: f64) -> String {
     }
 }
 
+/// Appends an integer: as it is where JavaScript's numbers are exact, else as the number that it becomes there.
+pub(super) fn push_whole(text: &mut String, number: i128) {
+    const EXACT: i128 = 1 << 53;
+    if (-EXACT..=EXACT).contains(&number) {
+        text.push_str(itoa::Buffer::new().format(number));
+    } else {
+        text.push_str(&printed(number as f64));
+    }
+}
+
 /// The furthest time that JavaScript's dates reach from 1970, in milliseconds.
 const FURTHEST: f64 = 8.64e15;
 
@@ -77,6 +87,22 @@ mod tests {
             (f64::NEG_INFINITY, "null"),
         ] {
             assert_eq!(printed(number), text);
+        }
+    }
+
+    #[test]
+    fn integers() {
+        for (number, text) in [
+            (0, "0"),
+            (-7, "-7"),
+            (1 << 53, "9007199254740992"),
+            ((1 << 53) + 1, "9007199254740992"),
+            (i128::from(u64::MAX), "18446744073709552000"),
+            (i128::from(i64::MIN), "-9223372036854776000"),
+        ] {
+            let mut written = String::new();
+            push_whole(&mut written, number);
+            assert_eq!(written, text);
         }
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use polyport_core::{Arg, Json, Mixed};
 
 use super::{
-    number::{date, printed},
+    number::{date, printed, push_whole},
     reader::{Reader, Token},
     text::{GAP, push_string},
 };
@@ -44,8 +44,8 @@ impl Values {
             match reader.token()? {
                 Token::Undefined | Token::Nil => text.push_str("null"),
                 Token::Bool(value) => text.push_str(if value { "true" } else { "false" }),
-                Token::Unsigned(number) => text.push_str(&printed(number as f64)),
-                Token::Signed(number) => text.push_str(&printed(number as f64)),
+                Token::Unsigned(number) => push_whole(&mut text, i128::from(number)),
+                Token::Signed(number) => push_whole(&mut text, i128::from(number)),
                 Token::Float(number) => text.push_str(&printed(number)),
                 Token::Date(millis) => text.push_str(&date(millis)),
                 Token::Text(value) => push_string(&mut text, &String::from_utf8_lossy(value)),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    Args, Cluster, Event, EventName, Frame, Hub, Json, Known, Listener, RealmName, RoomName,
-    SessionId, Target,
+    Args, Cluster, Event, EventName, Frame, Hub, Json, Keeping, Known, Listener, Place, RealmName,
+    RoomName, SessionId, Target,
 };
 
 /// The way to the other nodes. The hub tells it what it does, after it has done it here, but for what comes back; every
@@ -54,6 +54,16 @@ pub trait Backplane: Send + Sync {
 
     /// What other nodes have put on record about their sessions, if they do.
     fn cluster(&self) -> Option<&dyn Cluster> {
+        None
+    }
+
+    /// What keeps sessions whose clients are lost, if their nodes share a history in which those find what they missed.
+    fn keeping(&self) -> Option<&dyn Keeping> {
+        None
+    }
+
+    /// The place in the history of a realm up to which everything has been queued here, if all nodes share a history of it.
+    fn place(&self, _: &RealmName) -> Option<Place> {
         None
     }
 }

@@ -22,6 +22,7 @@ mod handshake;
 mod hub;
 mod identity;
 mod json;
+mod keeping;
 mod limits;
 mod listener;
 mod metrics;
@@ -62,6 +63,7 @@ pub use identity::{
     is_identity_room, site_room, user_room,
 };
 pub use json::{Json, JsonError};
+pub use keeping::{History, Keeping, KeptSession, Missing, Taken};
 pub use limits::{LimitKind, Limits};
 pub use listener::{Admission, Branch, Connections, Listener, ListenerConfig};
 pub use metrics::{

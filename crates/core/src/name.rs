@@ -169,6 +169,18 @@ impl SessionId {
         short
     }
 
+    /// The id that [`SessionId::short`] gives whole, from that in base64; nothing if the text is none.
+    #[must_use]
+    pub fn of_short_text(text: &str) -> Option<Self> {
+        let mut bytes = [0; 16];
+        let read = text.len() == SHORT_TEXT
+            && URL_SAFE_NO_PAD
+                .decode_slice(text, &mut bytes)
+                .is_ok_and(|length| length == 15);
+        bytes[15] = 0;
+        read.then(|| Self(Uuid::from_bytes(bytes)))
+    }
+
     /// The id of a session whose client's own name for itself is a secret: the same for the same name in this process,
     /// and nobody can tell the name by it.
     #[must_use]
@@ -185,16 +197,8 @@ impl SessionId {
     /// The ids of sessions that would be in a room of that name alone, because it is their client's own name:
     /// [`SessionId::short`] in base64, or what [`SessionId::hiding`] was given.
     pub(crate) fn named(name: &str) -> impl Iterator<Item = Self> {
-        let is_short = name.len() == SHORT_TEXT;
-        let mut short = [0; 16];
-        let read = is_short
-            && URL_SAFE_NO_PAD
-                .decode_slice(name, &mut short)
-                .is_ok_and(|length| length == 15);
-        short[15] = 0;
-        let may_hide = is_short || name.contains('#');
-        let whole = read.then(|| Self(Uuid::from_bytes(short)));
-        whole
+        let may_hide = name.len() == SHORT_TEXT || name.contains('#');
+        Self::of_short_text(name)
             .into_iter()
             .chain(may_hide.then(|| Self::hiding(name)))
     }

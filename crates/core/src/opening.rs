@@ -457,7 +457,7 @@ impl Reception {
         self.ask_backends(request, None)
     }
 
-    /// The same for a client whose token was looked at already, if it has one.
+    /// The same for a client who is known already: only the backends are asked.
     #[must_use]
     pub fn receive_as(&self, request: OpenRequest, identity: Option<Arc<Identity>>) -> Received {
         self.ask_backends(request, identity)

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, Weak,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -161,6 +161,7 @@ struct Inner {
     calls_in_flight: AtomicUsize,
     /// Calls in flight, and answers that are not queued yet.
     unsettled: AtomicUsize,
+    is_parked: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -261,6 +262,7 @@ impl Session {
             asks: opening.asks,
             calls_in_flight: AtomicUsize::new(0),
             unsettled: AtomicUsize::new(0),
+            is_parked: AtomicBool::new(false),
             state: Mutex::default(),
         }));
         session.listener().hub().register(&session);
@@ -539,12 +541,27 @@ impl SessionRef {
     /// Says that its connection is lost while its client may still come back: it stays open, but counts as parked until
     /// [`SessionRef::unpark`], which also precedes its end.
     pub fn park(&self) {
+        self.0.is_parked.store(true, Ordering::Release);
         events::session_parked(self);
     }
 
     /// Says that it is parked no longer.
     pub fn unpark(&self) {
+        self.0.is_parked.store(false, Ordering::Release);
         events::session_unparked(self);
+    }
+
+    /// Whether its connection is lost and its client may still come back.
+    #[must_use]
+    pub fn is_parked(&self) -> bool {
+        self.0.is_parked.load(Ordering::Acquire)
+    }
+
+    /// Ends it without a word, because its client has come back to another node.
+    pub fn moved_away(&self) {
+        if self.is_parked() {
+            self.close(CloseReason::PeerGone);
+        }
     }
 
     // --- rooms ------------------------------------------------------------------------------------------------------

@@ -105,6 +105,7 @@ fn options(config: &RedisConfig, secrets: &Secrets) -> anyhow::Result<RedisOptio
         streams: config
             .streams
             .map(|(length, count)| StreamOptions { length, count }),
+        session_prefix: config.session_prefix.clone(),
         wire: match config.wire {
             RedisWire::Modern => Wire::Modern,
             RedisWire::Legacy => Wire::Legacy,

@@ -30,6 +30,8 @@ enum Message {
     Question(Question),
     /// This came of it.
     Answer { id: u64, outcome: Outcome },
+    /// The client of your session, which was lost, has come back to me.
+    Moved { session: SessionId },
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -138,11 +140,22 @@ pub(crate) fn heard(shared: &Arc<Shared>, hub: &Hub, payload: &[u8]) -> Arrival 
                 Arrival::Ignored
             }
         }
+        Ok(Message::Moved { session }) => {
+            if let Some(session) = hub.session(session) {
+                session.moved_away();
+            }
+            Arrival::Delivered
+        }
         Err(error) => {
             tracing::debug!(%error, "a message on Redis is dropped");
             Arrival::Malformed
         }
     }
+}
+
+/// Tells the node that had it that a session goes on here.
+pub(crate) fn moved(shared: &Shared, node: &str, session: SessionId) -> bool {
+    say(shared, node, &Message::Moved { session })
 }
 
 fn answer(shared: &Arc<Shared>, hub: &Hub, question: Question) {
@@ -221,6 +234,9 @@ mod tests {
             Message::Answer {
                 id: 8,
                 outcome: Outcome::Ended,
+            },
+            Message::Moved {
+                session: SessionId::random(),
             },
         ] {
             let text = serde_json::to_vec(&message).unwrap();

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use polyport_core::{
-    Args, Asked, Backplane, Cluster, Event, EventName, Frame, Hub, Known, Listener, Member, Order,
-    Part, Promise, RealmName, RoomInfo, RoomName, ServersAnswered, SessionId, SessionInfo, Soon,
-    Target,
+    Args, Asked, Backplane, Cluster, Event, EventName, Frame, History, Hub, Keeping, KeptSession,
+    Known, Listener, Member, Missing, Order, Part, Place, Promise, RealmName, RoomInfo, RoomName,
+    ServersAnswered, SessionId, SessionInfo, Soon, Taken, Target,
 };
 use polyport_net::Tasks;
 use tokio::{runtime::Handle, sync::watch, time::timeout};
@@ -20,7 +20,7 @@ use crate::{
     presence::Records,
     servers,
     shared::Shared,
-    streams,
+    streams::{self, keeping},
     subscriptions::Change,
 };
 
@@ -176,6 +176,14 @@ impl Backplane for RedisRooms {
         self.shared.records.as_ref()?;
         Some(self)
     }
+
+    fn keeping(&self) -> Option<&dyn Keeping> {
+        (!self.shared.streams.is_empty()).then_some(self as _)
+    }
+
+    fn place(&self, realm: &RealmName) -> Option<Place> {
+        keeping::place_in(&self.shared, realm)
+    }
 }
 
 impl RedisRooms {
@@ -249,6 +257,33 @@ impl Cluster for RedisRooms {
         limit: Duration,
     ) -> Soon<'a, Asked> {
         Box::pin(asking::ask(&self.shared, session, event, limit))
+    }
+}
+
+impl Keeping for RedisRooms {
+    fn keep<'a>(&'a self, key: &'a str, kept: &'a KeptSession, time: Duration) -> Soon<'a, bool> {
+        Box::pin(keeping::keep(&self.shared, key, kept, time))
+    }
+
+    fn take<'a>(&'a self, key: &'a str) -> Soon<'a, Taken> {
+        Box::pin(keeping::take(&self.shared, key))
+    }
+
+    fn has<'a>(&'a self, key: &'a str) -> Soon<'a, Option<bool>> {
+        Box::pin(keeping::has(&self.shared, key))
+    }
+
+    fn forget<'a>(&'a self, key: &'a str) -> Soon<'a, ()> {
+        Box::pin(keeping::forget(&self.shared, key))
+    }
+
+    fn history<'a>(
+        &'a self,
+        realm: &'a RealmName,
+        after: Place,
+        missing: Missing<'a>,
+    ) -> Soon<'a, Option<History>> {
+        Box::pin(keeping::history(&self.shared, realm, after, missing))
     }
 }
 

@@ -4,6 +4,7 @@
 mod broadcast;
 mod channel;
 mod details;
+mod kept;
 mod message;
 mod msgpack;
 mod request;
@@ -18,6 +19,7 @@ pub use broadcast::{
 };
 pub use channel::{BroadcastChannel, Channel, Channels};
 pub use details::{Details, Handshake};
+pub use kept::{LostSession, OfGateway, read_lost_session, write_lost_session};
 pub use message::{
     Content, ServerMessage, read_content, read_server_message, write_content, write_packed_message,
     write_server_message,

@@ -6,7 +6,7 @@ use polyport_core::{
 };
 
 use crate::{
-    codec::{Arrived, Broadcast, Question, Rooms, Selection, Whom},
+    codec::{Arrived, Broadcast, Flags, Packet, Question, Rooms, Selection, Whom},
     outgoing::Note,
     realms::Base,
 };
@@ -38,7 +38,7 @@ pub(crate) fn deliver(hub: &Hub, base: &Base, arrived: Arrived, place: Option<Pl
     });
     let event = Event {
         place,
-        ..event(broadcast, &note, &rooms)
+        ..event(broadcast.packet, &broadcast.flags, &note, &rooms)
     };
     let target = match &rooms {
         Rooms::All => Target::Realm {
@@ -74,7 +74,7 @@ pub(crate) fn deliver_to_session(hub: &Hub, broadcast: Broadcast) -> usize {
         return 0;
     };
     let note = note(&broadcast);
-    let event = event(broadcast, &note, &Rooms::All);
+    let event = event(broadcast.packet, &broadcast.flags, &note, &Rooms::All);
     hub.deliver(Target::Session(id), &event)
 }
 
@@ -98,23 +98,29 @@ fn realm(hub: &Hub, base: &Base, broadcast: &Broadcast) -> Option<std::sync::Arc
 
 /// What a gateway has said about it; nothing is known of what others have sent, or of what cannot be read.
 pub(crate) fn note(broadcast: &Broadcast) -> Note {
-    let text = broadcast.flags.polyport.as_ref();
+    note_of(&broadcast.flags)
+}
+
+/// The same, by what else is said about an event.
+pub(crate) fn note_of(flags: &Flags) -> Note {
+    let text = flags.polyport.as_ref();
     text.and_then(|text| serde_json::from_str(text.as_str()).ok())
         .unwrap_or_default()
 }
 
-fn event(broadcast: Broadcast, note: &Note, rooms: &Rooms) -> Event {
+/// The event itself, which was for these rooms.
+pub(crate) fn event(packet: Packet, flags: &Flags, note: &Note, rooms: &Rooms) -> Event {
     let room = match rooms {
         Rooms::AnyOf(rooms) => <&[RoomName; 1]>::try_from(&**rooms).ok(),
         Rooms::All => None,
     };
     Event {
-        name: broadcast.packet.name,
-        args: broadcast.packet.args,
+        name: packet.name,
+        args: packet.args,
         room: room.map(|[room]| room.clone()),
         from: note.from.map_or(Sender::Server, Sender::Session),
         sent_at: note.at.map_or_else(Millis::now, Millis),
-        is_volatile: broadcast.flags.volatile,
+        is_volatile: flags.volatile,
         place: None,
     }
 }

@@ -20,6 +20,8 @@ pub struct RedisOptions {
     pub sharded: Option<Sharding>,
     /// Whether the realms with keys are carried by streams: then servers with the streams adapter take part, and no others.
     pub streams: Option<StreamOptions>,
+    /// What precedes the keys under which lost sessions are kept where there are streams: servers have the same.
+    pub session_prefix: String,
     /// How binary is written.
     pub wire: Wire,
     /// Whether emitters before 1.0 are heard, and whoever publishes to `KEY#emitter` without one.

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::{
     codec::{Arrived, Broadcast, Content, Request},
+    connection::Connection,
     incoming,
     options::{RedisOptions, StreamOptions},
     realms::{self, Base},
@@ -25,6 +26,7 @@ pub(crate) use reader::Streaming;
 mod entry;
 mod here;
 mod journal;
+pub(crate) mod keeping;
 mod reader;
 
 /// All streams of this node.
@@ -33,6 +35,8 @@ pub(crate) struct Streams {
     options: StreamOptions,
     /// Something has to be queued here without waiting until it comes back.
     due: Arc<Notify>,
+    /// For commands, while there is a link.
+    connection: Mutex<Option<Connection>>,
 }
 
 /// One stream, and how far it has been read.
@@ -67,6 +71,7 @@ impl Streams {
             all,
             options: known,
             due,
+            connection: Mutex::default(),
         }
     }
 
@@ -100,8 +105,19 @@ impl Streams {
         self.all.get(first + index).map(|stream| &**stream)
     }
 
+    /// The same, if nobody adds what is for that namespace elsewhere.
+    fn whole_of(&self, base: &str, namespace: &str) -> Option<&Stream> {
+        let is_whole = self.options.count == 1 || hash(namespace) >= 0;
+        is_whole.then(|| self.of(base, namespace)).flatten()
+    }
+
+    fn connection(&self) -> Option<Connection> {
+        self.connection.lock().clone()
+    }
+
     /// Nothing comes back until there is another link.
     pub(crate) fn end(&self) {
+        *self.connection.lock() = None;
         for stream in &self.all {
             stream.journal.end();
         }
@@ -134,10 +150,13 @@ fn keys(key: &str, count: usize) -> Vec<String> {
 
 /// Which of so many streams a namespace is in: the adapter's hash, without its sign.
 fn index(namespace: &str, count: usize) -> usize {
-    let hash = namespace.encode_utf16().fold(0_i32, |hash, unit| {
+    usize::try_from(hash(namespace).unsigned_abs()).map_or(0, |hash| hash % count.max(1))
+}
+
+fn hash(namespace: &str) -> i32 {
+    namespace.encode_utf16().fold(0, |hash: i32, unit| {
         hash.wrapping_mul(31).wrapping_add(i32::from(unit))
-    });
-    usize::try_from(hash.unsigned_abs()).map_or(0, |hash| hash % count.max(1))
+    })
 }
 
 /// Adds to a stream what is for rooms, and has it queued here when it comes back; whether it is on its way.

@@ -47,7 +47,7 @@ impl Dialect for SocketIoDialect {
 
     fn encode(&self, event: &Event) -> Frame {
         let offsets = self.offsets.as_ref().filter(|_| !event.is_volatile);
-        let offset = offsets.map(|it| it.next().to_string());
+        let offset = offsets.map(|it| it.next(event.place).to_string());
         self.form
             .event(&self.namespace, None, event, offset.as_deref())
     }

@@ -9,13 +9,14 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Weak,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use parking_lot::Mutex;
-use polyport_core::{CloseReason, Listener, SessionId, SessionRef};
+use polyport_core::{CloseReason, KeptSession, Listener, SessionId, SessionRef};
 use polyport_net::{Deadline, Moment, Watched};
 
 mod offset;
@@ -23,9 +24,16 @@ mod relay;
 mod ring;
 
 pub(crate) use offset::{Offset, Offsets};
-pub(crate) use relay::{Keeper, Relay};
+pub(crate) use relay::{Keeper, Relay, Since};
 
-use crate::{engine::Engine, session::Joined, shared::Shared};
+use crate::{
+    engine::Engine,
+    session::{Joined, returning},
+    shared::Shared,
+};
+
+/// How often a node looks whether another server has taken a session that is parked here.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// A secret by which a client comes back: 20 characters.
 pub(crate) fn new_pid() -> Box<str> {
@@ -96,7 +104,11 @@ struct Parked {
     /// Why the connection was lost.
     reason: CloseReason,
     deadline: Deadline,
+    /// When its time is over; until then it is looked after now and again.
+    until: Moment,
     watch_key: AtomicUsize,
+    /// Other nodes can have it, too.
+    is_kept: AtomicBool,
 }
 
 impl Watched for Parked {
@@ -105,8 +117,14 @@ impl Watched for Parked {
     }
 
     fn overdue(&self) {
-        self.deadline.set(Moment::NEVER);
-        self.shared.clients.recovery().end_parked(&self.pid);
+        let recovery = self.shared.clients.recovery();
+        if self.until <= self.shared.deadlines.now() {
+            self.deadline.set(Moment::NEVER);
+            recovery.end_parked(&self.pid);
+        } else {
+            self.look_again();
+            recovery.look_after(&self.pid);
+        }
     }
 }
 
@@ -118,17 +136,18 @@ impl Recovery {
         shared: &Arc<Shared>,
         joined: Joined,
         reason: CloseReason,
-    ) -> Result<(), Joined> {
+    ) -> Result<(), Box<Joined>> {
         let Some((session, relay)) = joined.relayed() else {
-            return Err(joined);
+            return Err(Box::new(joined));
         };
         let listener = &shared.listener;
         let address = session.peer().ip();
         let is_over = session.outbox().closing().is_some() || listener.is_draining();
         if is_over || !self.lot.lock().take_place(listener, address) {
-            return Err(joined);
+            return Err(Box::new(joined));
         }
         relay.park();
+        let kept = joined.kept();
         joined.lost();
         let session = SessionRef::clone(session);
         let pid = Box::from(relay.pid());
@@ -139,15 +158,19 @@ impl Recovery {
             address,
             reason,
             deadline: Deadline::never(),
+            until: shared.deadlines.after(shared.options.recovery),
             watch_key: AtomicUsize::new(usize::MAX),
+            is_kept: AtomicBool::new(false),
         });
         let deadlines = &shared.deadlines;
-        let period = shared.options.recovery;
-        parked.deadline.set(deadlines.after(period));
+        parked.look_again();
         let watched = Arc::clone(&parked) as Arc<dyn Watched>;
         let key = deadlines.watch(watched);
         parked.watch_key.store(key, Ordering::Relaxed);
         self.lot.lock().parked.insert(pid, Arc::clone(&parked));
+        if let Some(kept) = kept {
+            keep_soon(Arc::clone(&parked), kept);
+        }
         // When this is seen in the metrics, its client can have it.
         session.park();
         // Who closed it, or drained the listener, while it was being parked has not found it here.
@@ -169,9 +192,40 @@ impl Recovery {
         };
         parked.shared.listener.hub().turn(|| {
             if let Some(joined) = parked.take() {
+                parked.forget_ended(&joined);
                 joined.end(parked.reason);
             }
         });
+    }
+
+    /// Ends the parked session of that pid, soon, if a server has taken it that does not say so.
+    fn look_after(&self, pid: &str) {
+        let parked = self.lot.lock().parked.get(pid).cloned();
+        let is_kept = |parked: &Arc<Parked>| parked.is_kept.load(Ordering::Acquire);
+        let Some(parked) = parked.filter(is_kept) else {
+            return;
+        };
+        let shared = Arc::clone(&parked.shared);
+        let _inside = shared.runtime.enter();
+        shared.tasks.spawn(async move {
+            let recovery = parked.shared.clients.recovery();
+            if returning::is_taken(&parked.shared, &parked.pid).await && recovery.has(&parked) {
+                recovery.end_parked(&parked.pid);
+            }
+        });
+    }
+
+    /// Whether other nodes can have the parked session of that pid, too.
+    pub(crate) fn is_kept(&self, pid: &str) -> bool {
+        let lot = self.lot.lock();
+        let parked = lot.parked.get(pid);
+        parked.is_some_and(|parked| parked.is_kept.load(Ordering::Acquire))
+    }
+
+    fn has(&self, parked: &Arc<Parked>) -> bool {
+        let lot = self.lot.lock();
+        let found = lot.parked.get(&parked.pid);
+        found.is_some_and(|found| Arc::ptr_eq(found, parked))
     }
 
     /// `engine` has the session of that pid from now on.
@@ -206,7 +260,38 @@ impl Recovery {
     }
 }
 
+/// Keeps a session for other nodes, unless it has come to an end by the time when that is done.
+fn keep_soon(parked: Arc<Parked>, kept: KeptSession) {
+    let shared = Arc::clone(&parked.shared);
+    let _inside = shared.runtime.enter();
+    shared.tasks.spawn(async move {
+        let shared = &parked.shared;
+        let is_kept = returning::keep(shared, &parked.pid, &kept).await;
+        parked.is_kept.store(is_kept, Ordering::Release);
+        if is_kept && !shared.listener.is_draining() && !shared.clients.recovery().has(&parked) {
+            returning::forget_soon(shared, Box::clone(&parked.pid));
+        }
+    });
+}
+
 impl Parked {
+    fn look_again(&self) {
+        let soon = self.shared.deadlines.after(LOOK);
+        self.deadline.set(soon.min(self.until));
+    }
+
+    /// Who was sent away comes back to no node. For others, what is kept is there until its time is over.
+    fn forget_ended(&self, joined: &Joined) {
+        let closing = joined.relayed().and_then(|(it, _)| it.outbox().closing());
+        let is_sent_away = matches!(
+            closing,
+            Some(CloseReason::Disconnected | CloseReason::IdentityExpired)
+        );
+        if is_sent_away && self.is_kept.load(Ordering::Acquire) {
+            returning::forget_soon(&self.shared, Box::clone(&self.pid));
+        }
+    }
+
     fn take(&self) -> Option<Joined> {
         let joined = self.joined.lock().take()?;
         if let Some((session, _)) = joined.relayed() {

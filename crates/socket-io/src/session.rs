@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use polyport_core::{
-    Asks, Branch, CloseReason, Frame, Guest, Json, OpenRequest, OpeningOn, Received, Refused,
+    Arg, Asks, Branch, CloseReason, Frame, Guest, Json, OpenRequest, OpeningOn, Received, Refused,
     Session, SessionEnd, SessionId, SessionRef, TokenError, Visit,
 };
 use serde::Serialize;
@@ -14,15 +14,17 @@ mod events;
 pub(crate) mod handshake;
 pub(crate) mod login;
 mod loss;
+pub(crate) mod returning;
 
 use acks::Acks;
 use login::Login;
+use returning::{Returning, Wanted};
 
 use crate::{
     codec::{Kind, Packet, PacketError, Revision, read_msgpack, read_msgpack_text},
     engine::{Engine, State},
     options::Parser,
-    recovery::Relay,
+    recovery::{Relay, Since},
 };
 
 /// Most namespaces of one client.
@@ -40,6 +42,10 @@ pub(crate) struct Joined {
     pid: Option<Box<str>>,
     /// What others may know of what the client said in CONNECT.
     payload: Option<Box<str>>,
+    /// What another server has attached to its session.
+    data: Option<Box<Arg>>,
+    /// Its session was kept elsewhere, and is to be opened as it was.
+    returning: Option<Box<Returning>>,
     branch: Arc<Branch>,
     stage: Stage,
 }
@@ -117,9 +123,9 @@ impl Joined {
     }
 }
 
-impl Drop for Joined {
+impl Drop for Stage {
     fn drop(&mut self) {
-        if let Stage::Open { acks, .. } = &self.stage {
+        if let Self::Open { acks, .. } = self {
             acks.end();
         }
     }
@@ -267,59 +273,52 @@ impl Engine {
             self.refuse(namespace, "Invalid namespace", None);
             return;
         };
-        if self.comes_back(state, &branch, payload.as_ref()) {
-            return;
+        if let Some(claim) = self.claim(payload.as_ref()) {
+            if self.may_be_elsewhere(&branch) {
+                let query = query.map(Box::from);
+                let wanted = Wanted {
+                    claim,
+                    query,
+                    payload,
+                };
+                return self.look_elsewhere(state, branch, wanted);
+            }
+            if self.comes_back(state, &branch, &claim) {
+                return;
+            }
         }
-        let id = self.id_in(namespace);
+        self.connect_as_new(state, branch, query, payload);
+    }
+
+    /// The client gets a session that it did not have before, if tokens and backends let it.
+    fn connect_as_new(
+        self: &Arc<Self>,
+        state: &mut State,
+        branch: Arc<Branch>,
+        query: Option<&str>,
+        payload: Option<Json>,
+    ) {
+        let id = self.id_in(branch.namespace());
         let number = state.next_number();
-        let kept = self.kept_payload(payload.as_ref());
-        let Some(request) = &self.request else {
-            let stage = Stage::Asking { owes_login: false };
-            state.joined.push(Joined {
-                number,
-                id,
-                pid: self.new_pid(),
-                payload: kept,
-                branch,
-                stage,
-            });
-            return self.received(state, number, Ok(Guest::on_site(self.site.clone())));
+        let joined = Joined {
+            payload: self.kept_payload(payload.as_ref()),
+            ..Joined::asking(number, id, self.new_pid(), Arc::clone(&branch))
         };
-        let mut request = OpenRequest {
-            id,
-            branch: Some(Arc::clone(&branch)),
-            payload,
-            ..request.clone()
+        let Some(request) = self.opening(id, &branch, query, payload) else {
+            state.joined.push(joined);
+            return self.received(state, number, Ok(self.unasked()));
         };
-        if let Some(query) = query {
-            let (path, own) = request.target.split_once('?').unwrap_or_default();
-            request.target = format!("{path}?{query}&{own}");
-        }
         let owes_login = self.has_to_log_in(&request);
         if owes_login && !self.shared.options.login.delivers {
             let stage = Stage::Waiting(self.new_login(Some(request)));
-            let joined = Joined {
-                number,
-                id,
-                pid: self.new_pid(),
-                payload: kept,
-                branch,
-                stage,
-            };
+            let joined = Joined { stage, ..joined };
             self.wire.send(self.greeting(&joined));
             state.joined.push(joined);
             state.connect_by = polyport_net::Moment::NEVER;
             return self.reckon_logins(state);
         }
         let stage = Stage::Asking { owes_login };
-        state.joined.push(Joined {
-            number,
-            id,
-            pid: self.new_pid(),
-            payload: kept,
-            branch,
-            stage,
-        });
+        state.joined.push(Joined { stage, ..joined });
         let reception = &self.shared.reception;
         let received = if owes_login {
             reception.receive_nobody(request)
@@ -327,6 +326,32 @@ impl Engine {
             reception.receive(request)
         };
         self.await_decision(state, number, received);
+    }
+
+    /// How it asks for a session in a namespace; nothing where everybody comes in unasked.
+    fn opening(
+        &self,
+        id: SessionId,
+        branch: &Arc<Branch>,
+        query: Option<&str>,
+        payload: Option<Json>,
+    ) -> Option<OpenRequest> {
+        let mut request = OpenRequest {
+            id,
+            branch: Some(Arc::clone(branch)),
+            payload,
+            ..self.request.clone()?
+        };
+        if let Some(query) = query {
+            let (path, own) = request.target.split_once('?').unwrap_or_default();
+            request.target = format!("{path}?{query}&{own}");
+        }
+        Some(request)
+    }
+
+    /// Who comes in unasked.
+    fn unasked(&self) -> Guest {
+        Guest::on_site(self.site.clone())
     }
 
     /// The id of its session in a namespace. In generation 3 it hides what the client itself takes for its id.
@@ -416,18 +441,29 @@ impl Engine {
             Stage::Waiting(login) => Some(login.take_held()),
             _ => None,
         };
-        let greeting = self.greeting(joined);
+        let returning = joined.returning.take();
+        let since = match &returning {
+            Some(returning) => Since::Missing(returning.after),
+            None => Since::Opening(self.shared.listener.hub().place(branch.realm().name())),
+        };
+        // Who has missed something hears it when that is known, and nobody twice.
+        let is_greeted = waited.is_none() && returning.is_none();
+        let greeting = is_greeted.then(|| self.greeting(joined));
         let relayed = joined.pid.as_deref();
-        let relayed = relayed.map(|pid| self.relay(joined.namespace(), pid));
+        let relayed = relayed.map(|pid| self.relay(joined.namespace(), pid, since));
         let (relay, wire) = relayed.unzip();
         let session = Session::open_on(OpeningOn {
             id: joined.id,
             wire: wire.as_ref().unwrap_or(&self.wire),
             branch,
             asks: Some(Arc::clone(&acks) as Arc<dyn Asks>),
-            greeting: waited.is_none().then_some(greeting),
+            greeting,
         });
         let visit = guest.enter(&session);
+        if let Some(returning) = returning {
+            returning.enter(&session);
+            self.catch_up(joined.number, &session, returning);
+        }
         let login = match joined.stage {
             Stage::Asking { owes_login: true } => Some(self.new_login(None)),
             _ => None,

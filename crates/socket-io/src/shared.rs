@@ -51,10 +51,11 @@ impl Shared {
         let root = |form: Form| {
             let realm = Arc::clone(listener.realm());
             let join = listener.join().to_vec();
+            let offsets = || Offsets::new(listener.hub(), realm.name());
             let dialect = Arc::new(SocketIoDialect {
                 namespace: "/".into(),
                 form,
-                offsets: is_recoverable(&options, form.revision).then(Offsets::new),
+                offsets: is_recoverable(&options, form.revision).then(offsets),
             });
             let branch = Branch::new("/", realm, dialect, join, Vec::new());
             (form, Arc::new(branch))
@@ -94,10 +95,11 @@ impl Shared {
         }
         self.forget_unused(&mut branches);
         let realm = self.realm_name(namespace)?;
+        let offsets = || Offsets::new(self.listener.hub(), &realm);
         let dialect = Arc::new(SocketIoDialect {
             namespace: namespace.into(),
             form,
-            offsets: self.is_recoverable(form.revision).then(Offsets::new),
+            offsets: self.is_recoverable(form.revision).then(offsets),
         });
         let realm = self.listener.hub().realm(&realm);
         let branch = Branch::new(namespace, realm, dialect, Vec::new(), Vec::new());

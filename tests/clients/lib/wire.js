@@ -12,6 +12,7 @@ class Wire {
   }
 
   constructor(port) {
+    this.port = port
     this.sockets = new Set()
     this.isCut = false
     this.server = net.createServer((near) => {
@@ -19,7 +20,7 @@ class Wire {
         near.destroy()
         return
       }
-      const far = net.connect(port, '127.0.0.1')
+      const far = net.connect(this.port, '127.0.0.1')
       for (const [one, other] of [[near, far], [far, near]]) {
         this.sockets.add(one)
         one.pipe(other)
@@ -43,6 +44,11 @@ class Wire {
 
   mend() {
     this.isCut = false
+  }
+
+  /** From now on it leads to another server. */
+  lead(port) {
+    this.port = port
   }
 
   close() {

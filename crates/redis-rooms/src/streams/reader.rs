@@ -89,6 +89,7 @@ impl<'a> Streaming<'a> {
         for stream in all {
             shared.metrics.sent_again(stream.journal.begin());
         }
+        *shared.streams.connection.lock() = Some(writing.clone());
         Ok(Self { readers, writing })
     }
 
@@ -221,7 +222,7 @@ impl Reader<'_> {
 }
 
 impl Stream {
-    fn last(&self) -> Place {
+    pub(super) fn last(&self) -> Place {
         self.last.lock().unwrap_or_default()
     }
 
@@ -272,7 +273,7 @@ async fn add(
     }
 }
 
-fn place(id: &str) -> RedisResult<Place> {
+pub(super) fn place(id: &str) -> RedisResult<Place> {
     id.parse().map_err(|_| {
         let text = "the id of an entry that is none";
         RedisError::from((redis::ErrorKind::UnexpectedReturnType, text))

@@ -3,29 +3,68 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use polyport_core::Millis;
+use parking_lot::Mutex;
+use polyport_core::{Hub, Millis, Place, RealmName};
 
 use crate::codec::msgpack_tail;
 
 const RADIX: u32 = 36;
 
-/// The longest offset there is: 64 bits in base 36.
+/// The longest number there is: 64 bits in base 36.
 const LONGEST: usize = 13;
 
-/// The place of an event among those of its namespace; on the wire in base 36.
+/// Most zeros that precede each of the two numbers of a place: Redis reads no longer texts than 127 characters.
+const ZEROS: u16 = 40;
+
+/// How many texts there are for a place beside its own.
+const ALONE: u16 = (ZEROS + 1) * (ZEROS + 1) - 1;
+
+/// The place of an event among those of its namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Offset(u64);
+pub(crate) enum Offset {
+    /// Where no history is shared: on the wire in base 36.
+    Number(u64),
+    /// What stands in the history that all nodes share.
+    In(Place),
+    /// What does not, behind what does: events that have one place have different numbers. On the wire the number is in the
+    /// zeros that precede those of the place, so that to whoever reads numbers it is the place.
+    Behind(Place, u16),
+}
 
 impl Offset {
     /// The offset that a client names; nothing when it cannot be one.
     pub(crate) fn read(text: &str) -> Option<Self> {
+        if let Some((millis, number)) = text.split_once('-') {
+            return Self::read_place(millis, number);
+        }
         let is_short = text.len() <= LONGEST;
         let is_plain = text.bytes().all(|it| it.is_ascii_alphanumeric());
         let number = u64::from_str_radix(text, RADIX).ok();
-        number.filter(|_| is_short && is_plain).map(Self)
+        number.filter(|_| is_short && is_plain).map(Self::Number)
+    }
+
+    fn read_place(millis: &str, number: &str) -> Option<Self> {
+        let before = Zeros::before(millis)? * (ZEROS + 1) + Zeros::before(number)?;
+        let place = format!("{millis}-{number}").parse().ok()?;
+        Some(if before == 0 {
+            Self::In(place)
+        } else {
+            Self::Behind(place, before)
+        })
+    }
+
+    /// Where it stands in the history that all nodes share, or behind what.
+    pub(crate) fn place(self) -> Option<Place> {
+        match self {
+            Self::Number(_) => None,
+            Self::In(place) | Self::Behind(place, _) => Some(place),
+        }
     }
 
     /// That of an event as the dialect of `namespace` has written it. Everything else has none, also an event that wants an
@@ -60,23 +99,56 @@ impl Offset {
         let args = rest.strip_suffix(&*msgpack_tail(namespace))?;
         let length = args.iter().rev().take_while(|it| it.is_ascii()).count();
         let (before, text) = args.split_at(args.len() - length);
-        let is_string = *before.last()? == 0xa0 + u8::try_from(length).ok()?;
-        Self::read(std::str::from_utf8(text).ok()?).filter(|_| is_string)
+        let text = match *before.last()? {
+            // The length of a longer text is ASCII itself.
+            0xd9 => {
+                let (length, text) = text.split_first()?;
+                (usize::from(*length) == text.len()).then_some(text)?
+            }
+            mark if length < 32 && usize::from(mark) == 0xa0 + length => text,
+            _ => return None,
+        };
+        Self::read(std::str::from_utf8(text).ok()?)
+    }
+}
+
+/// The zeros that precede a number.
+struct Zeros;
+
+impl Zeros {
+    /// How many there are, unless there are more than may be.
+    fn before(digits: &str) -> Option<u16> {
+        let significant = digits.trim_start_matches('0').len().max(1);
+        let zeros = digits.len().checked_sub(significant)?;
+        u16::try_from(zeros).ok().filter(|zeros| *zeros <= ZEROS)
     }
 }
 
 impl fmt::Display for Offset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut digits = [0; LONGEST];
-        let mut first = LONGEST;
-        let mut rest = self.0;
-        while first > 0 && (rest > 0 || first == LONGEST) {
-            first -= 1;
-            digits[first] = b"0123456789abcdefghijklmnopqrstuvwxyz"[(rest % 36) as usize];
-            rest /= 36;
+        match *self {
+            Self::Number(number) => write_number(number, f),
+            Self::In(place) => place.fmt(f),
+            Self::Behind(place, number) => {
+                let zeros = |count: u16| "0".repeat(usize::from(count));
+                f.write_str(&zeros(number / (ZEROS + 1)))?;
+                write!(f, "{}-", place.millis)?;
+                f.write_str(&zeros(number % (ZEROS + 1)))?;
+                write!(f, "{}", place.number)
+            }
         }
-        f.write_str(std::str::from_utf8(&digits[first..]).unwrap_or_default())
     }
+}
+
+fn write_number(mut rest: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut digits = [0; LONGEST];
+    let mut first = LONGEST;
+    while first > 0 && (rest > 0 || first == LONGEST) {
+        first -= 1;
+        digits[first] = b"0123456789abcdefghijklmnopqrstuvwxyz"[(rest % 36) as usize];
+        rest /= 36;
+    }
+    f.write_str(std::str::from_utf8(&digits[first..]).unwrap_or_default())
 }
 
 /// The first byte of a text frame and of a binary one.
@@ -107,17 +179,46 @@ fn payload_of(frame: &[u8]) -> Option<(u8, &[u8])> {
 
 /// Gives the events of one namespace their offsets.
 #[derive(Debug)]
-pub(crate) struct Offsets(AtomicU64);
+pub(crate) struct Offsets {
+    /// Whose history it may be that all nodes share.
+    hub: Arc<Hub>,
+    realm: RealmName,
+    next: AtomicU64,
+    /// The last offset behind a place.
+    behind: Mutex<(Place, u16)>,
+}
 
 impl Offsets {
-    /// They begin with the time in microseconds: clients keep an offset beyond the session that it is of, so that none may
+    /// Numbers begin with the time in microseconds: clients keep an offset beyond the session that it is of, so that none may
     /// come again, not even in another process.
-    pub(crate) fn new() -> Self {
-        Self(AtomicU64::new(Millis::now().0.saturating_mul(1000)))
+    pub(crate) fn new(hub: &Arc<Hub>, realm: &RealmName) -> Self {
+        Self {
+            hub: Arc::clone(hub),
+            realm: realm.clone(),
+            next: AtomicU64::new(Millis::now().0.saturating_mul(1000)),
+            behind: Mutex::default(),
+        }
     }
 
-    pub(crate) fn next(&self) -> Offset {
-        Offset(self.0.fetch_add(1, Ordering::Relaxed))
+    /// That of an event that stands in the history, or does not.
+    pub(crate) fn next(&self, place: Option<Place>) -> Offset {
+        if let Some(place) = place {
+            return Offset::In(place);
+        }
+        match self.hub.place(&self.realm) {
+            Some(place) => self.next_behind(place),
+            None => Offset::Number(self.next.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
+    /// Everything up to `place` has been queued: a client that names this has missed nothing before it.
+    fn next_behind(&self, place: Place) -> Offset {
+        let mut behind = self.behind.lock();
+        *behind = match *behind {
+            (known, number) if known >= place => (known, number % ALONE + 1),
+            _ => (place, 1),
+        };
+        Offset::Behind(behind.0, behind.1)
     }
 }
 
@@ -139,8 +240,15 @@ mod tests {
         SocketIoDialect {
             namespace: namespace.into(),
             form: Form::new(Revision::V4, parser),
-            offsets: Some(Offsets(AtomicU64::new(71))),
+            offsets: Some(Offsets {
+                next: AtomicU64::new(71),
+                ..Offsets::new(&Hub::new(0, None), &RealmName::new("r").unwrap())
+            }),
         }
+    }
+
+    fn place(millis: u64, number: u64) -> Place {
+        Place { millis, number }
     }
 
     fn event(args: impl IntoIterator<Item = Arg>) -> Event {
@@ -168,12 +276,49 @@ mod tests {
             .enumerate()
             {
                 let frame = dialect.encode(&event(args));
-                let offset = Offset(71 + number as u64);
+                let offset = Offset::Number(71 + number as u64);
                 assert_eq!(Offset::of(&frame, namespace), Some(offset), "{frame:?}");
             }
         }
         let text = ws::text(r#"42["news",1,"1z"]"#);
         assert_eq!(dialect("/", Parser::Json).encode(&event([json("1")])), text);
+    }
+
+    #[test]
+    fn an_event_with_a_place_carries_that() {
+        for parser in [Parser::Json, Parser::Msgpack] {
+            for (namespace, place) in [("/", place(1_795_181_665_506, 0)), ("/a", place(7, 12))] {
+                let event = Event {
+                    place: Some(place),
+                    ..event([])
+                };
+                let frame = dialect(namespace, parser).encode(&event);
+                assert_eq!(Offset::of(&frame, namespace), Some(Offset::In(place)));
+            }
+        }
+    }
+
+    #[test]
+    fn events_behind_a_place_are_told_apart_and_stand_there_for_others() {
+        let offsets = Offsets::new(&Hub::new(0, None), &RealmName::new("r").unwrap());
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..ALONE {
+            let offset = offsets.next_behind(place(1_795_181_665_506, 3));
+            let text = offset.to_string();
+            assert_eq!(Offset::read(&text), Some(offset));
+            let (millis, number) = text.split_once('-').unwrap();
+            assert_eq!(millis.parse(), Ok(1_795_181_665_506_u64));
+            assert_eq!(number.parse(), Ok(3_u64));
+            assert!(text.len() < 128 && seen.insert(text));
+        }
+        let later = offsets.next_behind(place(1_795_181_665_507, 0));
+        assert_eq!(later.to_string(), "1795181665507-00");
+        let late = offsets.next_behind(place(1_795_181_665_506, 3));
+        assert_eq!(
+            late.to_string(),
+            "1795181665507-000",
+            "no place comes again"
+        );
     }
 
     #[test]
@@ -215,15 +360,44 @@ mod tests {
             ("zzzzzzzzzzzzz", None),
             ("00000000000001", None),
         ] {
-            assert_eq!(Offset::read(text), expected.map(Offset), "{text:?}");
+            let expected = expected.map(Offset::Number);
+            assert_eq!(Offset::read(text), expected, "{text:?}");
         }
+        for text in [
+            "-",
+            "1-",
+            "-1",
+            "+1-0",
+            "1-a",
+            "1-0-0",
+            &format!("{}1-0", "0".repeat(41)),
+        ] {
+            assert_eq!(Offset::read(text), None, "{text:?}");
+        }
+        assert_eq!(Offset::read("0-0"), Some(Offset::In(Place::default())));
     }
 
     proptest! {
         #[test]
         fn what_is_written_is_read(number: u64) {
-            let offset = Offset(number);
+            let offset = Offset::Number(number);
             prop_assert_eq!(Offset::read(&offset.to_string()), Some(offset));
+        }
+
+        #[test]
+        fn what_is_written_of_a_place_is_read(millis: u64, number: u64, behind in 1..=ALONE) {
+            let place = place(millis, number);
+            for offset in [Offset::In(place), Offset::Behind(place, behind)] {
+                let text = offset.to_string();
+                prop_assert_eq!(Offset::read(&text), Some(offset));
+                let mut out = vec![0x83];
+                out.extend_from_slice(b"\xa4type\x02\xa4data\x92\xa1e");
+                let length = u8::try_from(text.len()).unwrap();
+                out.extend_from_slice(&if length < 32 { vec![0xa0 + length] } else { vec![0xd9, length] });
+                out.extend_from_slice(text.as_bytes());
+                out.extend_from_slice(&msgpack_tail("/"));
+                prop_assert_eq!(Offset::of(&ws::binary(&out), "/"), Some(offset));
+            }
         }
 
         #[test]

@@ -88,6 +88,12 @@ impl Ring {
         Some(self.kept.iter().map(|kept| &kept.frame))
     }
 
+    /// All that is kept, in order.
+    pub(super) fn into_kept(self) -> impl Iterator<Item = (Offset, Frame)> {
+        let kept = self.kept.into_iter();
+        kept.map(|kept| (kept.offset, kept.frame))
+    }
+
     fn drop_oldest(&mut self) {
         let Some(oldest) = self.kept.pop_front() else {
             return;
@@ -104,7 +110,13 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recovery::Offsets;
+
+    /// An offset that no other call gives.
+    fn new_offset() -> Offset {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static NEXT: AtomicU64 = AtomicU64::new(1 << 40);
+        Offset::Number(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 
     const BOUNDS: Bounds = Bounds {
         events: 4,
@@ -118,13 +130,12 @@ mod tests {
 
     impl Filled {
         fn with(count: u8) -> Self {
-            let offsets = Offsets::new();
             let mut filled = Self {
                 ring: Ring::default(),
                 offsets: Vec::new(),
             };
             for number in 0..count {
-                let offset = offsets.next();
+                let offset = new_offset();
                 filled.offsets.push(offset);
                 filled.ring.push(offset, vec![number].into(), BOUNDS);
             }
@@ -155,7 +166,7 @@ mod tests {
         Filled::with(6).check(Some(1), Some(&[2, 3, 4, 5]));
         Filled::with(6).check(Some(3), Some(&[4, 5]));
         let mut filled = Filled::with(3);
-        let offset = Offsets::new().next();
+        let offset = new_offset();
         filled.ring.push(offset, vec![3; 950].into(), BOUNDS);
         filled.check(Some(1), None);
         let mut filled = Filled::with(3);

@@ -11,20 +11,20 @@ use super::{Acks, Joined, Stage, short};
 use crate::{
     codec::Revision,
     engine::{Engine, State},
-    recovery::{Keeper, Offset, Relay, new_pid},
+    recovery::{Keeper, Offset, Relay, Since, new_pid},
 };
 
 /// What a client says in CONNECT that had a session before.
 #[derive(Deserialize)]
-struct Claim {
-    pid: String,
+pub(super) struct Claim {
+    pub(super) pid: String,
     #[serde(default)]
-    offset: Option<String>,
+    pub(super) offset: Option<String>,
 }
 
 /// Whether a client may come back whose connection was closed for this reason. Not after words that tell it not to, nor when it
 /// has broken the protocol, nor when nobody will be there.
-fn is_loss(reason: CloseReason) -> bool {
+pub(super) fn is_loss(reason: CloseReason) -> bool {
     match reason {
         CloseReason::ClientLeft
         | CloseReason::PeerGone
@@ -48,6 +48,12 @@ impl Joined {
             Stage::Open { session, relay, .. } => Some((session, relay.as_ref()?)),
             Stage::Asking { .. } | Stage::Waiting(_) => None,
         }
+    }
+
+    /// Whether it may wait for its client. One that has still to hear what it has missed elsewhere does not: that is kept
+    /// elsewhere again.
+    fn may_wait(&self) -> bool {
+        self.relayed().is_some_and(|(_, relay)| !relay.is_held())
     }
 
     /// What waits in front of its relay goes on to the connection, which is then known to have it.
@@ -106,11 +112,16 @@ impl Engine {
     }
 
     /// What is between a session and its connection, and the wire for the session.
-    pub(super) fn relay(self: &Arc<Self>, namespace: &str, pid: &str) -> (Arc<Relay>, Arc<Wire>) {
+    pub(super) fn relay(
+        self: &Arc<Self>,
+        namespace: &str,
+        pid: &str,
+        since: Since,
+    ) -> (Arc<Relay>, Arc<Wire>) {
         let recovery = self.shared.clients.recovery();
         recovery.carries(self, pid);
         let keeper = Arc::downgrade(recovery) as Weak<dyn Keeper>;
-        Relay::new(&self.wire, namespace, pid, keeper)
+        Relay::new(&self.wire, namespace, pid, keeper, since)
     }
 
     /// Its connection has ended: if it is lost, its sessions wait for the client, as far as they may.
@@ -123,7 +134,7 @@ impl Engine {
         let lost: SmallVec<[Joined; 1]> = {
             let mut state = self.state.lock();
             let all = std::mem::take(&mut state.joined).into_iter();
-            let (lost, others) = all.partition(|joined| joined.relayed().is_some());
+            let (lost, others) = all.partition(Joined::may_wait);
             state.joined = others;
             lost
         };
@@ -135,30 +146,36 @@ impl Engine {
         }
     }
 
+    /// What a client says that had a session before.
+    pub(super) fn claim(&self, payload: Option<&Json>) -> Option<Claim> {
+        let payload = payload.filter(|_| self.may_claim())?;
+        payload.decode().ok()
+    }
+
     /// Gives a client that comes back the session that waits for it. Whether it has one; if not, it gets a new one as
     /// everybody does.
     pub(super) fn comes_back(
         self: &Arc<Self>,
         state: &mut State,
         branch: &Arc<Branch>,
-        payload: Option<&Json>,
+        claim: &Claim,
     ) -> bool {
-        let recovery = self.shared.clients.recovery();
-        let claim = payload.filter(|_| self.may_claim());
-        let Some(claim) = claim.and_then(|payload| payload.decode::<Claim>().ok()) else {
-            return false;
-        };
-        let parked = recovery.unpark(&claim.pid).or_else(|| {
-            // Nobody has noticed yet that a polling client is gone if no request of it was cut off.
-            let is_lost = recovery.end_between_polls(&claim.pid);
-            is_lost.then(|| recovery.unpark(&claim.pid))?
-        });
-        let recovered = match parked {
+        let recovered = match self.unparked(&claim.pid) {
             Some(joined) => self.recover(state, joined, branch, claim.offset.as_deref()),
             None => Recovery::Unknown,
         };
         self.wire.listener().metrics().recovery(recovered);
         recovered == Recovery::Recovered
+    }
+
+    /// The session of that pid, which waits no longer.
+    pub(super) fn unparked(&self, pid: &str) -> Option<Joined> {
+        let recovery = self.shared.clients.recovery();
+        recovery.unpark(pid).or_else(|| {
+            // Nobody has noticed yet that a polling client is gone if no request of it was cut off.
+            let is_lost = recovery.end_between_polls(pid);
+            is_lost.then(|| recovery.unpark(pid))?
+        })
     }
 
     /// Whether its client's claim to a session is looked at: also where it cannot have that, which then ends instead of waiting
@@ -168,7 +185,7 @@ impl Engine {
         self.is_recoverable() || (self.revision == Revision::V4 && !recovery.is_empty())
     }
 
-    fn recover(
+    pub(super) fn recover(
         self: &Arc<Self>,
         state: &mut State,
         mut joined: Joined,

@@ -87,6 +87,7 @@ impl Resolver<'_> {
                 RedisAdapter::ShardedStatic => Some(false),
             }),
             streams: has_streams.then_some((settings.streams.length, settings.streams.count)),
+            session_prefix: settings.streams.session_prefix.clone(),
             wire: settings.socket_io.wire,
             ancient: settings.socket_io.ancient,
             ancient_servers: settings.socket_io.ancient_servers,
@@ -119,6 +120,10 @@ impl Resolver<'_> {
         if !(1..=MOST_STREAMS).contains(&streams.count) {
             let message = format!("expected 1 to {MOST_STREAMS}");
             self.fault(&["backplane", "streams", "count"], message);
+        }
+        if streams.session_prefix.is_empty() {
+            let message = "expected a text: without one, any key could be taken for a session's";
+            self.fault(&["backplane", "streams", "session_prefix"], message);
         }
         let names_others = settings.socket_io.adapters != [RedisAdapter::Classic];
         if settings.engine == BackplaneEngine::RedisStreams && names_others {

@@ -40,6 +40,8 @@ pub struct RedisConfig {
     pub sharded: Option<bool>,
     /// How long and how many the streams are, if realms with keys are carried by streams.
     pub streams: Option<(usize, usize)>,
+    /// What precedes the keys of lost sessions.
+    pub session_prefix: String,
     /// How binary is written.
     pub wire: RedisWire,
     /// Whether emitters before 1.0 are heard.

@@ -153,6 +153,8 @@ pub struct BackplaneStreamsSettings {
     pub length: usize,
     /// How many there are for each key: the `streamCount` of servers. A namespace is in one of them.
     pub count: usize,
+    /// What precedes the keys under which sessions of lost clients are kept: the `sessionKeyPrefix` of servers.
+    pub session_prefix: String,
 }
 
 impl Default for BackplaneStreamsSettings {
@@ -160,6 +162,7 @@ impl Default for BackplaneStreamsSettings {
         Self {
             length: 10_000,
             count: 1,
+            session_prefix: "sio:session:".to_owned(),
         }
     }
 }

@@ -89,7 +89,7 @@ impl World {
         let dialect = Arc::new(SocketIoDialect {
             namespace: "/".into(),
             form: Form::new(Revision::V4, Parser::Json),
-            offsets: Some(Offsets::new()),
+            offsets: Some(Offsets::new(&hub, &RealmName::new("default").unwrap())),
         });
         let room = RoomName::new("news").unwrap();
         let listener = hub.listener(ListenerConfig {
@@ -108,7 +108,7 @@ impl World {
         let keeper = Arc::new(Told::default());
         let (line, base) = connection(&listener);
         let weak: Weak<Told> = Arc::downgrade(&keeper);
-        let (relay, own) = Relay::new(&base, "/", "a pid", weak);
+        let (relay, own) = Relay::new(&base, "/", "a pid", weak, Since::Opening(None));
         let realm = Arc::clone(listener.realm());
         let join = vec![room.clone()];
         let session = Session::open_on(OpeningOn {

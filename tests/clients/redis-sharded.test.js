@@ -57,7 +57,7 @@ for (const [name, { adapters, options, classic, kind = RedisServer, client }] of
       await redis?.stop()
     })
 
-    const socketOf = (index) => clients[index * 4 + 3].client
+    const socketOf = (index) => clients.filter(({ client }) => client)[index].client
 
     const heardBy = (text) => [
       ...clients.map((client) => [client.name, client.heard.filter((heard) => heard === text).length]),

@@ -8,6 +8,7 @@ const { LineClient } = require('./line-client')
 const { temporaryFolder } = require('./polyport')
 const { RpcClient } = require('./rpc-client')
 const { connect } = require('./socket-io')
+const cluster = require('./socketcluster')
 const { GatewayServer } = require('./socket-io-servers')
 const { verbsListener } = require('./verbs')
 const { within, LIMIT } = require('./wait')
@@ -47,6 +48,7 @@ async function startNode(redis, { backplane = {}, config = {}, ...more } = {}) {
       tcp: verbsListener({ join: ['lobby'] }),
       pocket: { protocol: 'ws-channels', join: ['lobby'] },
       rpc: { protocol: 'ws-rpc', backends: ['desk'], join: ['lobby'] },
+      cluster: { protocol: 'devtools-relay' },
     },
     config: { backends: { desk: { kind: 'script', file } }, backplane: backplaneOf(redis, backplane), ...config },
     run: password ? { env: { REDIS_PASSWORD: password } } : {},
@@ -98,6 +100,19 @@ const PROTOCOLS = {
         return client.entries('event', 'message').map(([, , text]) => text)
       },
       say: async (text) => client.emit('chat', text),
+      close: () => client.close(),
+      hearsItself: true,
+    }
+  },
+
+  async 'devtools-relay'(server) {
+    const client = await cluster.connect('20.0.2', server.gateway.ports.cluster)
+    await client.subscribe('lobby')
+    return {
+      get heard() {
+        return client.all('#lobby')
+      },
+      say: (text) => client.publish('lobby', text),
       close: () => client.close(),
       hearsItself: true,
     }

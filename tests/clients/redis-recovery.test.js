@@ -347,6 +347,44 @@ test('a gateway that is killed leaves its lost clients to the others', async () 
   await redis.stop()
 })
 
+test('a gateway that is restarted has its clients again, and others have them meanwhile', async () => {
+  const redis = await RedisServer.start()
+  const [one, other] = await Promise.all([startGateway(redis), startGateway(redis)])
+  const loyal = connect('4.8.4', one.url, { transports: 'websocket', reconnection: true })
+  const polling = connect('4.8.4', one.url, { transports: 'polling', reconnection: true })
+  for (const client of [loyal, polling]) {
+    await client.connected()
+    assert.deepEqual(await client.ask('join', 'news'), [true])
+  }
+  const guest = await enter(one, 'news')
+  await other.publish('news', 'news', 'before')
+  await guest.heardAll(['before'])
+  for (const client of [loyal, polling]) await client.saw(['event', 'news', 'before'])
+  const ids = [loyal.id, polling.id]
+  const restarting = one.restart()
+  await guest.client.disconnected()
+  await other.publish('news', 'news', 'meanwhile')
+  await kept(redis, guest.pid)
+  await guest.comeBack(other)
+  await restarting
+  for (const [index, client] of [loyal, polling].entries()) {
+    await client.connected(2)
+    assert.deepEqual([client.id, client.socket.recovered], [ids[index], true])
+  }
+  await other.publish('news', 'news', 'after')
+  await guest.heardAll(['meanwhile', 'after'])
+  assert.deepEqual([guest.client.id, guest.client.socket.recovered], [guest.id, true])
+  assert.deepEqual(guest.heard, ['before', 'meanwhile', 'after'])
+  for (const client of [loyal, polling]) {
+    await client.saw(['event', 'news', 'after'])
+    assert.deepEqual(client.entries('event', 'news').map(([, , text]) => text), guest.heard)
+    client.close()
+  }
+  guest.close()
+  for (const server of [one, other]) await server.stop()
+  await redis.stop()
+})
+
 test('without Redis a client comes back to the same node; to another one it is new', async () => {
   const redis = await RedisServer.start()
   const [one, other] = await Promise.all([startGateway(redis), startGateway(redis)])

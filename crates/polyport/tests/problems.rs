@@ -684,6 +684,10 @@ fn adapters_on_redis_that_cannot_be_together_are_refused() {
         ("streams = { length = 99 }", "expected 100 or more"),
         ("streams = { count = 0 }", "expected 1 to 16"),
         ("streams = { count = 17 }", "expected 1 to 16"),
+        (
+            "streams = { session_prefix = \"\" }",
+            "any key could be taken",
+        ),
     ] {
         let found = with(lines);
         assert_eq!(found.len(), 1, "{lines}: {found:?}");

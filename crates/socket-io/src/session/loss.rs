@@ -128,7 +128,14 @@ impl Engine {
     pub(crate) fn park(&self) {
         let reason = self.wire.outbox().closing();
         let reason = reason.unwrap_or(CloseReason::PeerGone);
-        if !self.is_recoverable() || !is_loss(reason) {
+        if !self.is_recoverable() {
+            return;
+        }
+        let is_draining = self.shared.listener.is_draining();
+        if reason == CloseReason::Shutdown || (is_draining && is_loss(reason)) {
+            return self.leave_to_others();
+        }
+        if !is_loss(reason) {
             return;
         }
         let lost: SmallVec<[Joined; 1]> = {

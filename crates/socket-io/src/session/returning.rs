@@ -180,6 +180,20 @@ impl Returning {
 }
 
 impl Engine {
+    /// Keeps its sessions for other nodes, once: this one will not be there when its client comes back.
+    pub(super) fn leave_to_others(&self) {
+        for joined in &mut self.state.lock().joined {
+            let (Some(pid), Some(kept)) = (joined.pid.take(), joined.kept()) else {
+                continue;
+            };
+            let shared = Arc::clone(&self.shared);
+            let _inside = self.shared.runtime.enter();
+            self.shared.tasks.spawn(async move {
+                keep(&shared, &pid, &kept).await;
+            });
+        }
+    }
+
     /// Whether other nodes may have the session that its client comes back to.
     pub(super) fn may_be_elsewhere(&self, branch: &Branch) -> bool {
         self.is_recoverable() && is_shared(self.shared.listener.hub(), branch.realm().name())

@@ -85,6 +85,10 @@ struct World {
 
 impl World {
     fn new(outbox: usize) -> Self {
+        Self::since(outbox, Since::Opening(None))
+    }
+
+    fn since(outbox: usize, since: Since) -> Self {
         let hub = Hub::new(0, None);
         let dialect = Arc::new(SocketIoDialect {
             namespace: "/".into(),
@@ -108,7 +112,7 @@ impl World {
         let keeper = Arc::new(Told::default());
         let (line, base) = connection(&listener);
         let weak: Weak<Told> = Arc::downgrade(&keeper);
-        let (relay, own) = Relay::new(&base, "/", "a pid", weak, Since::Opening(None));
+        let (relay, own) = Relay::new(&base, "/", "a pid", weak, since);
         let realm = Arc::clone(listener.realm());
         let join = vec![room.clone()];
         let session = Session::open_on(OpeningOn {
@@ -157,8 +161,46 @@ impl World {
         self.relay.come_back(&self.base, ws::text("40"), offset)
     }
 
+    /// Its client hears what it has missed elsewhere: events whose numbers are their places.
+    fn catch_up(&self, missed: std::ops::RangeInclusive<u64>) -> bool {
+        let history = History {
+            until: place(*missed.end()),
+            events: missed.map(placed).collect(),
+        };
+        let greeting = ws::text("40");
+        self.relay
+            .catch_up(&self.base, &self.session, greeting, &history)
+    }
+
+    /// Events of these numbers come from the history.
+    fn deliver(&self, numbers: impl IntoIterator<Item = u64>) {
+        let target = Target::Room {
+            realm: self.listener.realm(),
+            room: &self.room,
+            except: Except::default(),
+        };
+        for number in numbers {
+            self.hub.deliver(target, &placed(number));
+        }
+    }
+
     fn is_told_to_end(&self) -> bool {
         self.keeper.0.load(Ordering::Relaxed)
+    }
+}
+
+fn place(number: u64) -> Place {
+    Place {
+        millis: number,
+        number: 0,
+    }
+}
+
+fn placed(number: u64) -> Event {
+    let data = Json::parse(&number.to_string()).unwrap();
+    Event {
+        place: Some(place(number)),
+        ..Event::new(EventName::new("news").unwrap(), data)
     }
 }
 
@@ -398,4 +440,42 @@ fn an_ended_session_keeps_nothing() {
     assert!(!world.is_told_to_end());
     world.read(usize::MAX);
     assert_eq!(world.heard.numbers, [0]);
+}
+
+#[test]
+fn what_was_missed_elsewhere_comes_first_and_nothing_twice() {
+    for held in 4..=9 {
+        let mut world = World::since(1 << 20, Since::Missing(place(3)));
+        assert!(world.relay.is_held());
+        // Up to a place before the end of what is found, up to that, or beyond.
+        world.deliver(4..held);
+        assert!(world.catch_up(4..=7));
+        world.deliver(held..=10);
+        world.read(usize::MAX);
+        assert_eq!(world.heard.greetings, 1, "{held}");
+        let expected: Vec<u64> = (4..=10).collect();
+        assert_eq!(world.heard.numbers, expected, "{held}");
+    }
+}
+
+#[test]
+fn who_is_lost_after_having_caught_up_comes_back_as_ever() {
+    let mut world = World::since(1 << 20, Since::Missing(place(3)));
+    assert!(world.catch_up(4..=7));
+    world.read(3);
+    world.lose();
+    world.deliver(6..=9);
+    world.publish(100);
+    assert!(world.come_back());
+    world.read(usize::MAX);
+    assert_eq!(world.heard.numbers, [4, 5, 6, 7, 8, 9, 100]);
+}
+
+#[test]
+fn who_has_ended_catches_up_no_more() {
+    let world = World::since(1 << 20, Since::Missing(place(3)));
+    world.session.close(CloseReason::Disconnected);
+    assert!(!world.catch_up(4..=7));
+    let world = World::since(1 << 20, Since::Opening(None));
+    assert!(!world.catch_up(4..=7), "nothing was missed");
 }

@@ -149,6 +149,7 @@ describe('two gateways and a Node server', () => {
 
   test('from server to server, while others talk on: once and in order', async () => {
     const guest = await enter(servers.one, 'wanderers')
+    const witness = await enter(servers.node, 'wanderers')
     let number = 0
     let isOver = false
     const talk = async () => {
@@ -173,7 +174,7 @@ describe('two gateways and a Node server', () => {
       const isNode = name === 'node'
       if (isNode) {
         await hush()
-        await servers.node.call('settle')
+        await witness.heardAll([number - 1])
       }
       await guest.comeBack(servers[name])
       assert.deepEqual([guest.client.id, guest.client.socket.recovered], [guest.id, true], name)
@@ -187,6 +188,7 @@ describe('two gateways and a Node server', () => {
     await hush()
     await guest.heardAll([number - 1])
     assert.deepEqual(guest.heard, Array.from({ length: number }, (_, index) => index))
+    witness.close()
     guest.close()
   })
 

@@ -50,7 +50,7 @@ impl Offset {
     }
 
     fn read_place(millis: &str, number: &str) -> Option<Self> {
-        let before = Zeros::before(millis)? * (ZEROS + 1) + Zeros::before(number)?;
+        let before = zeros_before(millis)? * (ZEROS + 1) + zeros_before(number)?;
         let place = format!("{millis}-{number}").parse().ok()?;
         Some(if before == 0 {
             Self::In(place)
@@ -112,16 +112,11 @@ impl Offset {
     }
 }
 
-/// The zeros that precede a number.
-struct Zeros;
-
-impl Zeros {
-    /// How many there are, unless there are more than may be.
-    fn before(digits: &str) -> Option<u16> {
-        let significant = digits.trim_start_matches('0').len().max(1);
-        let zeros = digits.len().checked_sub(significant)?;
-        u16::try_from(zeros).ok().filter(|zeros| *zeros <= ZEROS)
-    }
+/// How many zeros precede a number, unless there are more than may be.
+fn zeros_before(digits: &str) -> Option<u16> {
+    let significant = digits.trim_start_matches('0').len().max(1);
+    let zeros = digits.len().checked_sub(significant)?;
+    u16::try_from(zeros).ok().filter(|zeros| *zeros <= ZEROS)
 }
 
 impl fmt::Display for Offset {

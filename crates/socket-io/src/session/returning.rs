@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use polyport_core::{
     Arg, Branch, CloseReason, Expiry, History, Hub, Identity, Json, KeptSession, Millis, Missing,
-    OnExpiry, OpenRequest, Params, Place, RealmName, Recovery, RoomName, SessionRef, Taken,
-    is_identity_room,
+    OnExpiry, OpenRequest, Params, Place, RealmName, Recovery, RoomName, SessionId, SessionRef,
+    Taken, is_identity_room,
 };
 use serde::{Deserialize, Serialize};
 
@@ -461,7 +461,7 @@ impl Joined {
     /// One about which tokens and backends are to decide.
     pub(super) fn asking(
         number: u64,
-        id: polyport_core::SessionId,
+        id: SessionId,
         pid: Option<Box<str>>,
         branch: Arc<Branch>,
     ) -> Self {

@@ -63,16 +63,19 @@ pub enum LimitKind {
     Rooms,
     /// [`Limits::params_per_session`] or [`Limits::params_bytes`].
     Params,
+    /// Clients of one kind, where a protocol bounds them.
+    Clients,
 }
 
 impl LimitKind {
     /// All kinds, for metrics that exist from the start.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Message,
         Self::Outbox,
         Self::CallsInFlight,
         Self::Rooms,
         Self::Params,
+        Self::Clients,
     ];
 
     /// The metric label: the setting's name.
@@ -84,6 +87,7 @@ impl LimitKind {
             Self::CallsInFlight => "calls_in_flight",
             Self::Rooms => "rooms_per_session",
             Self::Params => "params_per_session",
+            Self::Clients => "clients",
         }
     }
 }

@@ -17,8 +17,10 @@ use polyport_core::{
 use polyport_net::{Deadline, InOrder, Moment, Watched, WsClose, ws};
 
 use crate::{
+    access::Access,
     codec::{self, Cids, Generation, Message, write_disconnect},
     options::Version,
+    relay::Place,
     session::{Batch, Held, Owed},
     shared::Shared,
 };
@@ -39,6 +41,10 @@ pub(crate) struct Client {
     pub(crate) state: Mutex<State>,
     /// What others may want of it while its packets are handled.
     pub(crate) said: Mutex<Said>,
+    /// What it may do on the relay.
+    pub(crate) access: Access,
+    /// What it is to the relay.
+    pub(crate) place: Mutex<Place>,
 }
 
 /// What its packets change.
@@ -133,6 +139,7 @@ impl Client {
         id: SessionId,
         opening: Opening,
         request: Option<Box<OpenRequest>>,
+        access: Access,
     ) -> Arc<Self> {
         let options = &shared.options;
         let deadlines = &shared.deadlines;
@@ -160,6 +167,8 @@ impl Client {
                 detect_by: Moment::NEVER,
             }),
             said: Mutex::default(),
+            access,
+            place: Mutex::default(),
         });
         shared.meets(id, &client.wire);
         client.set_deadline(&client.state.lock());
@@ -420,7 +429,11 @@ impl Client {
         self.shared.deadlines.forget(key);
         let owed = self.said.lock().owed.end();
         let stage = mem::replace(&mut self.state.lock().stage, Stage::Over);
-        // Outside of every lock: rooms and backends hear of it.
+        // Outside of every lock: rooms, monitors and backends hear of it.
+        if let Some(session) = stage.session() {
+            session.leave_all();
+            self.leave_relay(session);
+        }
         drop(stage);
         for owed in owed {
             owed.ends();
@@ -454,8 +467,10 @@ impl polyport_net::WsHandler for Connection {
     }
 
     fn leave(&mut self) {
-        if let Some(session) = self.0.state.lock().stage.session() {
+        let session = self.0.state.lock().stage.session().cloned();
+        if let Some(session) = session {
             session.leave_all();
+            self.0.leave_relay(&session);
         }
     }
 

@@ -1,22 +1,26 @@
 //! Starting a listener that speaks SocketCluster: which requests are answered how, and who may open a connection.
 
-use std::{future::ready, sync::Arc, time::Duration};
+use std::{future::ready, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use http_body_util::Full;
 use polyport_core::{Later, Listener, OpenRequest, Opening, Reception, RefuseReason, SessionId};
 use polyport_net::{
-    BindError, Deadlines, Decision, HttpAnswer, HttpRequest, Place, Process, Server, WsFrontEnd,
-    http_answer, serve_websockets,
+    Bind, BindError, Deadlines, Decision, HttpAnswer, HttpRequest, Place, Process, Server,
+    WsFrontEnd, http_answer, serve_websockets,
 };
 
 use crate::{
+    access::Access,
     client::{Client, Connection},
     dialect::{PROTOCOL, dialect},
     options::DevtoolsOptions,
     origins::Origins,
-    shared::Shared,
+    page::page,
+    relay::{Relay, RelayOptions},
+    reports::{ReportsDoor, ReportsError, forget_old},
+    shared::{Relaying, Shared},
 };
 
 /// Heartbeats and ends may be late by this part of the shortest of their times.
@@ -25,14 +29,19 @@ const PRECISION: u32 = 20;
 /// Adds the listener to the hub and accepts its clients. Sensible bounds of a message are up to
 /// [`crate::DEFAULT_MESSAGE_LIMIT`].
 ///
+/// `relay` is who is there and what is kept, which stays when the listener is bound anew.
+///
 /// # Errors
-/// [`BindError`] when the address cannot be bound.
+/// [`StartError`] when the address cannot be bound, or the store of reports not opened.
 pub fn start(
     place: Place,
     process: &Process,
     options: DevtoolsOptions,
     reception: Reception,
-) -> Result<Server, BindError> {
+    relay: &Arc<Relay>,
+) -> Result<Server, StartError> {
+    let relaying = options.relay.as_ref().map(|it| relaying(relay, it));
+    let relaying = relaying.transpose()?;
     let listener = place.listener(&process.hub, PROTOCOL, dialect());
     let common = &process.transportation;
     let origins = Origins::new(&options.origins, &place.bind);
@@ -43,15 +52,62 @@ pub fn start(
         reception,
         common.tasks.clone(),
         deadlines(&options, process),
+        relaying,
     ));
+    if shared.relaying.is_some() {
+        let stopping = common.tasks.stopping();
+        let housekeeping = forget_old(Arc::downgrade(&shared));
+        let housekeeping = async move { stopping.run_until_cancelled(housekeeping).await };
+        common.tasks.spawn(housekeeping);
+    }
+    warn_of_strangers(&place, &options, &shared);
     listener.set_connections(Arc::downgrade(&shared) as _);
-    serve_websockets(
+    Ok(serve_websockets(
         &place.bind,
         listener,
         place.server,
         common,
         FrontEnd(shared),
-    )
+    )?)
+}
+
+/// Why a listener was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The store of reports cannot be opened.
+    #[error(transparent)]
+    Reports(#[from] ReportsError),
+}
+
+fn relaying(relay: &Arc<Relay>, options: &RelayOptions) -> Result<Relaying, ReportsError> {
+    Ok(Relaying {
+        reports: relay.open_reports(&options.reports)?,
+        relay: Arc::clone(relay),
+        options: options.clone(),
+        http: ReportsDoor::default(),
+    })
+}
+
+/// Monitors have apps run code, and see what is inside of them: whoever can connect to a relay without a name may do so.
+fn warn_of_strangers(place: &Place, options: &DevtoolsOptions, shared: &Shared) {
+    let is_far = match &place.bind {
+        Bind::Tcp(address) => !IpAddr::is_loopback(&address.ip()),
+        Bind::Unix(_) => false,
+    };
+    let is_asking = shared
+        .reception
+        .authentication()
+        .is_some_and(|it| it.required);
+    if is_far && options.relay.is_some() && options.access.users.is_empty() && !is_asking {
+        tracing::warn!(
+            listener = place.name,
+            address = %place.bind,
+            "everybody who reaches this address can read the state of apps and have them run code: set `devtools.users`, or bind a loopback address"
+        );
+    }
 }
 
 /// The common ticker, unless its steps are long for the times that are wanted.
@@ -120,6 +176,7 @@ fn forbidden(origin: &str) -> HttpAnswer {
 struct Grant {
     id: SessionId,
     request: Option<Box<OpenRequest>>,
+    access: Access,
 }
 
 impl WsFrontEnd for FrontEnd {
@@ -127,8 +184,20 @@ impl WsFrontEnd for FrontEnd {
     type Grant = Grant;
 
     fn answer(&self, request: HttpRequest, listener: &Arc<Listener>) -> Later<HttpAnswer> {
-        listener.refused(request.peer.ip(), RefuseReason::HttpRequest);
-        Box::pin(ready(self.page(&request.head.uri)))
+        if self.0.relaying.is_none() {
+            listener.refused(request.peer.ip(), RefuseReason::HttpRequest);
+            return Box::pin(ready(self.page(&request.head.uri)));
+        }
+        if matches!(request.head.method, Method::GET | Method::HEAD) {
+            return Box::pin(ready(page(request.head.uri.path())));
+        }
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move {
+            match &shared.relaying {
+                Some(relaying) => relaying.http.answer(&shared, request).await,
+                None => http_answer(StatusCode::NOT_FOUND, "Not Found\n"),
+            }
+        })
     }
 
     /// Who somebody is shows at the handshake.
@@ -136,16 +205,29 @@ impl WsFrontEnd for FrontEnd {
         if let Err(answer) = self.check(&request) {
             return Decision::Now(Err(answer));
         }
+        let access = match self.0.access(&request) {
+            Ok(access) => access,
+            Err(answer) => return Decision::Now(Err(answer)),
+        };
+        let branch = access
+            .team
+            .is_some()
+            .then(|| Arc::clone(self.0.branch(&access)));
         // No room is called as a client calls itself: it may subscribe to a channel of that name.
         let id = SessionId::random_unnamed();
         let is_kept = !self.0.reception.is_open_door();
         let request = is_kept.then(|| {
             Box::new(OpenRequest {
                 id,
+                branch,
                 ..request.opening(listener)
             })
         });
-        Decision::Now(Ok(Grant { id, request }))
+        Decision::Now(Ok(Grant {
+            id,
+            request,
+            access,
+        }))
     }
 
     /// The original takes the first that is offered.
@@ -158,6 +240,11 @@ impl WsFrontEnd for FrontEnd {
     }
 
     fn open(&self, opening: Opening, grant: Grant) -> Connection {
-        Connection(Client::open(&self.0, grant.id, opening, grant.request))
+        let Grant {
+            id,
+            request,
+            access,
+        } = grant;
+        Connection(Client::open(&self.0, id, opening, request, access))
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::{access::AccessOptions, relay::RelayOptions};
+
 /// The protocol's usual bound of [`polyport_core::Limits::message`], in bytes: states of DevTools are large.
 pub const DEFAULT_MESSAGE_LIMIT: usize = 16 << 20;
 
@@ -24,6 +26,10 @@ pub struct DevtoolsOptions {
     pub allow_publish: bool,
     /// Origins whose pages may connect beside those that always may: `host:port`, either of them `*`.
     pub origins: Vec<String>,
+    /// The relay of the Redux DevTools, if it is one.
+    pub relay: Option<RelayOptions>,
+    /// Who may what on the relay.
+    pub access: AccessOptions,
 }
 
 /// Which generations a listener speaks.
@@ -49,6 +55,8 @@ impl Default for DevtoolsOptions {
             handshake_timeout: Duration::from_secs(10),
             allow_publish: true,
             origins: Vec::new(),
+            relay: None,
+            access: AccessOptions::default(),
         }
     }
 }

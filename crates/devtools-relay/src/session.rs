@@ -47,24 +47,24 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    fn for_answer(rid: Option<&str>) -> Self {
+    pub(crate) fn for_answer(rid: Option<&str>) -> Self {
         Self {
             rid: rid.map(Box::from),
             batch: None,
         }
     }
 
-    fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         self.rid.is_some()
     }
 
     /// It went well.
-    fn done(&self, session: &SessionRef, data: Option<&str>) {
+    pub(crate) fn done(&self, session: &SessionRef, data: Option<&str>) {
         self.answer(session, |text, rid| write_answer(text, rid, data));
     }
 
     /// It went wrong.
-    fn failed(&self, session: &SessionRef, error: &Json) {
+    pub(crate) fn failed(&self, session: &SessionRef, error: &Json) {
         self.answer(session, |text, rid| {
             write_error(text, rid, error.as_str(), None)
         });
@@ -101,7 +101,10 @@ impl Client {
             return self.on_answer(&packet);
         }
         let Some(name) = packet.name() else {
-            return self.invalid();
+            if !self.on_nameless(&session, &packet) {
+                self.invalid();
+            }
+            return;
         };
         match &*name {
             "#handshake" => self.on_second_handshake(&session, &packet),
@@ -114,6 +117,7 @@ impl Client {
                 self.on_goodbye(state, &packet)
             }
             own if own.starts_with('#') => self.invalid(),
+            name if self.on_relayed(&session, name, &packet) => {}
             name => self.on_call(&session, name, &packet),
         }
     }

@@ -5,12 +5,22 @@ use std::{
     sync::{Arc, Weak},
 };
 
+use http::{HeaderValue, StatusCode, header};
 use parking_lot::Mutex;
-use polyport_core::{Connections, Listener, Reception, SessionId, Wire};
-use polyport_net::{Deadlines, Tasks, Unwanted};
+use polyport_core::{
+    Branch, Connections, Listener, RealmName, Reception, RefuseReason, SessionId, Wire,
+};
+use polyport_net::{Deadlines, HttpAnswer, HttpRequest, Tasks, Unwanted, http_answer};
 use tokio::runtime::Handle;
 
-use crate::{options::DevtoolsOptions, origins::Origins};
+use crate::{
+    access::{Access, Door},
+    dialect::dialect,
+    options::DevtoolsOptions,
+    origins::Origins,
+    relay::{Relay, RelayOptions},
+    reports::{Reports, ReportsDoor},
+};
 
 /// What the clients of a listener share that were let in under the same settings.
 pub(crate) struct Shared {
@@ -22,8 +32,21 @@ pub(crate) struct Shared {
     pub(crate) runtime: Handle,
     pub(crate) deadlines: Deadlines,
     pub(crate) unwanted: Unwanted,
+    /// The relay, if the listener is one.
+    pub(crate) relaying: Option<Relaying>,
+    door: Door,
+    /// Parts of the listener for users that are among their own.
+    teams: HashMap<Arc<str>, Arc<Branch>>,
     /// Connections that have not shaken hands yet: the hub does not know them.
     strangers: Mutex<HashMap<SessionId, Weak<Wire>>>,
+}
+
+/// What a listener has that relays.
+pub(crate) struct Relaying {
+    pub(crate) options: RelayOptions,
+    pub(crate) relay: Arc<Relay>,
+    pub(crate) reports: Arc<Reports>,
+    pub(crate) http: ReportsDoor,
 }
 
 impl Shared {
@@ -34,8 +57,16 @@ impl Shared {
         reception: Reception,
         tasks: Tasks,
         deadlines: Deadlines,
+        relaying: Option<Relaying>,
     ) -> Self {
+        let door = Door::new(&options.access);
+        let teams = door
+            .teams()
+            .map(|name| (Arc::clone(name), team(&listener, name)));
         Self {
+            teams: teams.collect(),
+            door,
+            relaying,
             options,
             origins,
             listener,
@@ -46,6 +77,33 @@ impl Shared {
             unwanted: Unwanted::default(),
             strangers: Mutex::default(),
         }
+    }
+
+    /// What a request may on the relay.
+    ///
+    /// # Errors
+    /// The answer to who does not show a name that is known; it is counted.
+    pub(crate) fn access(&self, request: &HttpRequest) -> Result<Access, Box<HttpAnswer>> {
+        if self.door.is_open() {
+            return Ok(Access::ALL);
+        }
+        self.door
+            .check(&request.opening(&self.listener))
+            .map_err(|_| {
+                self.listener
+                    .refused(request.peer.ip(), RefuseReason::Nobody);
+                let mut answer = http_answer(StatusCode::UNAUTHORIZED, "Who are you?\n");
+                let basic =
+                    HeaderValue::from_static("Basic realm=\"Redux DevTools\", charset=\"UTF-8\"");
+                answer.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
+                Box::new(answer)
+            })
+    }
+
+    /// The part of the listener in which a client is.
+    pub(crate) fn branch(&self, access: &Access) -> &Arc<Branch> {
+        let team = access.team.as_ref().and_then(|name| self.teams.get(name));
+        team.unwrap_or_else(|| self.listener.branch())
     }
 
     /// A connection has come.
@@ -61,6 +119,24 @@ impl Shared {
             *strangers = HashMap::new();
         }
     }
+}
+
+/// The part of a listener that one user has for itself.
+fn team(listener: &Arc<Listener>, name: &str) -> Arc<Branch> {
+    let own = listener.branch();
+    let realm = RealmName::new(&format!("{}/{name}", own.realm().name()));
+    // Too long a name was refused with the configuration.
+    let realm = realm.map_or_else(
+        |_| Arc::clone(own.realm()),
+        |name| listener.hub().realm(&name),
+    );
+    Arc::new(Branch::new(
+        name,
+        realm,
+        dialect(),
+        own.join().to_vec(),
+        Vec::new(),
+    ))
 }
 
 impl Connections for Shared {

@@ -8,6 +8,7 @@ use polyport_backends::{Actions, Node, Provider, Registry, builtin};
 use polyport_core::{
     Authentication, Backend, CloseReason, Hub, Listener, Millis, Reception, SessionId,
 };
+use polyport_devtools_relay::Relay;
 use polyport_net::{
     Bind, Deadlines, FlushTasks, HttpClient, HttpClientOptions, Place, Process, Server,
     ServerSettings, Tasks, TlsAcceptance, Transportation,
@@ -50,6 +51,8 @@ pub struct Gateway {
     earlier: Vec<Arc<Listener>>,
     /// The clients of Socket.IO listeners by the listeners' names, under which they go on when those are bound anew.
     clients: HashMap<String, Arc<Clients>>,
+    /// The relays of DevTools by the names of their listeners, likewise.
+    relays: HashMap<String, Arc<Relay>>,
     config: Config,
 }
 
@@ -115,6 +118,7 @@ impl Gateway {
             listeners: Vec::new(),
             earlier: Vec::new(),
             clients: HashMap::new(),
+            relays: HashMap::new(),
             config,
         };
         if let Some(rooms) = &gateway.backplane {
@@ -261,6 +265,7 @@ impl Gateway {
             .retain(|earlier| Arc::strong_count(earlier) > 1);
         let is_listener = |name: &String| new.listeners.iter().any(|l| l.name == *name);
         self.clients.retain(|name, _| is_listener(name));
+        self.relays.retain(|name, _| is_listener(name));
         for earlier in &self.earlier {
             let namesake = new.listeners.iter().find(|l| l.name == earlier.name());
             match namesake {
@@ -411,8 +416,13 @@ impl Gateway {
                 let clients = self.clients.entry(config.name.clone()).or_default();
                 polyport_socket_io::start(place, &self.process, options, reception, clients)
             }
-            Protocol::DevtoolsRelay(options) => {
-                polyport_devtools_relay::start(place, &self.process, options.clone(), reception)
+            Protocol::DevtoolsRelay(devtools) => {
+                let options = protocols::devtools_options(devtools, &self.surroundings.secrets)
+                    .with_context(|| format!("listener `{}`", config.name))?;
+                let relay = self.relays.entry(config.name.clone()).or_default();
+                let started =
+                    polyport_devtools_relay::start(place, &self.process, options, reception, relay);
+                Ok(started.with_context(|| format!("listener `{}`", config.name))?)
             }
         };
         let server = server.with_context(|| format!("listener `{}`", config.name))?;

@@ -6,14 +6,18 @@ use anyhow::Context;
 use polyport_admin::KeyOptions;
 use polyport_backends::builtin::BuiltinOptions;
 use polyport_core::{EventName, RoomName};
+use polyport_devtools_relay::{DevtoolsOptions, UserOptions};
 use polyport_socket_io::{ClientFiles, Parser, PublishRule, SocketIoOptions, codec::Revision};
 use polyport_tcp_verbs::{Profile, PublicFolders, VerbsOptions};
 use polyport_ws_channels::{self as channels, ChannelsOptions};
 use polyport_ws_rpc::RpcOptions;
 
-use crate::config::{
-    ApiKeyConfig, ChannelsConfig, Protocol, Relay, RpcConfig, SocketIoConfig, SocketIoParser,
-    VerbsConfig,
+use crate::{
+    config::{
+        ApiKeyConfig, ChannelsConfig, DevtoolsConfig, Protocol, Relay, RpcConfig, SocketIoConfig,
+        SocketIoParser, VerbsConfig,
+    },
+    secrets::Secrets,
 };
 
 /// How a listener of Actionhero's verbs speaks.
@@ -49,6 +53,26 @@ pub(crate) fn rpc_options(config: &RpcConfig) -> RpcOptions {
         allow_origins: config.allow_origins.clone(),
         origins: config.origins.clone(),
     }
+}
+
+/// How a listener of SocketCluster behaves.
+///
+/// # Errors
+/// When a secret cannot be read.
+pub(crate) fn devtools_options(
+    config: &DevtoolsConfig,
+    secrets: &Secrets,
+) -> anyhow::Result<DevtoolsOptions> {
+    let mut options = config.options.clone();
+    for user in &config.users {
+        let secret = secrets.load(&user.secret);
+        options.access.users.push(UserOptions {
+            secret: secret.with_context(|| format!("the secret of `{}`", user.name))?,
+            name: user.name.clone(),
+            rights: user.rights.clone(),
+        });
+    }
+    Ok(options)
 }
 
 /// How a listener of Socket.IO behaves.

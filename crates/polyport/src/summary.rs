@@ -73,9 +73,19 @@ fn hint(listener: &ListenerConfig, bound: &Bind) -> String {
             let scheme = if tls { "https" } else { "http" };
             format!("io('{scheme}://{}')", reachable(*address))
         }
-        (Protocol::DevtoolsRelay(options), Bind::Tcp(address)) => {
+        (Protocol::DevtoolsRelay(devtools), Bind::Tcp(address)) => {
+            let address = reachable(*address);
+            if devtools.options.relay.is_some() {
+                let scheme = if tls { "https" } else { "http" };
+                let secure = if tls { ", secure: true" } else { "" };
+                return format!(
+                    "{scheme}://{address}/ and, in apps, devToolsEnhancer({{ realtime: true, hostname: '{}', port: {}{secure} }})",
+                    address.ip(),
+                    address.port()
+                );
+            }
             let scheme = if tls { "wss" } else { "ws" };
-            format!("{scheme}://{}{}", reachable(*address), options.path)
+            format!("{scheme}://{address}{}", devtools.options.path)
         }
         (
             Protocol::WsChannels(_)

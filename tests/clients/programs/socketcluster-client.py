@@ -40,6 +40,8 @@ def carry_out(socket, command):
         channel = command["subscribe"]
         socket.onchannel(channel, lambda name, data: say(message={"channel": name, "data": data}))
         socket.subscribeack(channel, lambda name, error, data: say(subscribed={"channel": name, "error": error}))
+    elif "listen" in command:
+        socket.on(command["listen"], lambda name, data: say(event={"name": name, "data": data}))
     elif "publish" in command:
         socket.publish(*command["publish"])
 

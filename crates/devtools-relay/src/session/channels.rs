@@ -12,6 +12,7 @@ use crate::{
     client::{Client, State},
     codec::{Channel, Generation, Packet, string},
     dialect::MESSAGE,
+    relay::{REPORT, list_reports},
     wording::{self, Verb},
 };
 
@@ -175,6 +176,9 @@ impl Client {
     /// Whether the listener's permissions let the client, and whether there is anything to do; else the error.
     fn check(&self, session: &SessionRef, room: &RoomName, wish: &Wish) -> Result<bool, Json> {
         let silent = || wording::silent(self.generation(), wish.verb());
+        if matches!(wish, Wish::Subscribe) && !self.may_watch(room) {
+            return Err(silent());
+        }
         match wish {
             Wish::Subscribe => match session.may_join(room) {
                 Ok(()) => Ok(true),
@@ -215,6 +219,7 @@ impl Client {
         checked: Result<bool, Json>,
         waiting: &Waiting,
     ) {
+        let is_subscribing = matches!(wish, Wish::Subscribe);
         let outcome = match (checked, wish) {
             (Err(error), _) => Err(error),
             (Ok(false), _) => Ok(()),
@@ -227,7 +232,12 @@ impl Client {
             }
         };
         match outcome {
-            Ok(()) => waiting.done(session, None),
+            Ok(()) => {
+                waiting.done(session, None);
+                if is_subscribing && room.as_str() == REPORT {
+                    list_reports(self, session);
+                }
+            }
             Err(error) => waiting.failed(session, &error),
         }
     }

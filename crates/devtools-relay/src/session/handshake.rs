@@ -214,7 +214,7 @@ impl Client {
         let session = Session::open_on(OpeningOn {
             id: self.id,
             wire: &self.wire,
-            branch: Arc::clone(self.shared.listener.branch()),
+            branch: Arc::clone(self.shared.branch(&self.access)),
             asks: Some(Arc::new(Asking(Arc::clone(self)))),
             greeting,
         });

@@ -31,21 +31,23 @@ pub use places::{ApiKeyHash, ProtocolVersion, Secret, TokenPlace};
 pub use report::{Place, Problem, Problems};
 pub use resolved::{
     ApiConfig, ApiKeyConfig, AuthConfig, BackendConfig, BackendKindConfig, Bind, CertificateFiles,
-    ChannelsConfig, Config, HttpConfig, JwksConfig, JwksPlace, KeyMaterial, ListenerConfig,
-    LogConfig, PermissionRules, Protocol, RedisConfig, RedisLogin, RouteConfig, RpcConfig,
-    ScriptConfig, SecretConfig, SocketIoConfig, TokenKeyConfig, TokensConfig, VerbsConfig,
+    ChannelsConfig, Config, DevtoolsConfig, DevtoolsUser, HttpConfig, JwksConfig, JwksPlace,
+    KeyMaterial, ListenerConfig, LogConfig, PermissionRules, Protocol, RedisConfig, RedisLogin,
+    RouteConfig, RpcConfig, ScriptConfig, SecretConfig, SocketIoConfig, TokenKeyConfig,
+    TokensConfig, VerbsConfig,
 };
 pub use schema::json_schema;
 pub use settings::{
     AdminSettings, ApiKeySettings, ApiSettings, ApiVerb, AuthSettings, BackendKind,
     BackendSettings, BackplaneEngine, BackplaneSettings, BackplaneSocketIoSettings,
     BackplaneStreamsSettings, BackplaneTlsSettings, BreakerSettings, ChannelsSettings,
-    CorsSettings, DevtoolsSettings, HookName, JwksSettings, JwtSettings, JwtWay, LimitSettings,
-    ListenerSettings, LogFormat, LogSettings, OnExpiry, OnOutage, PermissionSettings,
-    ProcessLimitSettings, ProtocolName, PublishSettings, RedisAdapter, RedisDeployment,
-    RedisExpose, RedisWire, Relay, RouteSettings, RpcSettings, ServerSideAck, Settings,
-    ShutdownSettings, SiteSettings, SiteSource, SocketIoParser, SocketIoSettings,
-    SocketIoTransport, TlsSettings, TokenAlgorithm, TokenKeySettings, TokenSettings, VerbsSettings,
+    CorsSettings, DevtoolsRight, DevtoolsSettings, DevtoolsUserSettings, HookName, JwksSettings,
+    JwtSettings, JwtWay, LimitSettings, ListenerSettings, LogFormat, LogSettings, OnExpiry,
+    OnOutage, PermissionSettings, ProcessLimitSettings, ProtocolName, PublishSettings,
+    RedisAdapter, RedisDeployment, RedisExpose, RedisWire, Relay, RouteSettings, RpcSettings,
+    ServerSideAck, Settings, ShutdownSettings, SiteSettings, SiteSource, SocketIoParser,
+    SocketIoSettings, SocketIoTransport, TlsSettings, TokenAlgorithm, TokenKeySettings,
+    TokenSettings, VerbsSettings,
 };
 pub use strict::OneOrMany;
 pub use units::{Address, ByteSize, Malformed, Network, Period};

@@ -9,7 +9,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use polyport_core::{EventName, Limits, Permissions, RealmName, RoomName};
-use polyport_devtools_relay::DevtoolsOptions;
+use polyport_devtools_relay::{DevtoolsOptions, Right};
 use polyport_identity::SiteRules;
 pub use polyport_net::{Bind, CertificateFiles};
 use polyport_socket_io::LoginOptions;
@@ -120,6 +120,26 @@ impl ListenerConfig {
     }
 }
 
+/// How a listener of SocketCluster speaks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DevtoolsConfig {
+    /// Everything but who is known.
+    pub options: DevtoolsOptions,
+    /// Who is known to the relay, with the secrets.
+    pub users: Vec<DevtoolsUser>,
+}
+
+/// Somebody who is known to a relay.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DevtoolsUser {
+    /// The name.
+    pub name: String,
+    /// Its secret.
+    pub secret: SecretConfig,
+    /// What it may.
+    pub rights: Vec<Right>,
+}
+
 /// Room patterns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PermissionRules {
@@ -155,7 +175,7 @@ pub enum Protocol {
     /// Socket.IO.
     SocketIo(SocketIoConfig),
     /// SocketCluster.
-    DevtoolsRelay(DevtoolsOptions),
+    DevtoolsRelay(DevtoolsConfig),
 }
 
 impl Protocol {

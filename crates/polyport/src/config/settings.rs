@@ -24,8 +24,9 @@ pub use backplane::{
     ServerSideAck,
 };
 pub use protocols::{
-    ChannelsSettings, CorsSettings, DevtoolsSettings, JwtSettings, JwtWay, PublishSettings, Relay,
-    RpcSettings, SocketIoParser, SocketIoSettings, SocketIoTransport, VerbsSettings,
+    ChannelsSettings, CorsSettings, DevtoolsRight, DevtoolsSettings, DevtoolsUserSettings,
+    JwtSettings, JwtWay, PublishSettings, Relay, RpcSettings, SocketIoParser, SocketIoSettings,
+    SocketIoTransport, VerbsSettings,
 };
 
 use polyport_devtools_relay::DEFAULT_MESSAGE_LIMIT;
@@ -260,7 +261,7 @@ pub enum ProtocolName {
     WsRpc,
     /// Socket.IO over polling and WebSocket.
     SocketIo,
-    /// SocketCluster.
+    /// SocketCluster, and the relay of the Redux DevTools.
     DevtoolsRelay,
 }
 
@@ -426,7 +427,8 @@ impl ListenerSettings {
                 self.socket_io.get_or_insert_default();
             }
             ProtocolName::DevtoolsRelay => {
-                self.devtools.get_or_insert_default();
+                let devtools = self.devtools.get_or_insert_default();
+                devtools.allow_publish.get_or_insert(!devtools.relay);
             }
         }
     }

@@ -2,10 +2,17 @@
 
 use std::time::Duration;
 
-use polyport_devtools_relay::{DevtoolsOptions, Version};
+use polyport_core::RealmName;
+use polyport_devtools_relay::{
+    AccessOptions, DevtoolsOptions, RelayOptions, ReportOptions, Right, Version,
+};
 
 use super::Resolver;
-use crate::config::{places::ProtocolVersion, settings::DevtoolsSettings};
+use crate::config::{
+    places::ProtocolVersion,
+    resolved::{DevtoolsConfig, DevtoolsUser},
+    settings::{DevtoolsRight, DevtoolsSettings, DevtoolsUserSettings},
+};
 
 /// Clients count milliseconds in a signed number of 32 bits.
 const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
@@ -15,7 +22,7 @@ impl Resolver<'_> {
         &mut self,
         name: &str,
         settings: DevtoolsSettings,
-    ) -> Option<DevtoolsOptions> {
+    ) -> Option<DevtoolsConfig> {
         let at = |key: &'static str| ["listeners", name, "devtools", key];
         if !settings.path.starts_with('/') {
             self.fault(&at("path"), "begins with a slash: \"/socketcluster/\"");
@@ -51,19 +58,104 @@ impl Resolver<'_> {
                 self.fault(&setting, message);
             }
         }
-        Some(DevtoolsOptions {
-            path: settings.path,
-            version: match settings.protocol_version {
-                ProtocolVersion::Auto => Version::Auto,
-                ProtocolVersion::V1 => Version::V1,
-                ProtocolVersion::V2 => Version::V2,
+        if settings.grace.0 > LONGEST {
+            self.fault(&at("grace"), "expected a time below 24 days");
+            return None;
+        }
+        let users = self.devtools_users(name, &settings.users);
+        let relay = settings.relay.then(|| self.relay(name, &settings));
+        Some(DevtoolsConfig {
+            users,
+            options: DevtoolsOptions {
+                version: match settings.protocol_version {
+                    ProtocolVersion::Auto => Version::Auto,
+                    ProtocolVersion::V1 => Version::V1,
+                    ProtocolVersion::V2 => Version::V2,
+                },
+                ping_interval: settings.ping_interval.0,
+                ping_timeout: settings.ping_timeout.0,
+                ack_timeout: settings.ack_timeout.0,
+                handshake_timeout: settings.handshake_timeout.0,
+                allow_publish: settings.allow_publish.unwrap_or(!settings.relay),
+                access: AccessOptions {
+                    users: Vec::new(),
+                    anybody: rights(&settings.anybody),
+                    teams: settings.teams,
+                },
+                path: settings.path,
+                origins: settings.origins,
+                relay,
             },
-            ping_interval: settings.ping_interval.0,
-            ping_timeout: settings.ping_timeout.0,
-            ack_timeout: settings.ack_timeout.0,
-            handshake_timeout: settings.handshake_timeout.0,
-            allow_publish: settings.allow_publish,
-            origins: settings.origins,
         })
     }
+
+    fn relay(&mut self, name: &str, settings: &DevtoolsSettings) -> RelayOptions {
+        for (key, count) in [
+            ("max_apps", settings.max_apps),
+            ("max_monitors", settings.max_monitors),
+            ("max_reports", settings.max_reports),
+        ] {
+            if count == 0 {
+                let setting = ["listeners", name, "devtools", key];
+                self.fault(&setting, "expected one at least");
+            }
+        }
+        let file = settings.reports.as_ref().map(|file| self.folder.join(file));
+        RelayOptions {
+            strict: settings.strict,
+            grace: settings.grace.0,
+            max_apps: settings.max_apps,
+            max_monitors: settings.max_monitors,
+            history: settings.history.0,
+            reports: ReportOptions {
+                file,
+                count: settings.max_reports,
+                bytes: settings.reports_size.0,
+                age: settings.reports_age.0,
+            },
+        }
+    }
+
+    fn devtools_users(
+        &mut self,
+        listener: &str,
+        users: &[DevtoolsUserSettings],
+    ) -> Vec<DevtoolsUser> {
+        let mut known: Vec<DevtoolsUser> = Vec::new();
+        for (index, user) in users.iter().enumerate() {
+            let index = index.to_string();
+            let at = |key: &'static str| ["listeners", listener, "devtools", "users", &*index, key];
+            let realm = format!("{listener}/{}", user.name);
+            let problem = if user.name.is_empty() || user.name.contains(':') {
+                Some("expected a name without a colon")
+            } else if known.iter().any(|other| other.name == user.name) {
+                Some("there is a user of that name already")
+            } else if realm.len() > 200 || RealmName::new(&realm).is_err() {
+                Some("the name is too long")
+            } else {
+                None
+            };
+            if let Some(problem) = problem {
+                self.fault(&at("name"), problem);
+                continue;
+            }
+            if let Some(secret) = self.secret(&user.secret, &at("secret")) {
+                known.push(DevtoolsUser {
+                    name: user.name.clone(),
+                    secret,
+                    rights: rights(&user.rights),
+                });
+            }
+        }
+        known
+    }
+}
+
+fn rights(settings: &[DevtoolsRight]) -> Vec<Right> {
+    let rights = settings.iter().map(|right| match right {
+        DevtoolsRight::App => Right::App,
+        DevtoolsRight::Monitor => Right::Monitor,
+        DevtoolsRight::Report => Right::Report,
+    });
+    rights.collect()
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{
-    places::{LoginCallback, ProtocolVersion},
+    places::{LoginCallback, ProtocolVersion, Secret},
     strict::{optional_table, optional_word, word},
     units::{ByteSize, Period},
     verbs::{
@@ -275,8 +275,35 @@ pub struct DevtoolsSettings {
     pub ack_timeout: Period,
     /// How long a client may take to shake hands.
     pub handshake_timeout: Period,
-    /// Whether clients may publish at all; what they may publish to is in `permissions`.
-    pub allow_publish: bool,
+    /// Whether clients may publish at all; what they may publish to is in `permissions`. Default: yes, unless it is a relay.
+    pub allow_publish: Option<bool>,
+    /// Whether it is a relay of the Redux DevTools too, where apps and monitors meet.
+    pub relay: bool,
+    /// Apps are told of every monitor that leaves, and monitors at once of every app, as by the original relay.
+    pub strict: bool,
+    /// How long an app may take to come back before monitors hear that it has gone.
+    pub grace: Period,
+    /// Apps at once, of each user if `teams` is on.
+    pub max_apps: usize,
+    /// Monitors at once, of each user if `teams` is on.
+    pub max_monitors: usize,
+    /// Bytes of the last states and actions of all instances that are kept for snapshots; 0 keeps none.
+    pub history: ByteSize,
+    /// The SQLite file in which reports are kept, relative to the configuration file. Default: they are in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reports: Option<PathBuf>,
+    /// Reports that are kept; the oldest go.
+    pub max_reports: usize,
+    /// Bytes of all reports that are kept; the oldest go.
+    pub reports_size: ByteSize,
+    /// How long a report is kept; `"0s"` is for ever.
+    pub reports_age: Period,
+    /// Who may what on the relay: tables with `name`, `secret` (`"env:NAME"` or `"file:PATH"`) and `rights` (`"app"`, `"monitor"`, `"report"`; all of them by default). Without any, everybody who may connect may everything.
+    pub users: Vec<DevtoolsUserSettings>,
+    /// What those may who show no name, where there are `users`.
+    pub anybody: Vec<DevtoolsRight>,
+    /// Every user is among its own, in the realm `<realm>/<name>`.
+    pub teams: bool,
     /// Pages that may connect, beside those of this machine, of the listener's own address and of browser extensions: `host:port`, either of them `*`. Programs always may.
     pub origins: Vec<String>,
 }
@@ -290,10 +317,56 @@ impl Default for DevtoolsSettings {
             ping_timeout: Period::secs(600),
             ack_timeout: Period::secs(10),
             handshake_timeout: Period::secs(10),
-            allow_publish: true,
+            allow_publish: None,
+            relay: false,
+            strict: false,
+            grace: Period::secs(3),
+            max_apps: 100,
+            max_monitors: 100,
+            history: ByteSize(64 << 20),
+            reports: None,
+            max_reports: 1_000,
+            reports_size: ByteSize(256 << 20),
+            reports_age: Period::secs(30 * 86_400),
+            users: Vec::new(),
+            anybody: Vec::new(),
+            teams: false,
             origins: Vec::new(),
         }
     }
+}
+
+/// Somebody who is known to a relay, and what he may.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DevtoolsUserSettings {
+    /// The name, without a colon.
+    pub name: String,
+    /// Where the secret is: `"env:NAME"` or `"file:PATH"`.
+    pub secret: Secret,
+    /// What it may. Default: everything.
+    #[serde(default = "every_right")]
+    pub rights: Vec<DevtoolsRight>,
+}
+
+fn every_right() -> Vec<DevtoolsRight> {
+    vec![
+        DevtoolsRight::App,
+        DevtoolsRight::Monitor,
+        DevtoolsRight::Report,
+    ]
+}
+
+/// What a client may on a relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DevtoolsRight {
+    /// Say what happens inside it, and send reports.
+    App,
+    /// See what apps say, and have them do something.
+    Monitor,
+    /// Read and remove reports.
+    Report,
 }
 
 /// What may carry Engine.IO.

@@ -1,0 +1,429 @@
+//! The events that the relay takes, and what it says itself.
+
+use std::sync::Arc;
+
+use polyport_core::{
+    Arg, Args, Event, Except, Json, LimitKind, RealmName, RoomName, Sender, SessionRef, Target,
+};
+use polyport_net::ws;
+use serde_json::value::RawValue;
+use tokio::time::sleep;
+
+use super::{Farewells, LOG, REPORT, RESPOND, Relay, Role, event_name, head::Head, room};
+use crate::{
+    access::Right,
+    client::Client,
+    codec::{Generation, Packet, string, write_event},
+    dialect::MESSAGE,
+    session::Waiting,
+    shared::{Relaying, Shared},
+    wording::{self, Verb},
+};
+
+/// To one client, by the id of its connection.
+const TO_ONE: &str = "sc-";
+
+/// What a client wants of the relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish<'a> {
+    Login,
+    Log,
+    LogWithoutId,
+    Respond,
+    ToOne(&'a str),
+    GetReport,
+}
+
+impl<'a> Wish<'a> {
+    fn of(name: &'a str) -> Option<Self> {
+        Some(match name {
+            "login" => Self::Login,
+            LOG => Self::Log,
+            "log-noid" => Self::LogWithoutId,
+            RESPOND => Self::Respond,
+            "getReport" => Self::GetReport,
+            other => Self::ToOne(other.strip_prefix(TO_ONE)?),
+        })
+    }
+
+    /// What a client must be allowed for it.
+    fn right(self) -> Option<Right> {
+        match self {
+            Self::Login => None,
+            Self::Log | Self::LogWithoutId => Some(Right::App),
+            Self::Respond | Self::ToOne(_) => Some(Right::Monitor),
+            Self::GetReport => Some(Right::Report),
+        }
+    }
+}
+
+impl Client {
+    /// Takes an event if it is the relay's; whether it was.
+    pub(crate) fn on_relayed(
+        self: &Arc<Self>,
+        session: &SessionRef,
+        name: &str,
+        packet: &Packet<'_>,
+    ) -> bool {
+        let Some(relaying) = &self.shared.relaying else {
+            return false;
+        };
+        let Some(wish) = Wish::of(name) else {
+            return false;
+        };
+        let waiting = Waiting::for_answer(packet.call_id(self.cids()));
+        if wish.right().is_some_and(|right| !self.access.has(right)) {
+            waiting.failed(session, &wording::silent(self.generation(), Verb::Call));
+            return true;
+        }
+        match wish {
+            Wish::Login => self.log_in(relaying, session, packet.data, &waiting),
+            Wish::GetReport => self.get_report(relaying, session, packet.data, waiting),
+            Wish::Log => {
+                self.log(relaying, session, packet.data);
+                waiting.done(session, None);
+            }
+            Wish::LogWithoutId => {
+                self.log_without_id(relaying, session, packet.data);
+                waiting.done(session, None);
+            }
+            Wish::Respond => {
+                publish(session, &room(RESPOND), packet.data.map(Json::from));
+                waiting.done(session, None);
+            }
+            Wish::ToOne(to) => {
+                self.send_to_one(relaying, session, to, packet.data);
+                waiting.done(session, None);
+            }
+        }
+        true
+    }
+
+    /// A packet whose name is an object: npm remotedev says so that something went wrong. Whether the relay takes it.
+    pub(crate) fn on_nameless(&self, session: &SessionRef, packet: &Packet<'_>) -> bool {
+        let (Some(relaying), Some(event)) = (&self.shared.relaying, packet.event) else {
+            return false;
+        };
+        let is_message = self.access.has(Right::App) && Head::read(event).kind.is_some();
+        if is_message {
+            self.log(relaying, session, Some(event));
+        }
+        is_message
+    }
+
+    /// Whether the relay lets the client subscribe to a channel: apps are told what to do in one, monitors see states in
+    /// another.
+    pub(crate) fn may_watch(&self, channel: &RoomName) -> bool {
+        if self.shared.relaying.is_none() {
+            return true;
+        }
+        match channel.as_str() {
+            LOG => self.access.has(Right::Monitor),
+            REPORT => self.access.has(Right::Report),
+            name if name == RESPOND || name.starts_with(TO_ONE) => {
+                self.access.has(Right::App) || self.access.has(Right::Monitor)
+            }
+            _ => true,
+        }
+    }
+
+    // --- who is who -----------------------------------------------------------------------------------------------------
+
+    /// Exactly `master` is an app, everything else a monitor. The answer is the channel of its kind.
+    fn log_in(
+        self: &Arc<Self>,
+        relaying: &Relaying,
+        session: &SessionRef,
+        data: Option<&RawValue>,
+        waiting: &Waiting,
+    ) {
+        if !waiting.is_waiting() && self.pinned() == Some(Generation::V2) {
+            return self.invalid();
+        }
+        let is_app = data.and_then(string).as_deref() == Some("master");
+        let options = &relaying.options;
+        let (role, right, most, channel) = if is_app {
+            (Role::App, Right::App, options.max_apps, RESPOND)
+        } else {
+            (Role::Monitor, Right::Monitor, options.max_monitors, LOG)
+        };
+        if !self.access.has(right) {
+            let error = wording::silent(self.generation(), Verb::Call);
+            return waiting.failed(session, &error);
+        }
+        let full = relaying
+            .relay
+            .registry
+            .lock()
+            .login(self, session, role, most);
+        if full.is_err() {
+            session.limit_hit(LimitKind::Clients);
+            let kind = if is_app { "apps" } else { "monitors" };
+            let message = format!("there are {most} {kind} already");
+            return waiting.failed(session, &wording::named("LimitError", &message));
+        }
+        self.place.lock().role = Some(role);
+        waiting.done(session, Some(Json::string(channel).as_str()));
+    }
+
+    /// The client has gone: who has to hear of it does, now or when it has not come back.
+    pub(crate) fn leave_relay(&self, session: &SessionRef) {
+        let Some(relaying) = &self.shared.relaying else {
+            return;
+        };
+        if self.place.lock().role.take().is_none() {
+            return;
+        }
+        let (realm, name) = (session.realm().name(), self.name());
+        let keeps = !relaying.options.strict;
+        let farewells = {
+            let mut registry = relaying.relay.registry.lock();
+            let farewells = registry.leave(realm, &name, &room(LOG), keeps);
+            registry.tidy(realm);
+            farewells
+        };
+        match farewells {
+            Farewells::None => {}
+            Farewells::Apps(ids) => say_gone(&self.shared, realm, LOG, &ids),
+            Farewells::Monitor => monitor_gone(&self.shared, realm, name, keeps),
+            Farewells::Later => wait_for_return(&self.shared, relaying, realm, name),
+        }
+    }
+
+    // --- what passes through ----------------------------------------------------------------------------------------------
+
+    fn log(&self, relaying: &Relaying, session: &SessionRef, data: Option<&RawValue>) {
+        let message = data.map(Json::from);
+        if let (Some(raw), Some(message)) = (data, &message) {
+            self.know(relaying, session, raw, message);
+        }
+        publish(session, &room(LOG), message);
+    }
+
+    fn log_without_id(&self, relaying: &Relaying, session: &SessionRef, data: Option<&RawValue>) {
+        let mut members = vec![("id", Json::string(&self.name()))];
+        if let Some(data) = data {
+            let message = Json::from(data);
+            self.know(relaying, session, data, &message);
+            members.push(("data", message));
+        }
+        publish(session, &room(LOG), Some(wording::object(&members)));
+    }
+
+    /// Looks which instance an app speaks for, and keeps its state.
+    fn know(&self, relaying: &Relaying, session: &SessionRef, raw: &RawValue, message: &Json) {
+        let head = Head::read(raw);
+        let realm = session.realm().name();
+        if let Some(instance) = head.instance()
+            && self.place.lock().is_new(instance)
+        {
+            let mut registry = relaying.relay.registry.lock();
+            let forgotten = registry.announce(realm, &self.name(), instance);
+            drop(registry);
+            say_gone(&self.shared, realm, LOG, &forgotten);
+        }
+        let most = relaying.options.history;
+        if most > 0 {
+            let mut history = relaying.relay.history.lock();
+            history.note(realm, &self.name(), &head, message, most);
+        }
+    }
+
+    /// To whoever is in the channel of that name, and to the connection that has that id.
+    fn send_to_one(
+        &self,
+        relaying: &Relaying,
+        session: &SessionRef,
+        to: &str,
+        data: Option<&RawValue>,
+    ) {
+        let Ok(channel) = RoomName::new(&format!("{TO_ONE}{to}")) else {
+            return self.invalid();
+        };
+        let data = data.map(Json::from);
+        publish(session, &channel, data.clone());
+        let found = relaying
+            .relay
+            .registry
+            .lock()
+            .find(session.realm().name(), to);
+        match found {
+            Some((client, told)) if !told.is_in(&channel) => client.deliver(&told, data),
+            _ => {}
+        }
+    }
+
+    /// Hands a message to this client alone: in generation 1 as an event of its channel's name, else as published there.
+    fn deliver(&self, session: &SessionRef, data: Option<Json>) {
+        let channel = match self.place.lock().role {
+            Some(Role::App) => RESPOND,
+            Some(Role::Monitor) => LOG,
+            None => return,
+        };
+        tell(session, self.generation(), channel, data);
+    }
+
+    // --- reports ----------------------------------------------------------------------------------------------------------
+
+    fn get_report(
+        self: &Arc<Self>,
+        relaying: &Relaying,
+        session: &SessionRef,
+        data: Option<&RawValue>,
+        waiting: Waiting,
+    ) {
+        let is_given = data.is_some_and(|it| !matches!(it.get(), "null" | "\"\"" | "false" | "0"));
+        if !is_given {
+            return waiting.done(session, Some(r#"{"error":"No id specified."}"#));
+        }
+        let ticket = match session.begin_call() {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                let error = wording::call_error(self.generation(), &error);
+                return waiting.failed(session, &error);
+            }
+        };
+        let id = data.and_then(string).map(std::borrow::Cow::into_owned);
+        let realm = session.realm().name().clone();
+        let reports = Arc::clone(&relaying.reports);
+        let _inside = self.shared.runtime.enter();
+        self.shared.tasks.spawn(async move {
+            let found = match id {
+                Some(id) => reports.get(&realm, id).await,
+                None => Ok(None),
+            };
+            let unsent = ticket.finish(None);
+            let Some(session) = unsent.session() else {
+                return;
+            };
+            match found {
+                Ok(Some(report)) => waiting.done(&session, Some(&report)),
+                Ok(None) => {
+                    let error = wording::named("NotFoundError", "No such report");
+                    waiting.failed(&session, &error);
+                }
+                Err(error) => {
+                    let error = wording::named("UnavailableError", &error.to_string());
+                    waiting.failed(&session, &error);
+                }
+            }
+        });
+    }
+}
+
+/// Sends a new member of `report` the list of reports.
+pub(crate) fn list_reports(client: &Client, session: &SessionRef) {
+    let Some(relaying) = &client.shared.relaying else {
+        return;
+    };
+    let realm = session.realm().name().clone();
+    let reports = Arc::clone(&relaying.reports);
+    let generation = client.generation();
+    let session = session.downgrade();
+    let _inside = client.shared.runtime.enter();
+    client.shared.tasks.spawn(async move {
+        let list = match reports.list(&realm).await {
+            Ok(list) => list,
+            Err(error) => {
+                tracing::warn!(%error, "a monitor gets no list of reports");
+                return;
+            }
+        };
+        let list = Json::parse(&format!(r#"{{"type":"list","data":{list}}}"#));
+        if let (Some(session), Ok(list)) = (session.upgrade(), list) {
+            tell(&session, generation, REPORT, Some(list));
+        }
+    });
+}
+
+/// Tells one client something of a channel.
+fn tell(session: &SessionRef, generation: Generation, channel: &str, data: Option<Json>) {
+    if generation == Generation::V1 {
+        let data = data.as_ref().map(Json::as_str);
+        let frame = ws::written_text(|text| write_event(text, channel, data));
+        session.send(frame);
+        return;
+    }
+    session.tell(&event(channel, data, Sender::Server));
+}
+
+fn event(channel: &str, data: Option<Json>, from: Sender) -> Event {
+    let args: Args = data.into_iter().map(Arg::Json).collect();
+    Event {
+        room: Some(room(channel)),
+        args,
+        from,
+        ..Event::new(event_name(MESSAGE), Json::NULL)
+    }
+}
+
+/// Passes on what a client says.
+fn publish(session: &SessionRef, channel: &RoomName, data: Option<Json>) {
+    let args: Args = data.into_iter().map(Arg::Json).collect();
+    session.publish_allowed(channel, event_name(MESSAGE), args, Except::default());
+}
+
+/// Publishes something of the relay's own.
+pub(crate) fn publish_on(shared: &Shared, realm: &RealmName, channel: &str, data: Json) {
+    let hub = shared.listener.hub();
+    let Some(realm) = hub.find_realm(realm.as_str()) else {
+        return;
+    };
+    let target = Target::Room {
+        realm: &realm,
+        room: &room(channel),
+        except: Except::default(),
+    };
+    hub.publish(target, &event(channel, Some(data), Sender::Server));
+}
+
+/// Says that connections have gone.
+fn say_gone(shared: &Shared, realm: &RealmName, channel: &str, ids: &[Box<str>]) {
+    for id in ids {
+        let message = wording::object(&[
+            ("id", Json::string(id)),
+            ("type", Json::string("DISCONNECTED")),
+        ]);
+        publish_on(shared, realm, channel, message);
+    }
+}
+
+/// The last monitor of this node has gone: apps hear of it unless another node has one.
+fn monitor_gone(shared: &Arc<Shared>, realm: &RealmName, name: String, keeps: bool) {
+    let gone = [name.into_boxed_str()];
+    if !keeps || shared.listener.hub().cluster().is_none() {
+        return say_gone(shared, realm, RESPOND, &gone);
+    }
+    let (shared, realm) = (Arc::clone(shared), realm.clone());
+    let tasks = shared.tasks.clone();
+    let _inside = shared.runtime.clone().enter();
+    tasks.spawn(async move {
+        let hub = Arc::clone(shared.listener.hub());
+        let there = hub.presence(&realm, &room(LOG)).await;
+        if there.is_complete && there.value.is_empty() {
+            say_gone(&shared, &realm, RESPOND, &gone);
+        }
+    });
+}
+
+/// Waits whether an app comes back.
+fn wait_for_return(shared: &Arc<Shared>, relaying: &Relaying, realm: &RealmName, name: String) {
+    let grace = relaying.options.grace;
+    let (shared, realm) = (Arc::clone(shared), realm.clone());
+    let relay: Arc<Relay> = Arc::clone(&relaying.relay);
+    let tasks = shared.tasks.clone();
+    let stopping = tasks.stopping();
+    let _inside = shared.runtime.clone().enter();
+    tasks.spawn(async move {
+        if stopping.run_until_cancelled(sleep(grace)).await.is_none() {
+            return;
+        }
+        let gone = {
+            let mut registry = relay.registry.lock();
+            let gone = registry.expire(&realm, &name);
+            registry.tidy(&realm);
+            gone
+        };
+        say_gone(&shared, &realm, LOG, &gone);
+    });
+}

@@ -1,0 +1,75 @@
+'use strict'
+// An application with one of the libraries that speak to the relay: it does what it is told on standard input, a JSON object a
+// line, and says its state on standard output.
+
+const readline = require('node:readline')
+
+const [kind, port, name, settings = '{}'] = process.argv.slice(2)
+const { host = '127.0.0.1', ...more } = JSON.parse(settings)
+const say = (what) => process.stdout.write(`${JSON.stringify(what)}\n`)
+
+const reducer = (state = { n: 0 }, action) => {
+  if (action.type === 'INC') return { n: state.n + 1 }
+  if (action.type === 'ADD') return { n: state.n + action.by }
+  return state
+}
+const actionCreators = { inc: () => ({ type: 'INC' }), add: (by) => ({ type: 'ADD', by }) }
+const options = { name, realtime: true, hostname: host, port: Number(port), maxAge: 30, actionCreators, ...more }
+
+async function reduxStore() {
+  if (kind === 'remote-redux-devtools') {
+    const { createStore } = require('redux-4')
+    const enhancer = require('remote-redux-devtools').default
+    return createStore(reducer, enhancer(options))
+  }
+  const { createStore } = await import('redux-5')
+  const { devToolsEnhancer } = await import(`redux-devtools-remote-${kind}`)
+  return createStore(reducer, devToolsEnhancer(options))
+}
+
+async function redux() {
+  const store = await reduxStore()
+  store.subscribe(() => say({ state: store.getState() }))
+  return {
+    dispatch: (action) => store.dispatch(action),
+    many: (count) => {
+      for (let done = 0; done < count; done += 1) store.dispatch({ type: 'INC' })
+    },
+    state: () => say({ state: store.getState() }),
+  }
+}
+
+/** Without Redux: it says what it likes. */
+function plain() {
+  const { connectViaExtension, send } = { ...require('remotedev') }
+  const devtools = (connectViaExtension ?? require('remotedev').connect)({ ...options, remote: true })
+  // It emits this when something is wrong, and dies without a listener.
+  devtools.subscribe((message) => say({ heard: message }))
+  devtools.init({ n: 0 })
+  return {
+    dispatch: (action) => (devtools.send ?? send)(action, { n: action.n }),
+    error: (text) => devtools.error(text),
+  }
+}
+
+function mobx() {
+  const { observable, useStrict } = require('mobx')
+  useStrict?.(false)
+  const remotedev = require('mobx-remotedev/lib/dev').default
+  function Counter() {
+    this.n = observable.box(0)
+    this.inc = () => this.n.set(this.n.get() + 1)
+  }
+  const Watched = remotedev(Counter, { name, remote: true, hostname: host, port: Number(port), onlyActions: true })
+  const store = new Watched()
+  return { dispatch: () => store.inc(), state: () => say({ state: { n: store.n.get() } }) }
+}
+
+;(async () => {
+  const app = await ({ remotedev: plain, mobx }[kind] ?? redux)()
+  say({ ready: true })
+  readline.createInterface({ input: process.stdin }).on('line', (line) => {
+    for (const [order, value] of Object.entries(JSON.parse(line))) app[order](value)
+  })
+  process.stdin.on('end', () => process.exit())
+})()

@@ -41,28 +41,27 @@ async function redux() {
 
 /** Without Redux: it says what it likes. */
 function plain() {
-  const { connectViaExtension, send } = { ...require('remotedev') }
-  const devtools = (connectViaExtension ?? require('remotedev').connect)({ ...options, remote: true })
-  // It emits this when something is wrong, and dies without a listener.
+  const devtools = require('remotedev').connectViaExtension({ ...options, remote: true })
   devtools.subscribe((message) => say({ heard: message }))
   devtools.init({ n: 0 })
   return {
-    dispatch: (action) => (devtools.send ?? send)(action, { n: action.n }),
+    dispatch: (action) => devtools.send(action, { n: action.n }),
     error: (text) => devtools.error(text),
   }
 }
 
 function mobx() {
-  const { observable, useStrict } = require('mobx')
-  useStrict?.(false)
+  const { extendObservable, action } = require('mobx')
   const remotedev = require('mobx-remotedev/lib/dev').default
   function Counter() {
-    this.n = observable.box(0)
-    this.inc = () => this.n.set(this.n.get() + 1)
+    extendObservable(this, { n: 0 })
+    this.inc = action('inc', () => {
+      this.n += 1
+    })
   }
   const Watched = remotedev(Counter, { name, remote: true, hostname: host, port: Number(port), onlyActions: true })
   const store = new Watched()
-  return { dispatch: () => store.inc(), state: () => say({ state: { n: store.n.get() } }) }
+  return { dispatch: () => store.inc(), state: () => say({ state: { n: store.n } }) }
 }
 
 ;(async () => {

@@ -2,12 +2,13 @@
 // The relay of the Redux DevTools: apps with the real libraries of both generations, monitors of both, and raw frames.
 
 const assert = require('node:assert/strict')
-const fs = require('node:fs')
-const path = require('node:path')
 const { after, before, describe, test } = require('node:test')
 const { App, Monitor, APPS } = require('./lib/devtools')
 const { FrameClient } = require('./lib/frame-client')
-const { Polyport, temporaryFolder } = require('./lib/polyport')
+const { freePort } = require('./lib/ports')
+const { Polyport } = require('./lib/polyport')
+const { RedisServer } = require('./lib/redis')
+const { backplaneOf } = require('./lib/redis-gateways')
 const { PythonCluster, installClusterPython, PYTHON } = require('./lib/socketcluster-python')
 const { until } = require('./lib/wait')
 
@@ -293,7 +294,6 @@ describe('plain JavaScript, MobX and Python', () => {
       installClusterPython()
       const python = await PythonCluster.start(version, port('auto'))
       const { id } = await python.hears('connected')
-      // What answers these is lost now and then: this client looks for an answer before it has noted whose it is.
       python.says({ emit: ['login', 'master'] })
       python.says({ listen: 'respond' })
       python.says({ subscribe: 'respond' })
@@ -444,7 +444,7 @@ describe('who may what', () => {
   })
 
   test('an address that others reach is warned of', async () => {
-    const own = await Polyport.start({ listeners: { open: { ...listener(), bind: `0.0.0.0:${await require('./lib/ports').freePort()}` } } })
+    const own = await Polyport.start({ listeners: { open: { ...listener(), bind: `0.0.0.0:${await freePort()}` } } })
     assert.match(own.log, /WARN.*everybody who reaches this address/)
     await own.stop()
   })
@@ -520,5 +520,35 @@ describe('under load', () => {
     }
     await until('the stalled monitor to be closed', async () => (await gateway.metrics()).sum('polyport_sessions_closed_total', { listener: 'big', reason: 'outbox_full' }) === 1)
     stalled.socket.destroy()
+  })
+})
+
+describe('over several nodes', () => {
+  test('an app of one node is watched and told what to do from another, and hears when nobody is left', async () => {
+    const redis = await RedisServer.start()
+    const node = () => Polyport.start({ backplane: backplaneOf(redis), listeners: { relay: listener({ protocol_version: 2 }, { realm: 'devtools' }) } })
+    const nodes = [await node(), await node()]
+    try {
+      const running = await App.start('1.0.0', nodes[0].ports.relay, 'far')
+      opened.push(running)
+      const watching = await Monitor.open('20.0.2', nodes[1].ports.relay)
+      opened.push(watching)
+      const state = await watching.sees('far', { type: 'STATE' })
+      await until('the other node to find the app', async () => {
+        watching.tells(state, { type: 'ACTION', action: "{ type: 'INC' }" })
+        return (await running.state()).n > 0
+      })
+      const other = await Monitor.open('20.0.2', nodes[0].ports.relay)
+      opened.push(other)
+      await other.sees('far', { type: 'STATE' })
+      await other.close()
+      const { n } = await running.state()
+      running.dispatch({ type: 'INC' })
+      await until('the action', () => watching.of('far').some(({ type, payload }) => type === 'ACTION' && JSON.parse(payload).n > n))
+      assert.deepEqual(watching.of('far').filter(({ type }) => type === 'STOP'), [])
+    } finally {
+      for (const one of nodes) await one.stop()
+      await redis.stop()
+    }
   })
 })

@@ -15,7 +15,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use polyport_core::{EventName, RealmName, RoomName};
 
-pub(crate) use events::{list_reports, publish_on};
+pub(crate) use events::{HAND_OVER, list_reports, publish_on};
 pub(crate) use registry::{Farewells, Place, Role};
 
 use crate::reports::{Reports, ReportsError};
@@ -77,11 +77,11 @@ impl Relay {
         options: &ReportOptions,
     ) -> Result<Arc<Reports>, ReportsError> {
         let mut reports = self.reports.lock();
-        if let Some((known, open)) = &mut *reports {
-            if known.file == options.file {
-                known.clone_from(options);
-                return Ok(Arc::clone(open));
-            }
+        if let Some((known, open)) = &mut *reports
+            && known.file == options.file
+        {
+            known.clone_from(options);
+            return Ok(Arc::clone(open));
         }
         let opened = Arc::new(Reports::open(options)?);
         *reports = Some((options.clone(), Arc::clone(&opened)));

@@ -117,7 +117,7 @@ impl Client {
                 self.on_goodbye(state, &packet)
             }
             own if own.starts_with('#') => self.invalid(),
-            name if self.on_relayed(&session, name, &packet) => {}
+            name if self.on_relayed(state, &session, name, &packet) => {}
             name => self.on_call(&session, name, &packet),
         }
     }

@@ -181,6 +181,16 @@ fn what_a_devtools_listener_could_never_do_is_refused() {
         ("ping_timeout = \"8s\"", "longer than `ping_interval`"),
         ("origins = [\"https://app.example.com\"]", "no origin"),
         ("origins = [\"app.example.com\"]", "no origin"),
+        ("relay = true\nmax_apps = 0", "one at least"),
+        ("grace = \"25d\"", "below 24 days"),
+        (
+            "users = [{ name = \"a:b\", secret = \"env:HOME\" }]",
+            "without a colon",
+        ),
+        (
+            "users = [{ name = \"a\", secret = \"env:NOT_SET\" }]",
+            "NOT_SET is not set",
+        ),
     ] {
         let found = with(line);
         assert_eq!(found.len(), 1, "{line}: {found:?}");

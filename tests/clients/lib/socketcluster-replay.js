@@ -8,12 +8,12 @@ const jwt = require('jsonwebtoken')
 const { FrameClient, closing } = require('./frame-client')
 const { until } = require('./wait')
 
-const TRACES = path.resolve(__dirname, '..', '..', 'traces', 'socketcluster')
+const TRACES = path.resolve(__dirname, '..', '..', 'traces')
 const JWT = /eyJ[\w-]+\.eyJ[\w-]+\.[\w-]*/g
 const PINGS = { '#1': '#2', '': '' }
 
-const load = (name) =>
-  fs.readFileSync(path.join(TRACES, `${name}.jsonl`), 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line))
+const load = (folder, name) =>
+  fs.readFileSync(path.join(TRACES, folder, `${name}.jsonl`), 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line))
 
 /** Without pings and their answers, which come when their time has come: the server's ping, then the client's next word. */
 function withoutPings(entries) {
@@ -51,31 +51,43 @@ const mask = (text) =>
     .replace(/"(iat|exp)":\d+/g, '"$1":<s>')
     .replace(/"expiry":"[^"]+"/g, '"expiry":<when>')
 
-const shown = (frame) => (frame.kind === 'close' ? `close ${frame.code ?? 'empty'} ${frame.reason}`.trim() : mask(frame.text ?? `${frame.kind}`))
+/** Without white space between its parts: the originals write anew what they pass on. */
+const compact = (text) => {
+  try {
+    return JSON.stringify(JSON.parse(text))
+  } catch {
+    return text
+  }
+}
+
+const shown = (frame) => (frame.kind === 'close' ? `close ${frame.code ?? 'empty'} ${frame.reason}`.trim() : mask(compact(frame.text ?? `${frame.kind}`)))
 
 const recorded = ({ kind, data }) => shown(kind === 'close' ? { kind, ...data } : { kind, text: data })
 
 class ClusterReplay {
   /**
-   * `skips` and `instead` say by the text that a client sends what is not played, and what differs: `now` is what comes instead,
+   * `ignores` are frames of the server that may come or not. `skips` and `instead` say by the text that a client sends what is not played, and what differs: `now` is what comes instead,
    * with `unordered` the order is nobody's promise, with `expired` the client's token is to be over by then.
    */
-  constructor(name, port, key, { skips, instead }) {
-    Object.assign(this, { name, port, key, skips, instead })
+  constructor(name, port, key, { skips, instead, folder = 'socketcluster', ignores = /^$/ }) {
+    Object.assign(this, { name, port, key, skips, instead, folder, ignores })
+    // Ids that the original gave, and what they are now: clients name each other by them.
+    this.ids = new Map()
     this.clients = new Map()
     this.differences = []
     this.met = new Set()
   }
 
   async run() {
-    const isPlayed = ({ conn }) => !this.skips.some((rule) => rule.conn === conn && this.met.add(`skip ${this.skips.indexOf(rule)}`))
-    const entries = withoutPings(load(this.name)).filter(isPlayed)
+    const isPlayed = ({ conn, dir, data }) => !(dir === 's2c' && data !== '' && this.ignores.test(data)) && !this.skips.some((rule) => rule.conn === conn && this.met.add(`skip ${this.skips.indexOf(rule)}`))
+    const entries = withoutPings(load(this.folder, this.name)).filter(isPlayed)
     const signed = entries.flatMap(({ data }) => (typeof data === 'string' && data.match(JWT)) || [])
     this.recordedAt = Math.max(...signed.map((token) => jwt.decode(token)?.iat ?? 0), 0)
     try {
       for (const step of this.steps(entries)) await this.play(step)
       for (const [conn, client] of this.clients) {
-        const rest = client.parse()
+        let rest = client.parse()
+        while (rest?.text && this.ignores.test(rest.text)) rest = client.parse()
         if (rest && rest.text !== '') this.differences.push(`connection ${conn} ended with ${shown(rest)}`)
       }
     } catch (error) {
@@ -110,12 +122,30 @@ class ClusterReplay {
       const expected = rule?.now && conn === entry.conn ? rule.now : wanted.map(recorded)
       const client = this.clients.get(conn)
       const got = []
-      for (const _ of expected) got.push(this.look(await client.next()))
+      for (const [index] of expected.entries()) {
+        let frame = await client.next()
+        while (frame.text && this.ignores.test(frame.text)) frame = await client.next()
+        this.learn(wanted[index]?.data, frame.text)
+        got.push(this.look(frame))
+      }
       if (rule?.unordered) for (const list of [expected, got]) list.sort()
       if (JSON.stringify(got) !== JSON.stringify(expected)) {
         this.differences.push(`after ${entry.data} of ${entry.conn}, connection ${conn}\n  recorded: ${expected.join('\n            ')}\n      live: ${got.join('\n            ')}`)
       }
     }
+  }
+
+  /** Keeps in mind which id stands for a recorded one. */
+  learn(recorded, live) {
+    const [was, is] = [recorded, live].map((text) => typeof text === 'string' && /^\{"rid":1,"data":\{"id":"([\w-]{20})"/.exec(text)?.[1])
+    if (was && is) this.ids.set(was, is)
+  }
+
+  /** What a client says, with the ids that there are now. */
+  renamed(text) {
+    let now = text
+    for (const [was, is] of this.ids) now = now.replaceAll(was, is)
+    return now
   }
 
   /** A frame as it is compared; the last token that was given is kept in mind. */
@@ -157,7 +187,7 @@ class ClusterReplay {
     } else if (kind === 'ping') {
       await client.send('ping', data)
     } else {
-      await client.text(data.replace(JWT, (token) => renewed(token, this.key, this.recordedAt)))
+      await client.text(this.renamed(data).replace(JWT, (token) => renewed(token, this.key, this.recordedAt)))
     }
   }
 

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use polyport_core::{
     Arg, Args, Event, Except, Json, LimitKind, RealmName, RoomName, Sender, SessionRef, Target,
+    single_argument,
 };
 use polyport_net::ws;
 use serde_json::value::RawValue;
@@ -12,7 +14,7 @@ use tokio::time::sleep;
 use super::{Farewells, LOG, REPORT, RESPOND, Relay, Role, event_name, head::Head, room};
 use crate::{
     access::Right,
-    client::Client,
+    client::{Client, State},
     codec::{Generation, Packet, string, write_event},
     dialect::MESSAGE,
     session::Waiting,
@@ -22,6 +24,9 @@ use crate::{
 
 /// To one client, by the id of its connection.
 const TO_ONE: &str = "sc-";
+
+/// By which nodes hand over what is for one client of another.
+pub(crate) const HAND_OVER: &str = "#handOver";
 
 /// What a client wants of the relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +66,7 @@ impl Client {
     /// Takes an event if it is the relay's; whether it was.
     pub(crate) fn on_relayed(
         self: &Arc<Self>,
+        state: &mut State,
         session: &SessionRef,
         name: &str,
         packet: &Packet<'_>,
@@ -92,7 +98,7 @@ impl Client {
                 waiting.done(session, None);
             }
             Wish::ToOne(to) => {
-                self.send_to_one(relaying, session, to, packet.data);
+                self.send_to_one(relaying, state, session, to, packet.data);
                 waiting.done(session, None);
             }
         }
@@ -233,6 +239,7 @@ impl Client {
     fn send_to_one(
         &self,
         relaying: &Relaying,
+        state: &mut State,
         session: &SessionRef,
         to: &str,
         data: Option<&RawValue>,
@@ -249,8 +256,46 @@ impl Client {
             .find(session.realm().name(), to);
         match found {
             Some((client, told)) if !told.is_in(&channel) => client.deliver(&told, data),
-            _ => {}
+            Some(_) => {}
+            None => self.send_beyond(state, session, to, data),
         }
+    }
+
+    /// The connection of that id may be one of another node: the members of the relay's rooms are known there.
+    fn send_beyond(&self, state: &mut State, session: &SessionRef, to: &str, data: Option<Json>) {
+        if session.listener().hub().cluster().is_none() {
+            return;
+        }
+        let Ok(short) = URL_SAFE_NO_PAD.decode(to) else {
+            return;
+        };
+        let hub = Arc::clone(session.listener().hub());
+        let realm = session.realm().name().clone();
+        let sending = async move {
+            for channel in [RESPOND, LOG] {
+                let there = hub.presence(&realm, &room(channel)).await;
+                let mut members = there.value.iter().filter(|it| it.node.is_some());
+                if let Some(member) = members.find(|it| it.session.short()[..] == short[..]) {
+                    let args: Args = data.into_iter().map(Arg::Json).collect();
+                    let event = Event {
+                        args,
+                        ..Event::new(event_name(HAND_OVER), Json::NULL)
+                    };
+                    hub.publish(Target::Session(member.session), &event);
+                    return;
+                }
+            }
+        };
+        let _inside = self.shared.runtime.enter();
+        if state.in_order.run(&self.shared.tasks, sending).is_err() {
+            session.limit_hit(LimitKind::CallsInFlight);
+        }
+    }
+
+    /// Another node hands over what is for this client alone.
+    pub(crate) fn on_handed_over(&self, session: &SessionRef, event: &Event) {
+        let data = (!event.args.is_empty()).then(|| single_argument(&event.args));
+        self.deliver(session, data);
     }
 
     /// Hands a message to this client alone: in generation 1 as an event of its channel's name, else as published there.

@@ -42,10 +42,9 @@ pub(super) fn merge<'a>(messages: impl Iterator<Item = &'a str>) -> Option<Strin
         match (&mut lifted, head.kind.as_deref()) {
             (_, Some("STATE")) => lifted = Lifted::read(&payload).or(lifted),
             (Some(known), Some("ACTION")) => {
+                let is_whole = !payload.contains(REFERENCE) && known.add(&head, payload);
                 // What comes behind cannot stand here; a shorter history is a true one.
-                if payload.contains(REFERENCE) || !known.add(&head, payload) {
-                    break;
-                }
+                let true = is_whole else { break };
             }
             (_, Some("INIT" | "ACTION")) => lifted = Some(Lifted::beginning(payload)),
             _ => {}

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     client::{Client, Farewell},
     codec::{Generation, Packet, write_call, write_event, write_kick_out},
+    relay::HAND_OVER,
     wording,
 };
 
@@ -192,6 +193,10 @@ impl Client {
                     ..Farewell::of(code.unwrap_or(1000))
                 };
                 self.close(farewell, CloseReason::Disconnected);
+                done(respond);
+            }
+            HAND_OVER => {
+                self.on_handed_over(session, event);
                 done(respond);
             }
             unknown => {

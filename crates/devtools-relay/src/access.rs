@@ -7,6 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderMap, HeaderValue, header};
 use polyport_core::{OpenRequest, TokenSource};
 
 /// The name of the query parameter, with `NAME:SECRET`, and of the cookie, with the same in base64.
@@ -156,6 +157,17 @@ impl Door {
             rights: Rights::These(Arc::clone(&user.rights)),
         })
     }
+}
+
+/// The cookie that keeps what a browser has shown in `Authorization`: not every browser shows it again when a page opens a
+/// WebSocket. Cookies know no ports, so this one goes to the path of the WebSocket alone.
+pub(crate) fn cookie(headers: &HeaderMap, path: &str, is_tls: bool) -> Option<HeaderValue> {
+    let header = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, value) = header.split_once(' ')?;
+    let (value, secure) = (value.trim(), if is_tls { "; Secure" } else { "" });
+    let is_plain = scheme.eq_ignore_ascii_case("basic") && !format!("{value}{path}").contains(';');
+    let cookie = format!("{COOKIE}={value}; Path={path}; HttpOnly; SameSite=Strict{secure}");
+    is_plain.then(|| HeaderValue::from_str(&cookie).ok())?
 }
 
 /// `NAME:SECRET`, from wherever the request has it.

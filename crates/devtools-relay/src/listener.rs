@@ -17,7 +17,7 @@ use crate::{
     dialect::{PROTOCOL, dialect},
     options::DevtoolsOptions,
     origins::Origins,
-    page::page,
+    page::{Page, PageError},
     relay::{Relay, RelayOptions},
     reports::{ReportsDoor, ReportsError, forget_old},
     shared::{Relaying, Shared},
@@ -40,7 +40,10 @@ pub fn start(
     reception: Reception,
     relay: &Arc<Relay>,
 ) -> Result<Server, StartError> {
-    let relaying = options.relay.as_ref().map(|it| relaying(relay, it));
+    let relaying = options
+        .relay
+        .as_ref()
+        .map(|it| relaying(relay, it, &options.path));
     let relaying = relaying.transpose()?;
     let listener = place.listener(&process.hub, PROTOCOL, dialect());
     let common = &process.transportation;
@@ -59,6 +62,7 @@ pub fn start(
         let housekeeping = forget_old(Arc::downgrade(&shared));
         let housekeeping = async move { stopping.run_until_cancelled(housekeeping).await };
         common.tasks.spawn(housekeeping);
+        common.tasks.spawn(prepare_page(Arc::clone(&shared)));
     }
     warn_of_strangers(&place, &options, &shared);
     listener.set_connections(Arc::downgrade(&shared) as _);
@@ -80,15 +84,34 @@ pub enum StartError {
     /// The store of reports cannot be opened.
     #[error(transparent)]
     Reports(#[from] ReportsError),
+    /// The folder with the page is none.
+    #[error("devtools.page")]
+    Page(#[from] PageError),
 }
 
-fn relaying(relay: &Arc<Relay>, options: &RelayOptions) -> Result<Relaying, ReportsError> {
+fn relaying(
+    relay: &Arc<Relay>,
+    options: &RelayOptions,
+    path: &str,
+) -> Result<Relaying, StartError> {
     Ok(Relaying {
+        page: match &options.page {
+            Some(folder) => Page::load(folder)?,
+            None => Page::own(path),
+        },
         reports: relay.open_reports(&options.reports)?,
         relay: Arc::clone(relay),
         options: options.clone(),
         http: ReportsDoor::default(),
     })
+}
+
+/// Packs what the page consists of before somebody waits for it.
+async fn prepare_page(shared: Arc<Shared>) {
+    if let Some(relaying) = &shared.relaying {
+        let stopping = shared.tasks.stopping();
+        stopping.run_until_cancelled(relaying.page.prepare()).await;
+    }
 }
 
 /// Monitors have apps run code, and see what is inside of them: whoever can connect to a relay without a name may do so.
@@ -188,12 +211,12 @@ impl WsFrontEnd for FrontEnd {
             listener.refused(request.peer.ip(), RefuseReason::HttpRequest);
             return Box::pin(ready(self.page(&request.head.uri)));
         }
-        if matches!(request.head.method, Method::GET | Method::HEAD) {
-            return Box::pin(ready(page(request.head.uri.path())));
-        }
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
             match &shared.relaying {
+                Some(relaying) if matches!(request.head.method, Method::GET | Method::HEAD) => {
+                    relaying.page.show(&shared, &request).await
+                }
                 Some(relaying) => relaying.http.answer(&shared, request).await,
                 None => http_answer(StatusCode::NOT_FOUND, "Not Found\n"),
             }

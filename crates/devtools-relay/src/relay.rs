@@ -44,6 +44,8 @@ pub struct RelayOptions {
     pub history: usize,
     /// Where reports are kept.
     pub reports: ReportOptions,
+    /// The folder with the page that browsers see; without one it is a page of our own.
+    pub page: Option<PathBuf>,
 }
 
 /// Where reports are kept and how many.

@@ -18,6 +18,7 @@ use crate::{
     dialect::dialect,
     options::DevtoolsOptions,
     origins::Origins,
+    page::Page,
     relay::{Relay, RelayOptions},
     reports::{Reports, ReportsDoor},
 };
@@ -47,6 +48,7 @@ pub(crate) struct Relaying {
     pub(crate) relay: Arc<Relay>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) http: ReportsDoor,
+    pub(crate) page: Page,
 }
 
 impl Shared {
@@ -79,25 +81,31 @@ impl Shared {
         }
     }
 
+    /// Whether everybody comes in unasked.
+    pub(crate) fn is_open(&self) -> bool {
+        self.door.is_open()
+    }
+
     /// What a request may on the relay.
     ///
     /// # Errors
     /// The answer to who does not show a name that is known; it is counted.
     pub(crate) fn access(&self, request: &HttpRequest) -> Result<Access, Box<HttpAnswer>> {
-        if self.door.is_open() {
+        if self.is_open() {
             return Ok(Access::ALL);
         }
-        self.door
-            .check(&request.opening(&self.listener))
-            .map_err(|_| {
-                self.listener
-                    .refused(request.peer.ip(), RefuseReason::Nobody);
-                let mut answer = http_answer(StatusCode::UNAUTHORIZED, "Who are you?\n");
-                let basic =
-                    HeaderValue::from_static("Basic realm=\"Redux DevTools\", charset=\"UTF-8\"");
-                answer.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
-                Box::new(answer)
-            })
+        let access = self.door.check(&request.opening(&self.listener));
+        access.map_err(|_| Box::new(self.ask_for_name(request)))
+    }
+
+    /// The answer to who may not do something without a name; it is counted.
+    pub(crate) fn ask_for_name(&self, request: &HttpRequest) -> HttpAnswer {
+        self.listener
+            .refused(request.peer.ip(), RefuseReason::Nobody);
+        let mut answer = http_answer(StatusCode::UNAUTHORIZED, "Who are you?\n");
+        let basic = HeaderValue::from_static("Basic realm=\"Redux DevTools\", charset=\"UTF-8\"");
+        answer.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
+        answer
     }
 
     /// The part of the listener in which a client is.

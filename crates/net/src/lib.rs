@@ -13,6 +13,7 @@ mod bind;
 mod client;
 mod connection;
 mod deadlines;
+mod entity;
 mod flush;
 mod http;
 mod in_order;
@@ -33,6 +34,7 @@ pub use bind::{Bind, BindError};
 pub use client::{ClientError, ClientRequest, ClientResponse, HttpClient, HttpClientOptions};
 pub use connection::{Connection, Handler, Link, LinkOptions};
 pub use deadlines::{Deadline, Deadlines, Moment, Watched};
+pub use entity::{entity_tag, knows_entity};
 pub use flush::FlushTasks;
 pub use http::{
     Decision, HttpAnswer, HttpRequest, WsFrontEnd, http_answer, receive, serve_websockets,

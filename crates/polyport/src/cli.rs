@@ -50,10 +50,23 @@ enum Subcommands {
     Schema,
     /// Make a key of the server API: prints it, and the hash that stands in the configuration
     ApiKey,
+    /// The relay of the Redux DevTools
+    #[command(subcommand)]
+    Devtools(DevtoolsCommands),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+enum DevtoolsCommands {
+    /// Fetch the real page of the Redux DevTools from the npm registry, for the setting devtools.page
+    InstallPage {
+        /// The folder that is made
+        #[arg(long, value_name = "DIR", default_value = "devtools-page")]
+        to: PathBuf,
+    },
 }
 
 /// What to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Start the gateway.
     Run,
@@ -65,18 +78,23 @@ pub enum Command {
     Schema,
     /// Make a key of the server API.
     ApiKey,
+    /// Fetch the page of the Redux DevTools into a folder.
+    InstallPage(PathBuf),
 }
 
 impl Cli {
     /// What to do.
     #[must_use]
     pub fn command(&self) -> Command {
-        match self.command {
+        match &self.command {
             None | Some(Subcommands::Run(_)) => Command::Run,
             Some(Subcommands::Check(_)) => Command::Check,
             Some(Subcommands::Config(_)) => Command::Config,
             Some(Subcommands::Schema) => Command::Schema,
             Some(Subcommands::ApiKey) => Command::ApiKey,
+            Some(Subcommands::Devtools(DevtoolsCommands::InstallPage { to })) => {
+                Command::InstallPage(to.clone())
+            }
         }
     }
 
@@ -90,7 +108,9 @@ impl Cli {
                 | Subcommands::Check(options)
                 | Subcommands::Config(options),
             ) => Some(options),
-            Some(Subcommands::Schema | Subcommands::ApiKey) | None => None,
+            Some(Subcommands::Schema | Subcommands::ApiKey | Subcommands::Devtools(_)) | None => {
+                None
+            }
         };
         let mut inputs = Inputs {
             variables: variables.collect(),
@@ -155,6 +175,12 @@ mod tests {
         assert_eq!(
             parse("polyport check -c a.toml").unwrap().command(),
             Command::Check
+        );
+        assert_eq!(
+            parse("polyport devtools install-page --to d")
+                .unwrap()
+                .command(),
+            Command::InstallPage("d".into())
         );
     }
 

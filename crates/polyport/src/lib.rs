@@ -15,6 +15,7 @@ mod backplane;
 pub mod cli;
 pub mod config;
 pub mod gateway;
+pub mod install_page;
 pub mod logging;
 mod protocols;
 pub mod run;

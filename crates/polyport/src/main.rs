@@ -10,7 +10,7 @@ use clap::Parser;
 use polyport::{
     cli::{Cli, Command},
     config::{self, Inputs, Loaded, Problems},
-    logging, run,
+    install_page, logging, run,
 };
 
 /// `EX_CONFIG` of sysexits.h: the configuration is wrong, and trying again will not help.
@@ -58,6 +58,7 @@ fn act(command: Command, inputs: &Inputs) -> anyhow::Result<()> {
             let made = polyport_admin::ApiKeys::generate();
             say(&format!("key   {}\nhash  {}\n", made.key, made.hash))
         }
+        Command::InstallPage(to) => say(&install_page::install(&to)?),
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&config::json_schema())?;
             say(&format!("{schema}\n"))

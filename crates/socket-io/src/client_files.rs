@@ -1,17 +1,16 @@
 //! The browser's client, which pages take from their server: `<script src="/socket.io/socket.io.js">`.
 
 use std::{
-    fmt::{self, Write as _},
+    fmt,
     fs::File,
-    hash::{DefaultHasher, Hash, Hasher},
     io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use http_body_util::Full;
-use polyport_net::{HttpAnswer, http_answer};
+use polyport_net::{HttpAnswer, entity_tag, http_answer, knows_entity};
 
 use crate::listener::empty;
 
@@ -75,7 +74,7 @@ impl ClientFiles {
             match read(&path) {
                 Ok(Some(body)) => files.push(ClientFile {
                     name,
-                    tag: tag_of(&body),
+                    tag: entity_tag(&body),
                     body,
                 }),
                 Ok(None) => return Err(ClientFilesError::TooLong(path)),
@@ -100,15 +99,6 @@ fn read(path: &Path) -> io::Result<Option<Bytes>> {
         .take(MAX_FILE + 1)
         .read_to_end(&mut body)?;
     Ok((body.len() as u64 <= MAX_FILE).then(|| body.into()))
-}
-
-/// The same for the same bytes, on every node of the same build.
-fn tag_of(body: &[u8]) -> HeaderValue {
-    let mut hasher = DefaultHasher::new();
-    body.hash(&mut hasher);
-    let mut tag = String::new();
-    let _ = write!(tag, "\"{:x}-{:016x}\"", body.len(), hasher.finish());
-    HeaderValue::from_str(&tag).expect("digits and quotes are a header value")
 }
 
 /// The name of a client's file, if the path behind the listener's own is one.
@@ -136,7 +126,7 @@ pub(crate) fn answer(files: Option<&ClientFiles>, name: &str, head: &Parts) -> H
             "The directory in `socket_io.client_files` does not hold this file.\n",
         );
     };
-    let is_known = knows(&head.headers, &file.tag);
+    let is_known = knows_entity(&head.headers, &file.tag);
     let mut answer = if is_known {
         empty(StatusCode::NOT_MODIFIED)
     } else {
@@ -157,16 +147,6 @@ pub(crate) fn answer(files: Option<&ClientFiles>, name: &str, head: &Parts) -> H
     // Only connections of sessions go on: they are what is bounded.
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     answer
-}
-
-/// Whether the client has what the tag names.
-fn knows(headers: &HeaderMap, tag: &HeaderValue) -> bool {
-    let known = headers.get_all(header::IF_NONE_MATCH).iter();
-    known
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|known| known.trim())
-        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
 }
 
 #[cfg(test)]

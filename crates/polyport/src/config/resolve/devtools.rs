@@ -7,7 +7,7 @@ use polyport_devtools_relay::{
     AccessOptions, DevtoolsOptions, RelayOptions, ReportOptions, Right, Version,
 };
 
-use super::Resolver;
+use super::{PathKind, Resolver};
 use crate::config::{
     places::ProtocolVersion,
     resolved::{DevtoolsConfig, DevtoolsUser},
@@ -101,7 +101,13 @@ impl Resolver<'_> {
             }
         }
         let file = settings.reports.as_ref().map(|file| self.folder.join(file));
+        let page = settings.page.as_ref().map(|page| self.folder.join(page));
+        if let Some(page) = &page {
+            let setting = ["listeners", name, "devtools", "page"];
+            self.path(&setting, page, PathKind::Folder);
+        }
         RelayOptions {
+            page,
             strict: settings.strict,
             grace: settings.grace.0,
             max_apps: settings.max_apps,

@@ -298,6 +298,9 @@ pub struct DevtoolsSettings {
     pub reports_size: ByteSize,
     /// How long a report is kept; `"0s"` is for ever.
     pub reports_age: Period,
+    /// The folder with the page that browsers see, such as `polyport devtools install-page` makes, relative to the configuration file. Default: a smaller page of the gateway's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<PathBuf>,
     /// Who may what on the relay: tables with `name`, `secret` (`"env:NAME"` or `"file:PATH"`) and `rights` (`"app"`, `"monitor"`, `"report"`; all of them by default). Without any, everybody who may connect may everything.
     pub users: Vec<DevtoolsUserSettings>,
     /// What those may who show no name, where there are `users`.
@@ -328,6 +331,7 @@ impl Default for DevtoolsSettings {
             max_reports: 1_000,
             reports_size: ByteSize(256 << 20),
             reports_age: Period::secs(30 * 86_400),
+            page: None,
             users: Vec::new(),
             anybody: Vec::new(),
             teams: false,

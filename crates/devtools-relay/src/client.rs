@@ -269,6 +269,7 @@ impl Client {
                 self.shows(generation);
                 if let Some(session) = state.stage.session() {
                     self.drop_expired(session);
+                    self.deliver_early(session);
                 }
             }
             Message::Raw => self.invalid(),

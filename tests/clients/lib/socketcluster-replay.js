@@ -60,7 +60,7 @@ const compact = (text) => {
   }
 }
 
-const shown = (frame) => (frame.kind === 'close' ? `close ${frame.code ?? 'empty'} ${frame.reason}`.trim() : mask(compact(frame.text ?? `${frame.kind}`)))
+const shown = (frame) => (frame.kind === 'close' ? `close ${frame.code ?? 'empty'} ${frame.reason}`.trim() : mask(frame.text ?? `${frame.kind}`))
 
 const recorded = ({ kind, data }) => shown(kind === 'close' ? { kind, ...data } : { kind, text: data })
 
@@ -69,8 +69,8 @@ class ClusterReplay {
    * `ignores` are frames of the server that may come or not. `skips` and `instead` say by the text that a client sends what is not played, and what differs: `now` is what comes instead,
    * with `unordered` the order is nobody's promise, with `expired` the client's token is to be over by then.
    */
-  constructor(name, port, key, { skips, instead, folder = 'socketcluster', ignores = /^$/ }) {
-    Object.assign(this, { name, port, key, skips, instead, folder, ignores })
+  constructor(name, port, key, { skips, instead, folder = 'socketcluster', ignores = /^$/, compacts = false }) {
+    Object.assign(this, { name, port, key, skips, instead, folder, ignores, compacts })
     // Ids that the original gave, and what they are now: clients name each other by them.
     this.ids = new Map()
     this.clients = new Map()
@@ -152,7 +152,7 @@ class ClusterReplay {
   look(frame) {
     const [token] = frame.text?.match(JWT) ?? []
     if (token) this.exp = jwt.decode(token).exp
-    return shown(frame)
+    return shown(this.compacts ? { ...frame, text: frame.text && compact(frame.text) } : frame)
   }
 
   rule({ kind, data }) {

@@ -298,14 +298,38 @@ impl Client {
         self.deliver(session, data);
     }
 
-    /// Hands a message to this client alone: in generation 1 as an event of its channel's name, else as published there.
+    /// Hands a message to this client alone: in generation 1 as an event of its channel's name, else as published there. A
+    /// client that has logged in and not subscribed yet would drop that, so it waits until then.
     fn deliver(&self, session: &SessionRef, data: Option<Json>) {
-        let channel = match self.place.lock().role {
-            Some(Role::App) => RESPOND,
-            Some(Role::Monitor) => LOG,
-            None => return,
+        let mut place = self.place.lock();
+        let Some(channel) = channel_of(place.role) else {
+            return;
         };
-        tell(session, self.generation(), channel, data);
+        let generation = self.generation();
+        let is_early = generation == Generation::V2 && !session.is_in(&room(channel));
+        let data = if is_early {
+            match place.early.keep(data) {
+                Ok(()) => return,
+                Err(data) => data,
+            }
+        } else {
+            data
+        };
+        tell(session, generation, channel, data);
+    }
+
+    /// The client can hear what has waited for it, if it has subscribed or turned out to be of generation 1.
+    pub(crate) fn deliver_early(&self, session: &SessionRef) {
+        let mut place = self.place.lock();
+        let Some(channel) = channel_of(place.role) else {
+            return;
+        };
+        let generation = self.generation();
+        if generation == Generation::V1 || session.is_in(&room(channel)) {
+            for data in place.early.take() {
+                tell(session, generation, channel, data);
+            }
+        }
     }
 
     // --- reports ----------------------------------------------------------------------------------------------------------
@@ -354,6 +378,14 @@ impl Client {
             }
         });
     }
+}
+
+/// The channel of those of a kind.
+fn channel_of(role: Option<Role>) -> Option<&'static str> {
+    role.map(|role| match role {
+        Role::App => RESPOND,
+        Role::Monitor => LOG,
+    })
 }
 
 /// Sends a new member of `report` the list of reports.

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use polyport_core::{RealmName, RoomName, SessionRef, WeakSession};
+use polyport_core::{Json, RealmName, RoomName, SessionRef, WeakSession};
 
 use crate::client::Client;
 
@@ -32,6 +32,37 @@ pub(crate) struct Place {
     pub(crate) role: Option<Role>,
     /// Instances that it has spoken for.
     instances: HashSet<Box<str>>,
+    /// What is for this client alone, and has come before it has subscribed to its channel.
+    pub(crate) early: Early,
+}
+
+/// Most messages that wait for a client to subscribe, and most bytes of them.
+const MOST_EARLY: usize = 64;
+const EARLY_BYTES: usize = 1 << 20;
+
+/// Messages that wait for a client to subscribe.
+#[derive(Debug, Default)]
+pub(crate) struct Early {
+    messages: Vec<Option<Json>>,
+    bytes: usize,
+}
+
+impl Early {
+    /// Keeps a message, or gives it back if there is no room.
+    pub(crate) fn keep(&mut self, message: Option<Json>) -> Result<(), Option<Json>> {
+        let length = message.as_ref().map_or(0, Json::len);
+        if self.messages.len() >= MOST_EARLY || self.bytes + length > EARLY_BYTES {
+            return Err(message);
+        }
+        self.bytes += length;
+        self.messages.push(message);
+        Ok(())
+    }
+
+    /// Gives what has waited.
+    pub(crate) fn take(&mut self) -> Vec<Option<Json>> {
+        std::mem::take(self).messages
+    }
 }
 
 impl Place {

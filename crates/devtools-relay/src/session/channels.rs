@@ -234,8 +234,11 @@ impl Client {
         match outcome {
             Ok(()) => {
                 waiting.done(session, None);
-                if is_subscribing && room.as_str() == REPORT {
-                    list_reports(self, session);
+                if is_subscribing {
+                    self.deliver_early(session);
+                    if room.as_str() == REPORT {
+                        list_reports(self, session);
+                    }
                 }
             }
             Err(error) => waiting.failed(session, &error),

@@ -2,15 +2,16 @@
 // What a browser sees at the address of the relay: the gateway's own page, and the real page of the Redux DevTools.
 
 const assert = require('node:assert/strict')
-const { execFileSync } = require('node:child_process')
+const { execFileSync, spawn } = require('node:child_process')
 const fs = require('node:fs')
 const http = require('node:http')
 const path = require('node:path')
 const { after, before, describe, test } = require('node:test')
+const { gunzipSync } = require('node:zlib')
 const { Browser } = require('./lib/browser')
 const { App } = require('./lib/devtools')
 const { send } = require('./lib/engine-io')
-const { Polyport, run, temporaryFolder, ROOT } = require('./lib/polyport')
+const { Polyport, temporaryFolder, toToml, BINARY, ROOT } = require('./lib/polyport')
 const { until } = require('./lib/wait')
 
 const IMAGES = path.join(ROOT, 'docs', 'images')
@@ -39,6 +40,21 @@ async function appOf(kind, port, name, settings) {
   const app = await App.start(kind, port, name, settings)
   running.push(app)
   return app
+}
+
+/** Runs a command to its end beside what the test itself serves. */
+function runLong(args, env = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(BINARY, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+    const said = { stdout: '', stderr: '' }
+    for (const name of ['stdout', 'stderr']) {
+      child[name].setEncoding('utf8').on('data', (text) => {
+        said[name] += text
+      })
+    }
+    child.once('error', reject)
+    child.once('close', (status) => resolve({ status, ...said }))
+  })
 }
 
 async function restart(gateway, env) {
@@ -105,7 +121,9 @@ describe('the page of the gateway', () => {
     const page = await open(relay)
     await shows(page, '#hint', new RegExp(`hostname: '127.0.0.1', port: ${relay}`))
     await shows(page, '#status', /^connected/)
-    const [shop, cart] = [await appOf('1.0.0', relay, 'Shop'), await appOf('remote-redux-devtools', relay, 'Cart <b>')]
+    const shop = await appOf('1.0.0', relay, 'Shop')
+    await shows(page, '#apps', /Shop/)
+    const cart = await appOf('remote-redux-devtools', relay, 'Cart <b>')
     await shows(page, '#apps', /Shop[^]*Cart <b>/)
     for (let n = 1; n <= 3; n += 1) shop.dispatch({ type: 'INC' })
     shop.dispatch({ type: 'ADD', by: 4 })
@@ -160,10 +178,11 @@ describe('the page of the gateway', () => {
     app.dispatch({ type: 'ADD', by: 5 })
     await click(page, '#apps li', /Stayer/)
     await shows(page, '#state', /n: 5/)
+    const connection = () => page.$$eval('#apps li.on', (lines) => lines.find((line) => line.innerText.includes('Stayer'))?.querySelector('small').innerText)
+    const before = await connection()
     await restart(gateway, { EVE: 'sesame' })
+    await until('the app to be back', async () => ![undefined, before].includes(await connection()), RECONNECT_LIMIT)
     await shows(page, '#status', /^connected/)
-    const isBack = () => page.$$eval('#apps li.on', (lines) => lines.some((line) => line.innerText.includes('Stayer')))
-    await until('the app to be back', isBack, RECONNECT_LIMIT)
     app.dispatch({ type: 'INC' })
     await shows(page, '#state', /n: 6/)
     await page.close()
@@ -207,6 +226,163 @@ describe('the page of the gateway', () => {
     }
     for (const target of ['/port.js', '/js/common.js', '/../Cargo.toml', '/..%2fCargo.toml']) {
       assert.equal((await send(relay, { path: target })).status, 404, target)
+    }
+  })
+})
+
+describe('the real page', () => {
+  const folder = path.join(temporaryFolder('polyport-page-'), 'page')
+  const registry = execFileSync('npm', ['config', 'get', 'registry'], { encoding: 'utf8' }).trim()
+  const install = (to, address = registry) => runLong(['devtools', 'install-page', '--to', to], { npm_config_registry: address })
+
+  let gateway
+  let page
+  const apps = {}
+  before(async () => {
+    const { status, stdout, stderr } = await install(folder)
+    assert.equal(status, 0, stderr)
+    assert.ok(stdout.endsWith(`page = ${JSON.stringify(folder)}\n`), stdout)
+    gateway = await gatewayWith({ relay: listener({ page: folder }) })
+    apps.new = await appOf('1.0.0', gateway.ports.relay, 'Shop')
+    apps.old = await appOf('remote-redux-devtools', gateway.ports.relay, 'Cart')
+  })
+
+  /** Opens the list of instances, and chooses one. */
+  async function choose(name) {
+    await until(`the instance ${name}`, async () => {
+      const listed = await page.$$eval('[role=option]', (options) => options.map((option) => option.innerText))
+      if (listed.length === 0) await (await page.$('input[role=combobox]'))?.click()
+      if (!listed.includes(name)) return false
+      await page.$$eval('[role=option]', (options, wanted) => options.find((option) => option.innerText === wanted).click(), name)
+      return listed
+    }, RECONNECT_LIMIT)
+  }
+
+  const actions = () => page.$$eval('div[role=button]', (rows) => rows.map((row) => row.innerText.split('\n')[0]))
+  const showsActions = (wanted, limit) => {
+    let seen
+    return until(() => `the actions ${wanted}; it shows ${seen}, faults ${page.faults}`, async () => `${(seen = await actions())}` === `${wanted}`, limit)
+  }
+
+  /** The buttons of a line want the mouse to go down on their very text. */
+  const press = (row, text) =>
+    page.$$eval(
+      'div[role=button]',
+      (rows, index, wanted) => {
+        const label = [...rows[index].querySelectorAll('*')].findLast((one) => one.innerText === wanted)
+        for (const type of ['mousedown', 'mouseup', 'click']) label.dispatchEvent(new MouseEvent(type, { bubbles: true }))
+      },
+      row,
+      text,
+    )
+
+  test('opens connected, lists apps of both generations and travels in time', async () => {
+    page = await open(gateway.ports.relay)
+    await choose('Cart')
+    await showsActions(['@@INIT'])
+    for (const by of [1, 20]) apps.old.dispatch({ type: 'ADD', by })
+    await showsActions(['@@INIT', 'ADD', 'ADD'])
+    await choose('Shop')
+    apps.new.dispatch({ type: 'INC' })
+    apps.new.dispatch({ type: 'ADD', by: 6 })
+    await showsActions(['@@INIT', 'INC', 'ADD'])
+    await screenshot(page, 'devtools-real-page.png')
+    await press(1, 'Jump')
+    await apps.new.holds(1)
+    assert.equal((await apps.old.state()).n, 21, 'only the one that is looked at')
+    await choose('Cart')
+    await press(1, 'Skip')
+    await apps.old.holds(20)
+    assert.deepEqual(page.faults, [])
+  })
+
+  test('a reload of the page keeps working, and its own choice of a connection stands', async () => {
+    await page.reload()
+    await choose('Cart')
+    await showsActions(['@@INIT', 'ADD', 'ADD'])
+    const kept = () =>
+      page.evaluate(
+        () =>
+          new Promise((resolve, reject) => {
+            const opening = indexedDB.open('localforage')
+            opening.onerror = () => reject(opening.error)
+            opening.onsuccess = () => {
+              const asked = opening.result.transaction('keyvaluepairs').objectStore('keyvaluepairs').get('persist:redux-devtools')
+              asked.onsuccess = () => resolve(asked.result)
+            }
+          }),
+      )
+    const connection = JSON.parse(JSON.parse(await kept()).connection)
+    assert.deepEqual(connection, { options: { hostname: '127.0.0.1', port: gateway.ports.relay, secure: false }, type: 'custom' })
+  })
+
+  test('shows the apps again after a restart of the gateway', async () => {
+    await restart(gateway, {})
+    for (const [name, app] of [['Shop', apps.new], ['Cart', apps.old]]) {
+      await choose(name)
+      const { length } = await actions()
+      app.dispatch({ type: 'LAST' })
+      await until(`an action of ${name} behind ${length}`, async () => (await actions()).at(-1) === 'LAST')
+    }
+    assert.deepEqual(page.faults, [])
+    await page.close()
+  })
+
+  test('its files are compressed, known again, and all that is there', async () => {
+    const { relay } = gateway.ports
+    const script = fs.readFileSync(path.join(folder, 'js', 'common.js'))
+    const plain = await send(relay, { path: '/js/common.js' })
+    assert.equal(plain.headers['content-type'], 'text/javascript; charset=utf-8')
+    assert.ok(plain.body.equals(script))
+    const packed = await send(relay, { path: '/js/common.js', headers: { 'accept-encoding': 'gzip, br' } })
+    assert.deepEqual([packed.headers['content-encoding'], packed.headers.vary], ['gzip', 'Accept-Encoding'])
+    assert.ok(packed.body.length < script.length / 3)
+    assert.ok(gunzipSync(packed.body).equals(script))
+    const again = await send(relay, { path: '/js/common.js', headers: { 'if-none-match': packed.headers.etag } })
+    assert.deepEqual([again.status, again.text], [304, ''])
+    const font = fs.readdirSync(folder).find((name) => name.endsWith('.woff2'))
+    assert.equal((await send(relay, { path: `/${font}` })).headers['content-type'], 'font/woff2')
+    for (const target of ['/js/app.map', '/package.json', '/js/../../x.js', '/..%2f..%2fetc/passwd.js', '//etc/host.conf']) {
+      assert.equal((await send(relay, { path: target })).status, 404, target)
+    }
+    assert.match((await send(relay, { path: '/deep/link' })).text, /<base href="\/">[^]*<div id="root">/)
+  })
+
+  test('another folder is refused, and says what to do', async () => {
+    const empty = temporaryFolder()
+    const config = path.join(empty, 'gateway.toml')
+    fs.writeFileSync(config, toToml({ listeners: { relay: { ...listener({ page: empty }), bind: '127.0.0.1:0' } } }))
+    const { status, stderr } = await runLong(['run', '--config', config])
+    assert.equal(status, 1)
+    assert.match(stderr, /listener `relay`: devtools\.page: .*index\.html cannot be read \(`polyport devtools install-page`/)
+  })
+
+  test('nothing is installed but the very package', async () => {
+    const registry = http.createServer((request, response) => {
+      if (request.url.startsWith('/moved/')) response.writeHead(302, { location: `http://127.0.0.1:${registry.address().port}${request.url.slice(6)}` })
+      else if (request.url.startsWith('/none/')) response.statusCode = 404
+      response.end('another package')
+    })
+    await new Promise((resolve) => registry.listen(0, '127.0.0.1', resolve))
+    const address = `http://127.0.0.1:${registry.address().port}`
+    const to = path.join(temporaryFolder(), 'page')
+    try {
+      for (const [base, problem] of [
+        [`${address}/`, /hash is sha512-.* and that of @redux-devtools\/app 8\.0\.0 is/],
+        [`${address}/moved`, /hash is sha512-/],
+        [`${address}/none`, /answers 404.*/],
+        ['http://127.0.0.1:1', /npm pack @redux-devtools\/app@8\.0\.0.*cannot connect/],
+      ]) {
+        const { status, stderr } = await install(to, base)
+        assert.equal(status, 1)
+        assert.match(stderr, problem)
+        assert.equal(fs.existsSync(to), false)
+      }
+      const { status, stderr } = await install(folder)
+      assert.equal(status, 1)
+      assert.match(stderr, /is there already/)
+    } finally {
+      registry.close()
     }
   })
 })

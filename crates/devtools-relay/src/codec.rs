@@ -80,7 +80,8 @@ pub fn read(text: &str) -> Message<'_> {
         "" => Message::Pong(Generation::V2),
         "#2" => Message::Pong(Generation::V1),
         _ => {
-            let inside = text.trim_ascii();
+            // As JSON has blanks: others are what JavaScript skips in front of a packet, and then cannot read.
+            let inside = text.trim_matches([' ', '\t', '\r', '\n']);
             let is_json = inside.starts_with(['{', '['])
                 && serde_json::from_str::<IgnoredAny>(inside).is_ok();
             if is_json {

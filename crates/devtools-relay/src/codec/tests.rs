@@ -46,6 +46,8 @@ fn pings_and_what_is_no_packet() {
         "[1,",
         " ",
         "{} {}",
+        "[]\t\u{c}",
+        "\u{b}[]",
     ] {
         assert_eq!(read(raw), Message::Raw, "{raw}");
     }

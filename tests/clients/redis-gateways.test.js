@@ -89,3 +89,21 @@ describe('three gateways and a Node server', () => {
     }
   })
 })
+
+test('a namespace that only the other gateway has clients in', async () => {
+  const redis = await RedisServer.start()
+  const socketIo = { namespaces: ['/room-*'], publish: [] }
+  const nodes = await Promise.all([startNode(redis, { socketIo }), startNode(redis, { socketIo })])
+  const guest = connect('4.8.4', nodes[1].url, { transports: 'websocket' })
+  const client = guest.namespace('/room-7')
+  await client.connected()
+  await until('the namespace', async () => (await redis.subscribers('socket.io#/room-7#')) === 1)
+  const to = { everyone: true, realm: 'default/room-7' }
+  assert.deepEqual(await nodes[0].api('publish', { to, event: 'news', args: [1] }), { sessions: 0, cluster: 'sent' })
+  await client.event('news')
+  const nowhere = nodes[0].api('publish', { to: { everyone: true, realm: 'nowhere' }, event: 'news' })
+  await assert.rejects(nowhere, /unknown_realm/)
+  guest.close()
+  for (const node of nodes) await node.stop()
+  await redis.stop()
+})

@@ -23,6 +23,11 @@ pub trait Backplane: Send + Sync {
         false
     }
 
+    /// Whether other nodes may have sessions in a realm that this one does not have.
+    fn reaches(&self, _: &RealmName) -> bool {
+        false
+    }
+
     /// Sends a finished frame on its way to the sessions of the listener of the same name on every other node.
     fn relay(&self, listener: &Listener, frame: &Frame) -> Promise;
 

@@ -124,7 +124,7 @@ pub struct Done {
 /// Why nothing was done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
-    /// No listener has that realm.
+    /// No listener has that realm, nor can one of another node.
     #[error("there is no realm `{0}`")]
     UnknownRealm(RealmName),
     /// The session has ended or never was, or it is in another realm than the one named.
@@ -304,7 +304,7 @@ impl Hub {
             .ok_or(CommandError::UnknownSession(id))
     }
 
-    /// Finds the realm of a target, or sees that its session exists: with other nodes, it may be theirs.
+    /// Finds the realm of a target, or sees that its session exists: with other nodes, either may be theirs.
     fn check(
         &self,
         default_realm: &RealmName,
@@ -317,7 +317,11 @@ impl Hub {
             };
         }
         let name = target.realm.as_ref().unwrap_or(default_realm);
-        let realm = self.find_realm(name.as_str());
+        let elsewhere = || {
+            let is_theirs = self.backplane().is_some_and(|it| it.reaches(name));
+            is_theirs.then(|| Arc::new(Realm::elsewhere(name.clone())))
+        };
+        let realm = self.find_realm(name.as_str()).or_else(elsewhere);
         let realm = realm.ok_or_else(|| CommandError::UnknownRealm(name.clone()))?;
         Ok(Some(realm))
     }

@@ -30,6 +30,12 @@ impl Realm {
         }
     }
 
+    /// A realm that only other nodes have: no room of it is here, so none is counted.
+    pub(crate) fn elsewhere(name: RealmName) -> Self {
+        let gauge = IntGauge::new("rooms", "Rooms that exist.");
+        Self::new(name, gauge.expect("the gauge's name and text are valid"))
+    }
+
     /// The realm's name.
     #[must_use]
     pub fn name(&self) -> &RealmName {

@@ -18,7 +18,7 @@ use crate::{
     options::RedisOptions,
     outgoing::{self, Parcel},
     presence::Records,
-    servers,
+    realms, servers,
     shared::Shared,
     streams::{self, keeping},
     subscriptions::Change,
@@ -111,6 +111,13 @@ impl Backplane for RedisRooms {
 
     fn brings_back(&self, target: Target<'_>) -> bool {
         self.shared.streams.bring_back(target)
+    }
+
+    /// Clients make namespaces, so any of a realm that is here or has a key may be on another node.
+    fn reaches(&self, realm: &RealmName) -> bool {
+        let (base, _) = realms::split(realm.as_str());
+        let is_here = |hub: Arc<Hub>| hub.find_realm(base).is_some();
+        self.shared.has_key(base) || self.shared.hub.upgrade().is_some_and(is_here)
     }
 
     fn order(&self, target: Target<'_>, order: Order<'_>) -> Promise {

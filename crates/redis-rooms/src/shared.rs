@@ -165,6 +165,14 @@ impl Shared {
         base
     }
 
+    /// Whether a setting gives the realm a key.
+    pub(crate) fn has_key(&self, realm: &str) -> bool {
+        let bases = self.bases.lock();
+        bases
+            .iter()
+            .any(|base| base.is_shared && base.realm_name() == realm)
+    }
+
     pub(crate) fn shared_bases(&self) -> Vec<Arc<Base>> {
         let bases = self.bases.lock();
         bases

@@ -1,11 +1,11 @@
-//! What the backplane brings back is not delivered before.
+//! What the backplane brings back is not delivered before; what only other nodes have is published to them.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use polyport_core::{
-    Backplane, Delivered, Event, Except, Frame, Hub, Json, Listener, Order, Promise, RealmName,
-    RoomName, SessionId, Target,
+    Backplane, Command, CommandError, Delivered, Done, Event, Except, Frame, Hub, Json, Listener,
+    Order, Promise, RealmName, RoomName, SessionId, Target,
 };
 
 use crate::rig::{ListenerPlan, MemoryPeer, announce, member, name, room, say};
@@ -43,6 +43,10 @@ impl Backplane for Returning {
             | Target::Rooms { realm, .. }
             | Target::Realm { realm, .. } => realm.name().as_str() == "main",
         }
+    }
+
+    fn reaches(&self, realm: &RealmName) -> bool {
+        realm.as_str().starts_with("main/")
     }
 
     fn relay(&self, _: &Listener, _: &Frame) -> Promise {
@@ -167,4 +171,26 @@ fn of_several_targets_each_realm_is_published_by_itself() {
     let only = [Target::Session(first.id()), Target::Session(third.id())];
     assert_eq!(rig.hub.publish(Target::Any(&only), &event).sessions, 2);
     assert_eq!(lines(&[&a, &b, &c]), [1, 1, 2]);
+}
+
+#[test]
+fn a_realm_that_only_other_nodes_have_is_told_to_them() {
+    let rig = Rig::new();
+    let (_member, hears) = member(&rig.main, "x");
+    let command = |realm: &str| {
+        let text =
+            format!(r#"{{"publish":{{"to":{{"room":"x","realm":"{realm}"}},"event":"news"}}}}"#);
+        let command: Command = serde_json::from_str(&text).unwrap();
+        rig.hub.execute(rig.main.realm().name(), &command)
+    };
+    let expected = Done {
+        sessions: 0,
+        beyond: Promise::Sent,
+    };
+    assert_eq!(command("main/there"), Ok(expected));
+    assert_eq!(rig.published(), ["main/there/x"]);
+    assert_eq!(hears.lines().len(), 0);
+    assert!(rig.hub.find_realm("main/there").is_none(), "it is not made");
+    let nowhere = RealmName::new("nowhere").unwrap();
+    assert_eq!(command("nowhere"), Err(CommandError::UnknownRealm(nowhere)));
 }

@@ -6,9 +6,10 @@ mod channel;
 mod details;
 mod kept;
 mod message;
-mod msgpack;
 mod request;
 mod response;
+#[cfg(test)]
+mod script;
 mod selection;
 mod sync;
 mod value;
@@ -31,6 +32,8 @@ pub use sync::{
     SyncRequest, read_sync_request, read_sync_response, write_sync_request, write_sync_response,
 };
 
+use polyport_msgpack::Limits;
+
 /// The largest message that is read, in bytes.
 pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
@@ -39,6 +42,13 @@ const DEPTH: usize = 128;
 
 /// Most arguments, rooms, or binaries of a message. Each costs many times the memory that it takes in the message.
 const MAX_ITEMS: usize = 65_536;
+
+/// The same for values in msgpack.
+const LIMITS: Limits = Limits {
+    depth: DEPTH,
+    binaries: MAX_ITEMS,
+    binary_bytes: MAX_MESSAGE,
+};
 
 /// Most entries of an answer's list.
 const MAX_ENTRIES: usize = 1_000_000;
@@ -67,6 +77,17 @@ pub enum ReadError {
     /// A broadcast whose namespace is not that of its channel.
     #[error("a namespace that is not the channel's")]
     OtherNamespace,
+}
+
+impl From<polyport_msgpack::Error> for ReadError {
+    fn from(error: polyport_msgpack::Error) -> Self {
+        match error {
+            polyport_msgpack::Error::Malformed(reason) => Self::Malformed(reason),
+            polyport_msgpack::Error::TooDeep => Self::TooDeep,
+            polyport_msgpack::Error::TooMany => Self::TooMany,
+            polyport_msgpack::Error::TooLarge => Self::TooLarge,
+        }
+    }
 }
 
 /// Refuses what is too large to be looked at.

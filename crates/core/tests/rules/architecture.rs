@@ -38,7 +38,7 @@ const FRONT_ENDS: [&str; 5] = [
 fn layer(name: &str) -> usize {
     match name {
         "polyport-core" => 0,
-        "polyport-net" => 1,
+        "polyport-msgpack" | "polyport-net" => 1,
         "polyport-identity" => 2,
         "polyport-admin" | "polyport-loadtest" => 4,
         "polyport" => 5,

@@ -1,15 +1,12 @@
 //! Events for rooms.
 
 use polyport_core::{Args, EventName, Json, RoomName};
+use polyport_msgpack::{Dialect, Form, Values, Writer, parts};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{
-    BroadcastChannel, ReadError, Rooms, Selection,
-    channel::slashed,
-    check_size,
-    msgpack::{Dialect, Values, Writer, parts},
-    selection::room,
-    value::Value,
+    BroadcastChannel, LIMITS, ReadError, Rooms, Selection, channel::slashed, check_size,
+    selection::room, value::Value,
 };
 
 /// The uid of everybody who is no server.
@@ -178,7 +175,7 @@ fn read_ancient(uid: &str, message: Value<'_>) -> Result<Arrived, ReadError> {
 }
 
 fn read_parts(uid: &str, packet: Value<'_>, options: Value<'_>) -> Result<Arrived, ReadError> {
-    let mut values = Values::default();
+    let mut values = Values::new(LIMITS);
     let packet = Packet::read(packet, &mut values)?;
     let [rooms, except, flags] = options.members(["rooms", "except", "flags"])?;
     let broadcast = Broadcast {
@@ -190,7 +187,7 @@ fn read_parts(uid: &str, packet: Value<'_>, options: Value<'_>) -> Result<Arrive
     Ok(Arrived {
         broadcast,
         per_room: None,
-        unknown_extensions: values.unknown,
+        unknown_extensions: values.unknown(),
     })
 }
 
@@ -198,7 +195,7 @@ fn read_parts(uid: &str, packet: Value<'_>, options: Value<'_>) -> Result<Arrive
 fn read_without_emitter(uid: &str, message: Value<'_>) -> Result<Arrived, ReadError> {
     let [data, one_room, rooms, namespace] = message.members(["data", "room", "rooms", "nsp"])?;
     let data = data.ok_or(ReadError::Shape("a message without data"))?;
-    let mut values = Values::default();
+    let mut values = Values::new(LIMITS);
     let packet = Packet {
         namespace: namespace_of(namespace)?,
         ..read_data(data, &mut values)?
@@ -215,7 +212,7 @@ fn read_without_emitter(uid: &str, message: Value<'_>) -> Result<Arrived, ReadEr
     Ok(Arrived {
         broadcast,
         per_room: None,
-        unknown_extensions: values.unknown,
+        unknown_extensions: values.unknown(),
     })
 }
 
@@ -310,7 +307,7 @@ impl Packet {
         };
         out.map(3);
         out.text("type");
-        out.number(kind as f64);
+        out.unsigned(kind);
         out.text("data");
         out.array(1 + self.args.len());
         out.text(self.name.as_str());
@@ -385,7 +382,7 @@ impl Flags {
         }
         if let Some(timeout) = self.timeout {
             out.text("timeout");
-            out.number(timeout as f64);
+            out.unsigned(timeout);
         }
         if let Some(polyport) = &self.polyport {
             out.text("polyport");
@@ -398,7 +395,7 @@ impl Flags {
 /// others may take it.
 #[must_use]
 pub fn write_broadcast(broadcast: &Broadcast, wire: Wire) -> Vec<u8> {
-    let mut out = Writer::default();
+    let mut out = Writer::new(Form::Common);
     out.array(3);
     out.text(&broadcast.uid);
     write_parts(broadcast, wire, &mut out);
@@ -411,7 +408,7 @@ pub fn write_ancient(broadcast: &Broadcast) -> Option<Vec<u8>> {
     if broadcast.packet.has_binary() {
         return None;
     }
-    let mut out = Writer::default();
+    let mut out = Writer::new(Form::Common);
     out.array(2);
     write_parts(broadcast, Wire::Modern, &mut out);
     Some(out.finish())

@@ -1,15 +1,10 @@
 //! What servers with the streams adapter keep of a lost session: MessagePack, with one member more by gateways.
 
 use polyport_core::{Arg, Json, RoomName, SessionId};
+use polyport_msgpack::{Dialect, Form, Values, Writer};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    ReadError, check_size,
-    msgpack::{Dialect, Values, Writer},
-    request::plain,
-    selection::room_list,
-    value::Value,
-};
+use super::{LIMITS, ReadError, check_size, request::plain, selection::room_list, value::Value};
 
 /// A session whose client is lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +53,7 @@ pub fn read_lost_session(payload: &[u8]) -> Result<LostSession, ReadError> {
         pid: text(pid).ok_or(nameless)?,
         rooms: room_list(rooms)?,
         data: match data {
-            Some(data) => data.arg(1, &mut Values::default())?,
+            Some(data) => data.arg(1, &mut Values::new(LIMITS))?,
             None => Arg::Json(Json::EMPTY_OBJECT),
         },
         polyport: polyport.transpose()?,
@@ -68,7 +63,7 @@ pub fn read_lost_session(payload: &[u8]) -> Result<LostSession, ReadError> {
 /// Writes what other servers read.
 #[must_use]
 pub fn write_lost_session(lost: &LostSession) -> Vec<u8> {
-    let mut out = Writer::default();
+    let mut out = Writer::new(Form::Common);
     out.map(4 + usize::from(lost.polyport.is_some()));
     out.text("sid");
     out.text(&lost.sid);

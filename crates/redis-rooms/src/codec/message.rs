@@ -2,16 +2,12 @@
 
 use bytes::Bytes;
 use polyport_core::{Arg, EventName, Json};
+use polyport_msgpack::{Form, Values, Writer, parts, with_gaps};
 use serde::Serialize;
 
 use super::{
-    Answer, Details, Flags, Packet, Question, ReadError, Selection, Whom,
-    broadcast::AROUND,
-    check_size,
-    msgpack::{Values, Writer, parts, with_gaps},
-    request::plain,
-    response::read_sockets,
-    selection::room_list,
+    Answer, Details, Flags, LIMITS, Packet, Question, ReadError, Selection, Whom,
+    broadcast::AROUND, check_size, request::plain, response::read_sockets, selection::room_list,
     value::Value,
 };
 
@@ -151,7 +147,7 @@ impl<'a> Data<'a> {
 
     /// The packet itself does not say where it belongs.
     fn broadcast(&self, namespace: &str) -> Result<(Packet, Selection, Flags), ReadError> {
-        let mut values = Values::default();
+        let mut values = Values::new(LIMITS);
         let packet = self.packet.ok_or(ReadError::Shape("no event to tell"))?;
         let flags = match self.options {
             Some(options) => options.members(["flags"])?,
@@ -172,7 +168,7 @@ impl<'a> Data<'a> {
         let mut elements = self.packet.ok_or(NO_EVENT)?.elements()?;
         let name = elements.next().transpose()?.and_then(Value::text);
         let name = EventName::new(&name.ok_or(NO_EVENT)?).map_err(|_| NO_EVENT)?;
-        let args = Value::args(elements, AROUND, &mut Values::default())?;
+        let args = Value::args(elements, AROUND, &mut Values::new(LIMITS))?;
         Ok(Question::ServerSide { name, args })
     }
 }
@@ -244,7 +240,7 @@ impl Content {
                 Answer::ClientCount(count.ok_or(ReadError::Shape("no number of clients"))?)
             }
             _ => Answer::Ack(match data.packet {
-                Some(packet) => packet.arg(AROUND, &mut Values::default())?,
+                Some(packet) => packet.arg(AROUND, &mut Values::new(LIMITS))?,
                 None => Arg::Json(Json::NULL),
             }),
         };
@@ -458,7 +454,7 @@ impl Text {
     }
 
     fn pack(self) -> Vec<u8> {
-        let mut out = Writer::default();
+        let mut out = Writer::new(Form::Common);
         out.json(&self.text, &self.parts);
         out.finish()
     }

@@ -1,12 +1,12 @@
 //! Questions and orders to all servers of a namespace, in two numberings that share their channels.
 
 use polyport_core::{Arg, Args, EventName, Json, RoomName};
+use polyport_msgpack::{Form, Values, Writer};
 use serde::Serialize;
 
 use super::{
-    Flags, Packet, ReadError, Rooms, Selection, Wire,
+    Flags, LIMITS, Packet, ReadError, Rooms, Selection, Wire,
     broadcast::AROUND,
-    msgpack::{Values, Writer},
     response::Identified,
     selection::{room, room_list},
     value::Value,
@@ -292,12 +292,12 @@ impl<'a> Fields<'a> {
         let mut elements = self.data.ok_or(NO_EVENT)?.elements()?;
         let name = elements.next().transpose()?.and_then(Value::text);
         let name = EventName::new(&name.ok_or(NO_EVENT)?).map_err(|_| NO_EVENT)?;
-        let args = Value::args(elements, 2, &mut Values::default())?;
+        let args = Value::args(elements, 2, &mut Values::new(LIMITS))?;
         Ok(Question::ServerSide { name, args })
     }
 
     fn ask(&self) -> Result<Question, ReadError> {
-        let mut values = Values::default();
+        let mut values = Values::new(LIMITS);
         let packet = self
             .packet
             .ok_or(ReadError::Shape("no packet to ask with"))?;
@@ -317,7 +317,7 @@ const UNKNOWN: ReadError = ReadError::Shape("an unknown type of request");
 
 /// A value without binary; nothing is `null`.
 pub(super) fn plain(value: Option<Value<'_>>) -> Result<Json, ReadError> {
-    let json = value.map(|value| value.plain(AROUND, &mut Values::default()));
+    let json = value.map(|value| value.plain(AROUND, &mut Values::new(LIMITS)));
     json.unwrap_or(Ok(Json::NULL))
 }
 
@@ -446,7 +446,7 @@ fn event_as_json(name: &EventName, args: &[Arg]) -> Json {
 
 /// The one request that may have binary, and is always in msgpack.
 fn write_ask(request: &Request, packet: &Packet, selection: &Selection, flags: &Flags) -> Vec<u8> {
-    let mut out = Writer::default();
+    let mut out = Writer::new(Form::Common);
     let ids = [("uid", &request.uid), ("requestId", &request.id)];
     let ids = ids
         .into_iter()
@@ -457,7 +457,7 @@ fn write_ask(request: &Request, packet: &Packet, selection: &Selection, flags: &
         out.text(id);
     }
     out.text("type");
-    out.number(7.0);
+    out.unsigned(7);
     out.text("packet");
     packet.write(Wire::Modern, &mut out);
     out.text("opts");

@@ -1,13 +1,11 @@
 //! Answers to requests.
 
 use polyport_core::{Arg, Json, RoomName};
+use polyport_msgpack::{Form, Values, Writer};
 use serde::Serialize;
 
 use super::{
-    Details, MAX_ENTRIES, Numbering, ReadError,
-    msgpack::{Values, Writer},
-    request::plain,
-    selection::room,
+    Details, LIMITS, MAX_ENTRIES, Numbering, ReadError, request::plain, selection::room,
     value::Value,
 };
 
@@ -75,7 +73,7 @@ pub fn read_response(payload: &[u8]) -> Result<Response, ReadError> {
             Answer::ClientCount(count.ok_or(ReadError::Shape("no number of clients"))?)
         }
         (Some(9), Numbering::New) => Answer::Ack(match packet {
-            Some(packet) => packet.arg(1, &mut Values::default())?,
+            Some(packet) => packet.arg(1, &mut Values::new(LIMITS))?,
             None => Arg::Json(Json::NULL),
         }),
         _ => match (sockets, clients, rooms, data) {
@@ -218,10 +216,10 @@ pub fn write_response(response: &Response) -> Vec<u8> {
 
 /// The one answer that may have binary, and is always in msgpack.
 fn write_ack(id: &str, arg: &Arg) -> Vec<u8> {
-    let mut out = Writer::default();
+    let mut out = Writer::new(Form::Common);
     out.map(3);
     out.text("type");
-    out.number(9.0);
+    out.unsigned(9);
     out.text("requestId");
     out.text(id);
     out.text("packet");

@@ -1,9 +1,10 @@
 //! Who is meant.
 
 use polyport_core::RoomName;
+use polyport_msgpack::Writer;
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 
-use super::{MAX_ITEMS, ReadError, msgpack::Writer, value::Value};
+use super::{MAX_ITEMS, ReadError, value::Value};
 
 /// Whose members are meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -3,16 +3,14 @@
 use std::{borrow::Cow, fmt, str, vec};
 
 use polyport_core::{Arg, Json};
+use polyport_msgpack::{Dialect, Reader, Token, Values, printed, unescaped};
 use serde::{
     Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
-use super::{
-    DEPTH, MAX_ITEMS, ReadError, check_size,
-    msgpack::{Dialect, Reader, Token, Values, printed, unescaped},
-};
+use super::{DEPTH, MAX_ITEMS, ReadError, check_size};
 
 const NO_JSON: ReadError = ReadError::Malformed("text that is no JSON");
 const NO_LIST: ReadError = ReadError::Shape("something else where a list belongs");
@@ -69,7 +67,7 @@ impl<'a> Value<'a> {
     pub(super) fn is_nothing(self) -> bool {
         match self {
             Self::Json(raw) => raw.get() == "null",
-            Self::Msgpack(_) => matches!(self.token(), Some(Token::Nil | Token::Undefined)),
+            Self::Msgpack(reader) => reader.is_nothing(),
         }
     }
 
@@ -108,7 +106,7 @@ impl<'a> Value<'a> {
         match self {
             Self::Json(raw) => raw.get().starts_with('"').then(|| unescaped(raw.get())),
             Self::Msgpack(_) => match self.token()? {
-                Token::Text(bytes) => Some(String::from_utf8_lossy(bytes)),
+                Token::Text(text) => Some(text),
                 _ => None,
             },
         }
@@ -140,7 +138,7 @@ impl<'a> Value<'a> {
         match self {
             // The depth of all of the message is known to be good.
             Self::Json(raw) => Ok(Arg::Json(Json::from(raw))),
-            Self::Msgpack(mut reader) => values.read(&mut reader, depth),
+            Self::Msgpack(mut reader) => Ok(values.read(&mut reader, depth)?),
         }
     }
 
@@ -216,8 +214,7 @@ impl<'a> Value<'a> {
                     };
                     let value = reader;
                     reader.skip()?;
-                    let place = str::from_utf8(key).ok().and_then(place);
-                    if let Some(member) = place.and_then(|place| members.get_mut(place)) {
+                    if let Some(member) = place(&key).and_then(|place| members.get_mut(place)) {
                         *member = Some(Self::Msgpack(value));
                     }
                 }
@@ -243,7 +240,12 @@ impl<'a> Iterator for Elements<'a> {
             Self::Msgpack { reader, missing } => {
                 *missing = missing.checked_sub(1)?;
                 let value = *reader;
-                Some(reader.skip().map(|()| Value::Msgpack(value)))
+                let skipped = reader.skip();
+                Some(
+                    skipped
+                        .map(|()| Value::Msgpack(value))
+                        .map_err(ReadError::from),
+                )
             }
         }
     }

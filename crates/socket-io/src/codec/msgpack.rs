@@ -1,10 +1,10 @@
 //! Socket.IO packets as npm `socket.io-msgpack-parser` has them: 3.0.2, of generation 4, writes each as one binary message,
 //! a msgpack map with the attachments inside. 2.2.1, of generation 3, writes some as text instead ([`text`]).
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
-use bytes::Bytes;
-use polyport_core::{Arg, Args, EventName, Json, Mixed};
+use polyport_core::{Arg, Args, EventName, Json};
+use polyport_msgpack::{Dialect, Error, Form, Limits, Reader, Token, Values, Writer, printed};
 
 use super::{
     Revision,
@@ -15,17 +15,9 @@ use super::{
     },
 };
 
-mod json;
-mod number;
-mod reader;
 mod text;
-mod writer;
 
 pub use text::{read_msgpack_text, write_msgpack_text};
-
-use json::{GAP, parts, push_string, with_gaps};
-use reader::{Reader, Token};
-use writer::Writer;
 
 /// How deep a payload may nest; the array around the arguments counts.
 const DEPTH: usize = 128;
@@ -48,7 +40,7 @@ pub fn read_msgpack<'a>(data: &'a [u8], limits: &ReadLimits) -> Result<Packet<'a
         (Some(Token::Unsigned(6)), Revision::V3) => Kind::Ack,
         _ => return Err(Broken("unknown packet type")),
     };
-    let Some(Token::Text(namespace)) = members.namespace else {
+    let Some(Token::Text(Cow::Borrowed(namespace))) = members.namespace else {
         return Err(NO_NAMESPACE);
     };
     let mut packet = packet_of(kind, split_query(namespace, limits.revision)?);
@@ -72,7 +64,7 @@ struct Members<'a> {
 
 impl<'a> Members<'a> {
     fn read(data: &'a [u8]) -> Result<Self, PacketError> {
-        let mut reader = Reader::new(data);
+        let mut reader = Reader::new(data, Dialect::Notepack);
         let Token::Map(count) = reader.token()? else {
             return Err(Broken("a packet that is no map"));
         };
@@ -83,7 +75,7 @@ impl<'a> Members<'a> {
             };
             let mut value = reader;
             reader.skip()?;
-            match key {
+            match &*key {
                 "type" => members.kind = Some(value.token()?),
                 "nsp" => members.namespace = Some(value.token()?),
                 "id" => members.id = Some(value.token()?),
@@ -132,11 +124,11 @@ fn read_payload(
     payload: Option<Reader<'_>>,
     limits: &ReadLimits,
 ) -> Result<(), PacketError> {
-    let mut values = Values {
-        limits,
-        attachments: 0,
-        bytes: 0,
-    };
+    let mut values = Values::new(Limits {
+        depth: DEPTH,
+        binaries: limits.attachments,
+        binary_bytes: limits.attachment_bytes,
+    });
     match packet.kind {
         Kind::Event | Kind::Ack => {
             let mut reader = payload.ok_or(NO_LIST)?;
@@ -177,137 +169,38 @@ const NO_NAME: PacketError = Broken("an event without a name");
 
 fn event_name(token: Token<'_>) -> Result<EventName, PacketError> {
     match token {
-        Token::Text(name) => checked_name(name),
+        Token::Text(name) => checked_name(&name),
         Token::Unsigned(number) => checked_name(&number.to_string()),
         Token::Signed(number) => checked_name(&number.to_string()),
-        Token::Float(number) => checked_name(&number::printed(number)),
+        Token::Float(number) => checked_name(&printed(number)),
         _ => Err(Broken("an event's name is a string")),
     }
 }
 
-/// Makes arguments of the values of one packet.
-struct Values<'a> {
-    limits: &'a ReadLimits,
-    /// How many there were so far, and of how many bytes.
-    attachments: usize,
-    bytes: usize,
-}
-
-/// An array or a map that is being written as JSON.
-struct Open {
-    is_map: bool,
-    /// How many elements or members are missing.
-    missing: usize,
-    is_empty: bool,
-}
-
-impl Values<'_> {
-    /// The next value, inside of so many arrays. Counts in the bytes are only counted down, so that one that lies costs
-    /// nothing.
-    fn read(&mut self, reader: &mut Reader<'_>, depth: usize) -> Result<Arg, PacketError> {
-        let mut text = String::new();
-        let mut parts = Vec::new();
-        let mut open: Vec<Open> = Vec::new();
-        loop {
-            match reader.token()? {
-                Token::Undefined | Token::Nil => text.push_str("null"),
-                Token::Bool(value) => text.push_str(if value { "true" } else { "false" }),
-                Token::Unsigned(number) => text.push_str(&number.to_string()),
-                Token::Signed(number) => text.push_str(&number.to_string()),
-                Token::Float(number) => text.push_str(&number::printed(number)),
-                Token::Date(millis) => text.push_str(&number::date(millis)),
-                Token::Text(value) => push_string(&mut text, value),
-                Token::Binary(bytes) => {
-                    self.count(bytes)?;
-                    text.push(GAP);
-                    parts.push(Bytes::copy_from_slice(bytes));
-                }
-                token @ (Token::Array(missing) | Token::Map(missing)) => {
-                    if depth + open.len() >= DEPTH {
-                        return Err(Broken("a payload that nests too deep"));
-                    }
-                    let is_map = matches!(token, Token::Map(_));
-                    text.push(if is_map { '{' } else { '[' });
-                    open.push(Open {
-                        is_map,
-                        missing,
-                        is_empty: true,
-                    });
-                }
-            }
-            if !next_place(reader, &mut text, &mut open)? {
-                return arg_of(&text, parts);
-            }
-        }
+impl From<Error> for PacketError {
+    fn from(error: Error) -> Self {
+        Broken(match error {
+            Error::Malformed(reason) => reason,
+            Error::TooDeep => "a payload that nests too deep",
+            Error::TooMany => "too many attachments",
+            Error::TooLarge => "attachments too large",
+        })
     }
-
-    fn count(&mut self, attachment: &[u8]) -> Result<(), PacketError> {
-        self.attachments += 1;
-        self.bytes = self.bytes.saturating_add(attachment.len());
-        if self.attachments > self.limits.attachments {
-            return Err(Broken("too many attachments"));
-        }
-        if self.bytes > self.limits.attachment_bytes {
-            return Err(Broken("attachments too large"));
-        }
-        Ok(())
-    }
-}
-
-/// Writes what stands between two values. Returns whether there is another one.
-fn next_place(
-    reader: &mut Reader<'_>,
-    text: &mut String,
-    open: &mut Vec<Open>,
-) -> Result<bool, PacketError> {
-    while let Some(innermost) = open.last_mut() {
-        if innermost.missing == 0 {
-            text.push(if innermost.is_map { '}' } else { ']' });
-            open.pop();
-            continue;
-        }
-        innermost.missing -= 1;
-        let mut key = None;
-        if innermost.is_map {
-            let Token::Text(name) = reader.token()? else {
-                return Err(NO_KEY);
-            };
-            if reader.is_undefined() {
-                reader.skip()?;
-                continue;
-            }
-            key = Some(name);
-        }
-        if !innermost.is_empty {
-            text.push(',');
-        }
-        innermost.is_empty = false;
-        if let Some(key) = key {
-            push_string(text, key);
-            text.push(':');
-        }
-        return Ok(true);
-    }
-    Ok(false)
-}
-
-/// The argument that this text with gaps is.
-fn arg_of(text: &str, mut parts: Vec<Bytes>) -> Result<Arg, PacketError> {
-    const NO_JSON: PacketError = Broken("a payload that JSON does not have");
-    if parts.is_empty() {
-        return Json::parse(text).map(Arg::Json).map_err(|_| NO_JSON);
-    }
-    if text.len() == GAP.len_utf8()
-        && let Some(only) = parts.pop()
-    {
-        return Ok(Arg::Binary(only));
-    }
-    Mixed::new(text.split(GAP).map(Box::from).collect(), parts)
-        .map(|mixed| Arg::Mixed(Arc::new(mixed)))
-        .map_err(|_| NO_JSON)
 }
 
 // --- writing ----------------------------------------------------------------------------------------------------------
+
+/// The member `type`.
+fn push_kind(out: &mut Writer, kind: Kind) {
+    out.text("type");
+    out.unsigned(kind.digit().into());
+}
+
+/// The member `nsp`.
+fn push_namespace(out: &mut Writer, namespace: &str) {
+    out.text("nsp");
+    out.text(namespace);
+}
 
 /// An event. `offset` is one more argument, a string.
 #[must_use]
@@ -318,9 +211,9 @@ pub fn write_msgpack_event(
     args: &[Arg],
     offset: Option<&str>,
 ) -> Vec<u8> {
-    let mut out = Writer::default();
+    let mut out = Writer::new(Form::Notepack);
     out.map(if id.is_some() { 4 } else { 3 });
-    out.kind(Kind::Event);
+    push_kind(&mut out, Kind::Event);
     out.text("data");
     out.array(1 + args.len() + usize::from(offset.is_some()));
     out.text(name);
@@ -332,44 +225,44 @@ pub fn write_msgpack_event(
         out.text("id");
         out.unsigned(id);
     }
-    out.namespace(namespace);
+    push_namespace(&mut out, namespace);
     out.finish()
 }
 
 /// What every packet of a namespace ends with: its last member.
 pub(crate) fn msgpack_tail(namespace: &str) -> Vec<u8> {
-    let mut out = Writer::default();
-    out.namespace(namespace);
+    let mut out = Writer::new(Form::Notepack);
+    push_namespace(&mut out, namespace);
     out.finish()
 }
 
 /// An ack.
 #[must_use]
 pub fn write_msgpack_ack(namespace: &str, id: u64, args: &[Arg]) -> Vec<u8> {
-    let mut out = Writer::default();
+    let mut out = Writer::new(Form::Notepack);
     out.map(4);
     out.text("id");
     out.unsigned(id);
-    out.kind(Kind::Ack);
+    push_kind(&mut out, Kind::Ack);
     out.text("data");
     out.array(args.len());
     push_args(&mut out, args);
-    out.namespace(namespace);
+    push_namespace(&mut out, namespace);
     out.finish()
 }
 
 fn push_args(out: &mut Writer, args: &[Arg]) {
     for arg in args {
-        out.json(&with_gaps(arg), parts(arg));
+        out.arg(arg);
     }
 }
 
 /// The namespace is open. `pid`, the private id for recovery, is there even when it has no value.
 #[must_use]
 pub fn write_msgpack_connect(namespace: &str, sid: Option<&str>, pid: Option<&str>) -> Vec<u8> {
-    let mut out = Writer::default();
+    let mut out = Writer::new(Form::Notepack);
     out.map(3);
-    out.kind(Kind::Connect);
+    push_kind(&mut out, Kind::Connect);
     out.text("data");
     match sid {
         None => out.undefined(),
@@ -384,27 +277,27 @@ pub fn write_msgpack_connect(namespace: &str, sid: Option<&str>, pid: Option<&st
             }
         }
     }
-    out.namespace(namespace);
+    push_namespace(&mut out, namespace);
     out.finish()
 }
 
 /// The namespace is over.
 #[must_use]
 pub fn write_msgpack_disconnect(namespace: &str) -> Vec<u8> {
-    let mut out = Writer::default();
+    let mut out = Writer::new(Form::Notepack);
     out.map(2);
-    out.kind(Kind::Disconnect);
-    out.namespace(namespace);
+    push_kind(&mut out, Kind::Disconnect);
+    push_namespace(&mut out, namespace);
     out.finish()
 }
 
 /// The namespace is refused, in the form of generation 4.
 #[must_use]
 pub fn write_msgpack_error(namespace: &str, message: &str, data: Option<&Json>) -> Vec<u8> {
-    let mut out = Writer::default();
+    let mut out = Writer::new(Form::Notepack);
     out.map(3);
-    out.kind(Kind::ConnectError);
-    out.namespace(namespace);
+    push_kind(&mut out, Kind::ConnectError);
+    push_namespace(&mut out, namespace);
     out.text("data");
     out.map(1 + usize::from(data.is_some()));
     out.text("message");

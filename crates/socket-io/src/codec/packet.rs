@@ -5,6 +5,7 @@ use std::{borrow::Cow, fmt::Write as _, sync::Arc};
 
 use bytes::Bytes;
 use polyport_core::{Arg, Args, EventName, Json, Mixed};
+use polyport_msgpack::end_of_string;
 use serde_json::value::RawValue;
 
 use super::Revision;
@@ -362,19 +363,6 @@ fn with_parts(text: &str, parts: &[Bytes]) -> Result<Arg, PacketError> {
                 .map_err(|_| Unreadable("bad JSON"))
         }
     }
-}
-
-/// Where the string that begins at `at` has ended.
-pub(super) fn end_of_string(bytes: &[u8], at: usize) -> usize {
-    let mut at = at + 1;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'\\' => at += 2,
-            b'"' => return at + 1,
-            _ => at += 1,
-        }
-    }
-    bytes.len()
 }
 
 /// Tokens one after another, with white space between them.

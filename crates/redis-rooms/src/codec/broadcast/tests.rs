@@ -5,7 +5,7 @@ use polyport_core::{Arg, Mixed, RoomName};
 use proptest::prelude::*;
 
 use super::*;
-use crate::codec::{Channel, Channels, MAX_ITEMS, MAX_MESSAGE, msgpack::legacy::Script};
+use crate::codec::{Channel, Channels, MAX_ITEMS, MAX_MESSAGE, script::Script};
 
 fn name(text: &str) -> RoomName {
     RoomName::new(text).unwrap()

@@ -1,4 +1,8 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
 use polyport_core::Mixed;
+use polyport_msgpack::{GAP, parts, with_gaps};
 use proptest::prelude::*;
 
 use super::*;
@@ -440,15 +444,9 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_are_too_odd(
-        data in prop::collection::vec(any::<u8>(), 0..60),
-        text in "[\\[\\]{}:,\"\\\\\u{1}0-9a-z. é-]{0,30}",
-    ) {
+    fn no_bytes_are_too_odd(data in prop::collection::vec(any::<u8>(), 0..60)) {
         drop(read(&data));
         drop(read_msgpack(&data, &OLD));
         drop(value(&data));
-        // No JSON, and fewer attachments than gaps.
-        let mut out = Writer::default();
-        out.json(&text, &[]);
     }
 }

@@ -1,4 +1,4 @@
-//! JSON as text, as far as msgpack needs it: strings, and gaps where binary belongs.
+//! JSON as text, as far as msgpack needs it: strings, tokens, and gaps where binary belongs.
 
 use std::{borrow::Cow, slice};
 
@@ -6,10 +6,11 @@ use bytes::Bytes;
 use polyport_core::{Arg, Json};
 
 /// Stands for binary in the text of a value with gaps. JSON has no place for it, so it never means anything else.
-pub(super) const GAP: char = '\u{1}';
+pub const GAP: char = '\u{1}';
 
 /// What a JSON string holds; half a surrogate pair becomes U+FFFD.
-pub(super) fn unescaped(raw: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn unescaped(raw: &str) -> Cow<'_, str> {
     let inner = raw.strip_prefix('"').unwrap_or(raw);
     let inner = inner.strip_suffix('"').unwrap_or(inner);
     if !inner.contains('\\') {
@@ -65,7 +66,8 @@ pub(super) fn push_string(out: &mut String, text: &str) {
 }
 
 /// An argument's text, with [`GAP`] where binary belongs.
-pub(super) fn with_gaps(arg: &Arg) -> Cow<'_, str> {
+#[must_use]
+pub fn with_gaps(arg: &Arg) -> Cow<'_, str> {
     match arg {
         Arg::Json(json) => Cow::Borrowed(json.as_str()),
         Arg::Binary(_) => Cow::Owned(GAP.to_string()),
@@ -78,12 +80,53 @@ pub(super) fn with_gaps(arg: &Arg) -> Cow<'_, str> {
 }
 
 /// What belongs into an argument's gaps.
-pub(super) fn parts(arg: &Arg) -> &[Bytes] {
+#[must_use]
+pub fn parts(arg: &Arg) -> &[Bytes] {
     match arg {
         Arg::Json(_) => &[],
         Arg::Binary(bytes) => slice::from_ref(bytes),
         Arg::Mixed(mixed) => mixed.parts(),
     }
+}
+
+/// The tokens of a JSON text, possibly with gaps, without the white space between them.
+pub(super) fn tokens(text: &str) -> impl Iterator<Item = &str> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let bytes = text.as_bytes();
+        while bytes.get(at)?.is_ascii_whitespace() {
+            at += 1;
+        }
+        let start = at;
+        at = match bytes.get(at)? {
+            b'"' => end_of_string(bytes, at),
+            b'-' | b'0'..=b'9' | b'a'..=b'z' => {
+                let is_part =
+                    |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
+                let rest = bytes.get(at..)?;
+                at + rest
+                    .iter()
+                    .position(|byte| !is_part(byte))
+                    .unwrap_or(rest.len())
+            }
+            _ => at + 1,
+        };
+        text.get(start..at)
+    })
+}
+
+/// Where the JSON string ends that begins at `at`, or everything if it does not.
+#[must_use]
+pub fn end_of_string(bytes: &[u8], at: usize) -> usize {
+    let mut at = at + 1;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'\\' => at += 2,
+            b'"' => return at + 1,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
 }
 
 #[cfg(test)]
@@ -105,6 +148,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn tokens_of_json() {
+        let text = "{ \"a\\\"\\\\\":[1.5e+3,\u{1}, true] }";
+        let found: Vec<&str> = tokens(text).collect();
+        assert_eq!(
+            found,
+            [
+                "{",
+                "\"a\\\"\\\\\"",
+                ":",
+                "[",
+                "1.5e+3",
+                ",",
+                "\u{1}",
+                ",",
+                "true",
+                "]",
+                "}"
+            ]
+        );
+    }
+
     proptest! {
         #[test]
         fn strings_come_back(text in "\\PC{0,5}[\u{0}-\u{7f}]{0,9}.{0,5}") {
@@ -112,12 +177,15 @@ mod tests {
             push_string(&mut raw, &text);
             let expected = Json::string(&text);
             prop_assert_eq!(&raw, expected.as_str());
+            prop_assert_eq!(tokens(&raw).collect::<Vec<_>>(), [raw.as_str()]);
             prop_assert_eq!(unescaped(&raw), text);
         }
 
         #[test]
-        fn no_text_is_too_odd(text in "[\"\\\\u0-9a-f\\[{}\\]:,é]{0,20}") {
+        fn no_text_is_too_odd(text in "[\"\\\\u0-9a-f\\[{}\\]:,é \u{1}]{0,20}") {
             drop(unescaped(&text));
+            let length: usize = tokens(&text).map(str::len).sum();
+            prop_assert!(length <= text.len());
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Numbers and dates as JavaScript prints them in JSON.
 
 /// A number; JSON has none without end, and none that is not a number.
-pub(in crate::codec) fn printed(number: f64) -> String {
+#[must_use]
+pub fn printed(number: f64) -> String {
     let size = number.abs();
     if !number.is_finite() {
         "null".to_owned()
@@ -16,10 +17,11 @@ pub(in crate::codec) fn printed(number: f64) -> String {
     }
 }
 
-/// Appends an integer: as it is where JavaScript's numbers are exact, else as the number that it becomes there.
-pub(super) fn push_whole(text: &mut String, number: i128) {
+/// Appends an integer: as it is where JavaScript's numbers are exact or all digits are wanted, else as the number that it
+/// becomes there.
+pub(super) fn push_whole(text: &mut String, number: i128, is_exact: bool) {
     const EXACT: i128 = 1 << 53;
-    if (-EXACT..=EXACT).contains(&number) {
+    if is_exact || (-EXACT..=EXACT).contains(&number) {
         text.push_str(itoa::Buffer::new().format(number));
     } else {
         text.push_str(&printed(number as f64));
@@ -101,8 +103,11 @@ mod tests {
             (i128::from(i64::MIN), "-9223372036854776000"),
         ] {
             let mut written = String::new();
-            push_whole(&mut written, number);
+            push_whole(&mut written, number, false);
             assert_eq!(written, text);
+            written.clear();
+            push_whole(&mut written, number, true);
+            assert_eq!(written, number.to_string());
         }
     }
 

@@ -4,14 +4,13 @@ use bytes::Bytes;
 use polyport_core::{Arg, Json, Mixed};
 use proptest::prelude::*;
 
-use super::{
-    number::printed,
-    text::{GAP, push_string},
-};
+use polyport_msgpack::{Dialect, Form, GAP, Reader, Values, Writer, parts, printed};
+
+use super::LIMITS;
 
 /// A value of JavaScript.
 #[derive(Debug, Clone)]
-pub(in crate::codec) enum Script {
+pub(super) enum Script {
     Undefined,
     Null,
     Bool(bool),
@@ -23,16 +22,16 @@ pub(in crate::codec) enum Script {
 }
 
 impl Script {
-    pub(in crate::codec) fn text(text: &str) -> Self {
+    pub(super) fn text(text: &str) -> Self {
         Self::Text(text.to_owned())
     }
 
-    pub(in crate::codec) fn object<const N: usize>(members: [(&str, Self); N]) -> Self {
+    pub(super) fn object<const N: usize>(members: [(&str, Self); N]) -> Self {
         let owned = |(key, value): (&str, Self)| (key.to_owned(), value);
         Self::Object(members.into_iter().map(owned).collect())
     }
 
-    pub(in crate::codec) fn legacy(&self) -> Vec<u8> {
+    pub(super) fn legacy(&self) -> Vec<u8> {
         let mut out = Vec::new();
         self.push_legacy(&mut out);
         out
@@ -78,7 +77,7 @@ impl Script {
     }
 
     /// What it is to us.
-    pub(in crate::codec) fn arg(&self) -> Arg {
+    pub(super) fn arg(&self) -> Arg {
         if let Self::Binary(bytes) = self {
             return Arg::Binary(Bytes::copy_from_slice(bytes));
         }
@@ -96,7 +95,7 @@ impl Script {
             Self::Undefined | Self::Null => text.push_str("null"),
             Self::Bool(value) => text.push_str(&value.to_string()),
             Self::Number(number) => text.push_str(&printed(*number)),
-            Self::Text(value) => push_string(text, value),
+            Self::Text(value) => text.push_str(Json::string(value).as_str()),
             Self::Binary(bytes) => {
                 text.push(GAP);
                 parts.push(Bytes::copy_from_slice(bytes));
@@ -116,7 +115,7 @@ impl Script {
                     .filter(|(_, value)| !matches!(value, Self::Undefined));
                 for (index, (key, value)) in members.enumerate() {
                     text.push_str(if index > 0 { "," } else { "" });
-                    push_string(text, key);
+                    text.push_str(Json::string(key).as_str());
                     text.push(':');
                     value.push_json(text, parts);
                 }
@@ -127,7 +126,7 @@ impl Script {
 
     /// Any value. In the standard an undefined is binary, and what follows its length: with other than positive numbers
     /// behind it, it cannot pass for that in a message that is short enough. Long ones may, though hardly ever do.
-    pub(in crate::codec) fn any(has_undefined: bool) -> impl Strategy<Value = Self> {
+    pub(super) fn any(has_undefined: bool) -> impl Strategy<Value = Self> {
         let (undefined, positive, longest) = if has_undefined {
             (2, 0, 20)
         } else {
@@ -179,6 +178,34 @@ fn push_number(out: &mut Vec<u8>, number: f64) {
         _ => {
             out.push(0xd2);
             out.extend((whole as i32).to_be_bytes());
+        }
+    }
+}
+
+/// The one value that these bytes are, and how many unknown extensions there were.
+fn read(dialect: Dialect, data: &[u8]) -> (Arg, usize) {
+    let mut reader = Reader::new(data, dialect);
+    let mut values = Values::new(LIMITS);
+    let arg = values.read(&mut reader, 0).unwrap();
+    assert!(reader.is_empty(), "{data:x?}");
+    (arg, values.unknown())
+}
+
+proptest! {
+    #[test]
+    fn legacy_values_are_read(value in Script::any(true)) {
+        prop_assert_eq!(read(Dialect::Legacy, &value.legacy()), (value.arg(), 0));
+    }
+
+    #[test]
+    fn what_is_written_is_read(value in Script::any(false)) {
+        let mut out = Writer::new(Form::Common);
+        out.arg(&value.arg());
+        let written = out.finish();
+        prop_assert_eq!(read(Dialect::Standard, &written), (value.arg(), 0));
+        // Without binary there is one form for everybody.
+        if parts(&value.arg()).is_empty() {
+            prop_assert_eq!(read(Dialect::Legacy, &written), (value.arg(), 0));
         }
     }
 }

@@ -1,24 +1,35 @@
 //! From msgpack to arguments: JSON as text, with what is binary beside it.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use polyport_core::{Arg, Json, Mixed};
 
-use super::{
+use crate::{
+    Dialect, Error,
     number::{date, printed, push_whole},
     reader::{Reader, Token},
     text::{GAP, push_string},
 };
-use crate::codec::{DEPTH, MAX_ITEMS, ReadError};
+
+/// What one message may have.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Arrays and maps around a value.
+    pub depth: usize,
+    /// Values that are binary. Each costs many times the memory that it takes in the message.
+    pub binaries: usize,
+    /// Bytes of them together.
+    pub binary_bytes: usize,
+}
 
 /// Makes arguments of the values of one message.
-#[derive(Debug, Default)]
-pub(in crate::codec) struct Values {
-    /// How many extensions of unknown types were taken for binary.
-    pub(in crate::codec) unknown: usize,
-    /// How many values were binary.
+#[derive(Debug)]
+pub struct Values {
+    limits: Limits,
+    unknown: usize,
     binaries: usize,
+    binary_bytes: usize,
 }
 
 /// An array or a map that is being written as JSON.
@@ -30,33 +41,50 @@ struct Open {
 }
 
 impl Values {
+    /// Of a message of which nothing has been read.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            unknown: 0,
+            binaries: 0,
+            binary_bytes: 0,
+        }
+    }
+
+    /// How many extensions of unknown types were taken for binary.
+    #[must_use]
+    pub fn unknown(&self) -> usize {
+        self.unknown
+    }
+
     /// The next value, inside of so many arrays and maps. `undefined` is `null`, except that members of maps with it are left
     /// out. Counts in the bytes are only counted down, so that one that lies costs nothing.
-    pub(in crate::codec) fn read(
-        &mut self,
-        reader: &mut Reader<'_>,
-        depth: usize,
-    ) -> Result<Arg, ReadError> {
+    ///
+    /// # Errors
+    /// [`Error`] when there is no value, none that JSON has, or one beyond the limits.
+    pub fn read(&mut self, reader: &mut Reader<'_>, depth: usize) -> Result<Arg, Error> {
         let mut text = String::new();
         let mut parts = Vec::new();
         let mut open: Vec<Open> = Vec::new();
+        let is_exact = reader.dialect() == Dialect::Notepack;
         loop {
             match reader.token()? {
                 Token::Undefined | Token::Nil => text.push_str("null"),
                 Token::Bool(value) => text.push_str(if value { "true" } else { "false" }),
-                Token::Unsigned(number) => push_whole(&mut text, i128::from(number)),
-                Token::Signed(number) => push_whole(&mut text, i128::from(number)),
+                Token::Unsigned(number) => push_whole(&mut text, number.into(), is_exact),
+                Token::Signed(number) => push_whole(&mut text, number.into(), is_exact),
                 Token::Float(number) => text.push_str(&printed(number)),
                 Token::Date(millis) => text.push_str(&date(millis)),
-                Token::Text(value) => push_string(&mut text, &String::from_utf8_lossy(value)),
+                Token::Text(value) => push_string(&mut text, &value),
                 Token::Binary(bytes) => self.binary(bytes, &mut text, &mut parts)?,
                 Token::Unknown(bytes) => {
                     self.unknown += 1;
                     self.binary(bytes, &mut text, &mut parts)?;
                 }
                 token @ (Token::Array(missing) | Token::Map(missing)) => {
-                    if depth + open.len() >= DEPTH {
-                        return Err(ReadError::TooDeep);
+                    if depth + open.len() >= self.limits.depth {
+                        return Err(Error::TooDeep);
                     }
                     let is_map = matches!(token, Token::Map(_));
                     text.push(if is_map { '{' } else { '[' });
@@ -78,10 +106,14 @@ impl Values {
         bytes: &[u8],
         text: &mut String,
         parts: &mut Vec<Bytes>,
-    ) -> Result<(), ReadError> {
+    ) -> Result<(), Error> {
         self.binaries += 1;
-        if self.binaries > MAX_ITEMS {
-            return Err(ReadError::TooMany);
+        self.binary_bytes = self.binary_bytes.saturating_add(bytes.len());
+        if self.binaries > self.limits.binaries {
+            return Err(Error::TooMany);
+        }
+        if self.binary_bytes > self.limits.binary_bytes {
+            return Err(Error::TooLarge);
         }
         text.push(GAP);
         parts.push(Bytes::copy_from_slice(bytes));
@@ -94,7 +126,7 @@ fn next_place(
     reader: &mut Reader<'_>,
     text: &mut String,
     open: &mut Vec<Open>,
-) -> Result<bool, ReadError> {
+) -> Result<bool, Error> {
     while let Some(innermost) = open.last_mut() {
         if innermost.missing == 0 {
             text.push(if innermost.is_map { '}' } else { ']' });
@@ -102,43 +134,41 @@ fn next_place(
             continue;
         }
         innermost.missing -= 1;
-        let key = if innermost.is_map {
-            let key = reader.token()?;
-            let value = *reader;
-            if reader.token()? == Token::Undefined {
+        let mut key = None;
+        if innermost.is_map {
+            key = Some(key_of(reader)?);
+            if reader.is_undefined() {
+                reader.skip()?;
                 continue;
             }
-            *reader = value;
-            Some(key)
-        } else {
-            None
-        };
+        }
         if !innermost.is_empty {
             text.push(',');
         }
         innermost.is_empty = false;
         if let Some(key) = key {
-            push_key(text, key, reader.has_number_keys())?;
+            push_string(text, &key);
+            text.push(':');
         }
         return Ok(true);
     }
     Ok(false)
 }
 
-/// Appends a key; JavaScript takes numbers for keys.
-fn push_key(text: &mut String, key: Token<'_>, has_number_keys: bool) -> Result<(), ReadError> {
-    match (key, key.number()) {
-        (Token::Text(name), _) => push_string(text, &String::from_utf8_lossy(name)),
-        (_, Some(number)) if has_number_keys => push_string(text, &printed(number)),
-        _ => return Err(ReadError::Malformed("a key that is no text")),
+/// A key; JavaScript takes numbers for keys.
+fn key_of<'a>(reader: &mut Reader<'a>) -> Result<Cow<'a, str>, Error> {
+    let has_number_keys = reader.dialect() == Dialect::NumberKeys;
+    let key = reader.token()?;
+    match (key.number(), key) {
+        (_, Token::Text(name)) => Ok(name),
+        (Some(number), _) if has_number_keys => Ok(Cow::Owned(printed(number))),
+        _ => Err(Error::Malformed("a key that is no text")),
     }
-    text.push(':');
-    Ok(())
 }
 
 /// The argument that this text with gaps is.
-fn arg_of(text: &str, mut parts: Vec<Bytes>) -> Result<Arg, ReadError> {
-    const NO_JSON: ReadError = ReadError::Malformed("a value that JSON does not have");
+fn arg_of(text: &str, mut parts: Vec<Bytes>) -> Result<Arg, Error> {
+    const NO_JSON: Error = Error::Malformed("a value that JSON does not have");
     if parts.is_empty() {
         return Json::parse(text).map(Arg::Json).map_err(|_| NO_JSON);
     }

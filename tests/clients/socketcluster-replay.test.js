@@ -46,22 +46,24 @@ const RECORDED = {
     skips: [...NO_COUNTERPART, ...USERS, { text: '"batchon"', why: 'lists are not sent to clients' }],
     instead: [EXPIRED, RACE, ...SENT_FIRST],
   },
+  'v1-minbin-codec-client14-server14': { listener: 'bin1', skips: [], instead: [] },
+  'v2-minbin-codec-client20-server20': { listener: 'bin2', skips: [], instead: [] },
 }
 
 describe('replay of SocketCluster conversations', () => {
   let gateway
   before(async () => {
     const file = path.join(ROOT, 'tests', 'clients', 'programs', 'socketcluster-script.js')
-    const listener = (version, timeout) => ({
+    const listener = (version, timeout, codec = 'json') => ({
       protocol: 'devtools-relay', backends: ['application'], auth: { tokens: 'main', on_expiry: 'downgrade' },
-      devtools: { protocol_version: version, ping_interval: timeout - 1 + 's', ping_timeout: timeout + 's', ack_timeout: '700ms' },
+      devtools: { codec, protocol_version: version, ping_interval: timeout - 1 + 's', ping_timeout: timeout + 's', ack_timeout: '700ms' },
     })
     const keys = ['HS256', 'HS512'].map((algorithm) => ({ algorithm, secret: 'env:POLYPORT_JWT_SECRET' }))
     gateway = await Polyport.start(
       {
         tokens: { main: { leeway: '0s', require_expiry: false, user_claim: 'username', keys } },
         backends: { application: { kind: 'script', file } },
-        listeners: { v1: listener(1, 20), v2: listener(2, 30) },
+        listeners: { v1: listener(1, 20), v2: listener(2, 30), bin1: listener(1, 20, 'min-bin'), bin2: listener(2, 30, 'min-bin') },
       },
       { env: { POLYPORT_JWT_SECRET: KEY } },
     )

@@ -18,7 +18,8 @@ use polyport_net::{Deadline, InOrder, Moment, Watched, WsClose, ws};
 
 use crate::{
     access::Access,
-    codec::{self, Cids, Generation, Message, write_disconnect},
+    codec::{self, Cids, Codec, Generation, Message, write_disconnect},
+    dialect::{frame, ping},
     options::Version,
     relay::Place,
     session::{Batch, Held, Owed},
@@ -27,6 +28,9 @@ use crate::{
 
 /// How long a client has to answer the ping that asks whether it is of generation 1, before it is asked the other one.
 const DETECTION: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// A text that is no packet, in place of a message that cannot be read.
+const NO_PACKET: &str = "?";
 
 /// One client.
 pub(crate) struct Client {
@@ -182,6 +186,15 @@ impl Client {
         URL_SAFE_NO_PAD.encode(self.id.short())
     }
 
+    /// The frame of the packet that `write` writes in JSON.
+    pub(crate) fn frame(&self, write: impl FnOnce(&mut String)) -> Frame {
+        frame(self.shared.options.codec, write)
+    }
+
+    fn ping(&self, generation: Generation) {
+        self.wire.send(ping(self.shared.options.codec, generation));
+    }
+
     // --- which generation -----------------------------------------------------------------------------------------------
 
     fn known(&self) -> Known {
@@ -233,7 +246,7 @@ impl Client {
     /// Asks which generation it is, behind the answer to its handshake: only a client of generation 1 answers that ping.
     pub(crate) fn ask_generation(&self, state: &mut State) {
         if self.known() == Known::Nothing {
-            self.wire.send(ws::text(Generation::V1.ping()));
+            self.ping(Generation::V1);
             state.detect_by = self.shared.deadlines.after(DETECTION);
         }
     }
@@ -243,7 +256,7 @@ impl Client {
         state.detect_by = Moment::NEVER;
         if self.known() == Known::Nothing {
             self.known.store(Known::AssumedV2 as u8, Ordering::Relaxed);
-            self.wire.send(ws::text(Generation::V2.ping()));
+            self.ping(Generation::V2);
         }
     }
 
@@ -341,7 +354,7 @@ impl Client {
         if state.ping_at <= now {
             state.ping_at = deadlines.after(self.shared.options.ping_interval);
             if self.known() != Known::Nothing {
-                self.wire.send(ws::text(self.generation().ping()));
+                self.ping(self.generation());
             }
         }
         self.set_deadline(&state);
@@ -412,7 +425,7 @@ impl Client {
         let is_old = self.generation() == Generation::V1;
         if is_old && farewell.has_packet {
             let reason = (!farewell.reason.is_empty()).then(|| Json::string(&farewell.reason));
-            let packet = ws::written_text(|text| {
+            let packet = self.frame(|text| {
                 write_disconnect(text, farewell.code, reason.as_ref().map(Json::as_str));
             });
             self.wire.send_last(packet);
@@ -486,16 +499,24 @@ impl polyport_net::WsHandler for Connection {
         state.stage.session().is_none_or(SessionRef::is_settled)
     }
 
+    /// With another codec than JSON only the answer to a ping of generation 2 is text.
     fn on_text(&mut self, text: &str) {
-        self.0.on_text(text);
+        let is_read = match self.0.shared.options.codec {
+            Codec::Json => true,
+            Codec::MinBin => text == Generation::V2.pong(),
+        };
+        self.0.on_text(if is_read { text } else { NO_PACKET });
     }
 
     /// A packet in a binary message is one all the same.
     fn on_binary(&mut self, data: &[u8]) {
-        match std::str::from_utf8(data) {
-            Ok(text) => self.0.on_text(text),
-            // No packet, whatever it says.
-            Err(_) => self.0.on_text("?"),
+        match self.0.shared.options.codec {
+            Codec::Json => self.0.on_text(str::from_utf8(data).unwrap_or(NO_PACKET)),
+            Codec::MinBin if data == codec::OLD_PONG => self.0.on_text(Generation::V1.pong()),
+            Codec::MinBin => match codec::read_min_bin(data) {
+                Ok(text) => self.0.on_text(&text),
+                Err(_) => self.0.on_text(NO_PACKET),
+            },
         }
     }
 

@@ -1,8 +1,9 @@
-//! SocketCluster's messages, as text: what a client sends taken apart, and the packets of a server.
+//! SocketCluster's messages, as text: what a client sends taken apart, and the packets of a server; and their binary form.
 //!
 //! Pure functions; nothing here recurses over what a client sent, and every part that is passed on is passed on as it stands
 //! in the text.
 
+mod min_bin;
 mod write;
 
 use std::{borrow::Cow, fmt};
@@ -13,6 +14,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+pub use min_bin::{OLD_PING, OLD_PONG, read_min_bin, write_min_bin};
 pub use write::{
     push_string, write_answer, write_batch, write_call, write_disconnect, write_error, write_event,
     write_kick_out, write_publish,
@@ -51,6 +53,16 @@ impl Generation {
             Self::V2 => "",
         }
     }
+}
+
+/// How packets are written down: an agreement between an application's clients and its servers, which nothing announces.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Codec {
+    /// As JSON in text.
+    #[default]
+    Json,
+    /// As npm `sc-codec-min-bin` 3 does. Pings of generation 2 and their answers are text all the same.
+    MinBin,
 }
 
 /// What a text from a client is.

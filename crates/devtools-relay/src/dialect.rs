@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use polyport_core::{Dialect, Event, Frame, single_argument};
 use polyport_net::ws;
 
-use crate::codec;
+use crate::codec::{self, Codec, Generation};
 
 /// The protocol's name in the configuration and in metrics.
 pub(crate) const PROTOCOL: &str = "devtools-relay";
@@ -18,12 +18,30 @@ const PUBLISH: &str = "#publish";
 
 /// Both generations write what is published in the same way.
 #[derive(Debug)]
-struct ClusterDialect;
+struct ClusterDialect(Codec);
 
-/// The one dialect of all listeners, so that an event is written once for all of them.
-pub(crate) fn dialect() -> Arc<dyn Dialect> {
-    static SHARED: LazyLock<Arc<dyn Dialect>> = LazyLock::new(|| Arc::new(ClusterDialect));
-    Arc::clone(&SHARED)
+/// The one dialect of all listeners with that codec, so that an event is written once for all of them.
+pub(crate) fn dialect(codec: Codec) -> Arc<dyn Dialect> {
+    static JSON: LazyLock<Arc<dyn Dialect>> =
+        LazyLock::new(|| Arc::new(ClusterDialect(Codec::Json)));
+    static MIN_BIN: LazyLock<Arc<dyn Dialect>> =
+        LazyLock::new(|| Arc::new(ClusterDialect(Codec::MinBin)));
+    Arc::clone(match codec {
+        Codec::Json => &JSON,
+        Codec::MinBin => &MIN_BIN,
+    })
+}
+
+/// The frame of the packet, or the list of packets, that `write` writes in JSON.
+pub(crate) fn frame(codec: Codec, write: impl FnOnce(&mut String)) -> Frame {
+    match codec {
+        Codec::Json => ws::written_text(write),
+        Codec::MinBin => {
+            let mut text = String::new();
+            write(&mut text);
+            ws::binary(&codec::write_min_bin(&text))
+        }
+    }
 }
 
 impl Dialect for ClusterDialect {
@@ -41,15 +59,25 @@ impl Dialect for ClusterDialect {
         let name = event.name.as_str();
         let data = (!event.args.is_empty()).then(|| single_argument(&event.args));
         let data = data.as_ref().map(|data| data.as_str());
-        ws::written_text(|text| match event.room.as_ref().map(|room| room.as_str()) {
-            None => codec::write_event(text, name, data),
-            Some(room) if name == MESSAGE => codec::write_publish(text, room, data),
-            Some(room) => {
-                let mut wrapped = String::new();
-                codec::write_event(&mut wrapped, name, data);
-                codec::write_publish(text, room, Some(&wrapped));
+        frame(self.0, |text| {
+            match event.room.as_ref().map(|room| room.as_str()) {
+                None => codec::write_event(text, name, data),
+                Some(room) if name == MESSAGE => codec::write_publish(text, room, data),
+                Some(room) => {
+                    let mut wrapped = String::new();
+                    codec::write_event(&mut wrapped, name, data);
+                    codec::write_publish(text, room, Some(&wrapped));
+                }
             }
         })
+    }
+}
+
+/// The frame that asks a client of that generation whether it is there.
+pub(crate) fn ping(codec: Codec, generation: Generation) -> Frame {
+    match (codec, generation) {
+        (Codec::MinBin, Generation::V1) => ws::binary(codec::OLD_PING),
+        _ => ws::text(generation.ping()),
     }
 }
 
@@ -69,7 +97,9 @@ mod tests {
     #[track_caller]
     fn check(room: Option<&str>, name: &str, args: &[Arg], expected: &str) {
         let event = event(room, name, args);
-        assert_eq!(dialect().encode(&event), ws::text(expected));
+        assert_eq!(dialect(Codec::Json).encode(&event), ws::text(expected));
+        let binary = ws::binary(&codec::write_min_bin(expected));
+        assert_eq!(dialect(Codec::MinBin).encode(&event), binary);
     }
 
     #[test]
@@ -105,8 +135,8 @@ mod tests {
 
     #[test]
     fn nobody_speaks_for_the_protocol() {
-        assert!(!dialect().carries(&event(None, "#setAuthToken", &[])));
-        assert!(dialect().carries(&event(None, "#publish", &[])));
-        assert!(dialect().carries(&event(Some("news"), "#kickOut", &[])));
+        assert!(!dialect(Codec::Json).carries(&event(None, "#setAuthToken", &[])));
+        assert!(dialect(Codec::Json).carries(&event(None, "#publish", &[])));
+        assert!(dialect(Codec::Json).carries(&event(Some("news"), "#kickOut", &[])));
     }
 }

@@ -45,7 +45,7 @@ pub fn start(
         .as_ref()
         .map(|it| relaying(relay, it, &options.path));
     let relaying = relaying.transpose()?;
-    let listener = place.listener(&process.hub, PROTOCOL, dialect());
+    let listener = place.listener(&process.hub, PROTOCOL, dialect(options.codec));
     let common = &process.transportation;
     let origins = Origins::new(&options.origins, &place.bind);
     let shared = Arc::new(Shared::new(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{access::AccessOptions, relay::RelayOptions};
+use crate::{access::AccessOptions, codec::Codec, relay::RelayOptions};
 
 /// The protocol's usual bound of [`polyport_core::Limits::message`], in bytes: states of DevTools are large.
 pub const DEFAULT_MESSAGE_LIMIT: usize = 16 << 20;
@@ -14,6 +14,8 @@ pub struct DevtoolsOptions {
     pub path: String,
     /// Which generations are spoken.
     pub version: Version,
+    /// How packets are written down.
+    pub codec: Codec,
     /// Time between pings.
     pub ping_interval: Duration,
     /// How long a client may be silent, and how long it waits for a ping.
@@ -49,6 +51,7 @@ impl Default for DevtoolsOptions {
         Self {
             path: "/socketcluster/".to_owned(),
             version: Version::Auto,
+            codec: Codec::Json,
             ping_interval: Duration::from_secs(8),
             ping_timeout: Duration::from_mins(10),
             ack_timeout: Duration::from_secs(10),

@@ -10,20 +10,21 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use polyport_core::{CloseReason, Json, LimitKind, SessionRef, Wire};
-use polyport_net::ws;
 
 pub(crate) use asks::Owed;
 pub(crate) use handshake::Held;
 
 use crate::{
     client::{Client, Farewell, Stage, State},
-    codec::{Generation, Packet, write_answer, write_batch, write_error},
+    codec::{Codec, Generation, Packet, write_answer, write_batch, write_error},
+    dialect::frame,
 };
 
 /// Answers that go out as one list, when nobody has another one to add: generation 1 wants it so.
 #[derive(Debug)]
 pub(crate) struct Batch {
     wire: Arc<Wire>,
+    codec: Codec,
     packets: Mutex<Vec<String>>,
 }
 
@@ -31,7 +32,7 @@ impl Drop for Batch {
     fn drop(&mut self) {
         let packets = self.packets.get_mut();
         if !packets.is_empty() {
-            let frame = ws::written_text(|text| write_batch(text, packets));
+            let frame = frame(self.codec, |text| write_batch(text, packets));
             self.wire.send(frame);
         }
     }
@@ -42,14 +43,16 @@ impl Drop for Batch {
 pub(crate) struct Waiting {
     /// The number of the packet, as it came.
     rid: Option<Box<str>>,
+    codec: Codec,
     /// Where the answer goes with others.
     batch: Option<Arc<Batch>>,
 }
 
 impl Waiting {
-    pub(crate) fn for_answer(rid: Option<&str>) -> Self {
+    fn for_answer(rid: Option<&str>, codec: Codec) -> Self {
         Self {
             rid: rid.map(Box::from),
+            codec,
             batch: None,
         }
     }
@@ -73,7 +76,7 @@ impl Waiting {
     fn answer(&self, session: &SessionRef, write: impl FnOnce(&mut String, &str)) {
         let Some(rid) = &self.rid else { return };
         let Some(batch) = &self.batch else {
-            return session.send(ws::written_text(|text| write(text, rid)));
+            return session.send(frame(self.codec, |text| write(text, rid)));
         };
         let mut packet = String::new();
         write(&mut packet, rid);
@@ -82,6 +85,11 @@ impl Waiting {
 }
 
 impl Client {
+    /// Who waits for the answer to that packet.
+    pub(crate) fn waiting_for(&self, packet: &Packet<'_>) -> Waiting {
+        Waiting::for_answer(packet.call_id(self.cids()), self.shared.options.codec)
+    }
+
     /// A packet of a client that has shaken hands, or is about to.
     pub(crate) fn on_packet(self: &Arc<Self>, state: &mut State, packet: Packet<'_>) {
         let session = match &mut state.stage {
@@ -127,6 +135,7 @@ impl Client {
         let batch = state.batch.get_or_insert_with(|| {
             Arc::new(Batch {
                 wire: Arc::clone(&self.wire),
+                codec: self.shared.options.codec,
                 packets: Mutex::default(),
             })
         });

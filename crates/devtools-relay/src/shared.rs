@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     access::{Access, Door},
+    codec::Codec,
     dialect::dialect,
     options::DevtoolsOptions,
     origins::Origins,
@@ -64,7 +65,7 @@ impl Shared {
         let door = Door::new(&options.access);
         let teams = door
             .teams()
-            .map(|name| (Arc::clone(name), team(&listener, name)));
+            .map(|name| (Arc::clone(name), team(&listener, name, options.codec)));
         Self {
             teams: teams.collect(),
             door,
@@ -130,7 +131,7 @@ impl Shared {
 }
 
 /// The part of a listener that one user has for itself.
-fn team(listener: &Arc<Listener>, name: &str) -> Arc<Branch> {
+fn team(listener: &Arc<Listener>, name: &str, codec: Codec) -> Arc<Branch> {
     let own = listener.branch();
     let realm = RealmName::new(&format!("{}/{name}", own.realm().name()));
     // Too long a name was refused with the configuration.
@@ -141,7 +142,7 @@ fn team(listener: &Arc<Listener>, name: &str) -> Arc<Branch> {
     Arc::new(Branch::new(
         name,
         realm,
-        dialect(),
+        dialect(codec),
         own.join().to_vec(),
         Vec::new(),
     ))

@@ -176,6 +176,7 @@ fn what_a_devtools_listener_could_never_do_is_refused() {
         ("path = \"socketcluster/\"", "begins with a slash"),
         ("protocol_version = 3", "expected \"auto\", 1 or 2"),
         ("protocol_version = \"one\"", "expected \"auto\", 1 or 2"),
+        ("codec = \"msgpack\"", "codec"),
         ("ping_interval = \"0s\"", "above zero"),
         ("ping_timeout = \"25d\"", "below 24 days"),
         ("ping_timeout = \"8s\"", "longer than `ping_interval`"),
@@ -198,6 +199,7 @@ fn what_a_devtools_listener_could_never_do_is_refused() {
     }
     for line in [
         "protocol_version = 1",
+        "codec = \"min-bin\"",
         "protocol_version = \"auto\"",
         "origins = [\"*:*\", \"app.example.com:443\"]",
     ] {

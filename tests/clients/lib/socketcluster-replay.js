@@ -10,7 +10,8 @@ const { until } = require('./wait')
 
 const TRACES = path.resolve(__dirname, '..', '..', 'traces')
 const JWT = /eyJ[\w-]+\.eyJ[\w-]+\.[\w-]*/g
-const PINGS = { '#1': '#2', '': '' }
+// The last is `#1` in MessagePack.
+const PINGS = { '#1': '#2', '': '', oiMx: 'oiMy' }
 
 const load = (folder, name) =>
   fs.readFileSync(path.join(TRACES, folder, `${name}.jsonl`), 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line))
@@ -19,7 +20,7 @@ const load = (folder, name) =>
 function withoutPings(entries) {
   const asked = new Map()
   return entries.filter((entry) => {
-    if (entry.kind !== 'text') return true
+    if (entry.kind !== 'text' && entry.kind !== 'binary') return true
     if (entry.dir === 's2c') {
       if (entry.data in PINGS) asked.set(entry.conn, PINGS[entry.data])
       return !(entry.data in PINGS)
@@ -60,9 +61,18 @@ const compact = (text) => {
   }
 }
 
-const shown = (frame) => (frame.kind === 'close' ? `close ${frame.code ?? 'empty'} ${frame.reason}`.trim() : mask(frame.text ?? `${frame.kind}`))
+/** Every byte of a binary message, but for the id in the answer to a handshake: a text of 20 bytes in MessagePack. */
+const binary = (payload) => `binary ${Buffer.from(payload.toString('latin1').replace(/(\xa2id\xb4)[\w-]{20}/, '$1<id>'), 'latin1').toString('hex')}`
 
-const recorded = ({ kind, data }) => shown(kind === 'close' ? { kind, ...data } : { kind, text: data })
+const shown = (frame) => {
+  if (frame.kind === 'close') return `close ${frame.code ?? 'empty'} ${frame.reason}`.trim()
+  return frame.kind === 'binary' ? binary(frame.payload) : mask(frame.text ?? `${frame.kind}`)
+}
+
+const recorded = ({ kind, data }) => {
+  if (kind === 'close') return shown({ kind, ...data })
+  return shown(kind === 'binary' ? { kind, payload: Buffer.from(data, 'base64') } : { kind, text: data })
+}
 
 class ClusterReplay {
   /**

@@ -7,7 +7,6 @@ use polyport_core::{
     Arg, Args, Event, Except, Json, LimitKind, RealmName, RoomName, Sender, SessionRef, Target,
     single_argument,
 };
-use polyport_net::ws;
 use serde_json::value::RawValue;
 use tokio::time::sleep;
 
@@ -15,8 +14,8 @@ use super::{Farewells, LOG, REPORT, RESPOND, Relay, Role, event_name, head::Head
 use crate::{
     access::Right,
     client::{Client, State},
-    codec::{Generation, Packet, string, write_event},
-    dialect::MESSAGE,
+    codec::{Codec, Generation, Packet, string, write_event},
+    dialect::{MESSAGE, frame},
     session::Waiting,
     shared::{Relaying, Shared},
     wording::{self, Verb},
@@ -77,7 +76,7 @@ impl Client {
         let Some(wish) = Wish::of(name) else {
             return false;
         };
-        let waiting = Waiting::for_answer(packet.call_id(self.cids()));
+        let waiting = self.waiting_for(packet);
         if wish.right().is_some_and(|right| !self.access.has(right)) {
             waiting.failed(session, &wording::silent(self.generation(), Verb::Call));
             return true;
@@ -305,7 +304,7 @@ impl Client {
         let Some(channel) = channel_of(place.role) else {
             return;
         };
-        let generation = self.generation();
+        let (generation, codec) = (self.generation(), self.shared.options.codec);
         let is_early = generation == Generation::V2 && !session.is_in(&room(channel));
         let data = if is_early {
             match place.early.keep(data) {
@@ -315,7 +314,7 @@ impl Client {
         } else {
             data
         };
-        tell(session, generation, channel, data);
+        tell(session, generation, codec, channel, data);
     }
 
     /// The client can hear what has waited for it, if it has subscribed or turned out to be of generation 1.
@@ -324,10 +323,10 @@ impl Client {
         let Some(channel) = channel_of(place.role) else {
             return;
         };
-        let generation = self.generation();
+        let (generation, codec) = (self.generation(), self.shared.options.codec);
         if generation == Generation::V1 || session.is_in(&room(channel)) {
             for data in place.early.take() {
-                tell(session, generation, channel, data);
+                tell(session, generation, codec, channel, data);
             }
         }
     }
@@ -395,7 +394,7 @@ pub(crate) fn list_reports(client: &Client, session: &SessionRef) {
     };
     let realm = session.realm().name().clone();
     let reports = Arc::clone(&relaying.reports);
-    let generation = client.generation();
+    let (generation, codec) = (client.generation(), client.shared.options.codec);
     let session = session.downgrade();
     let _inside = client.shared.runtime.enter();
     client.shared.tasks.spawn(async move {
@@ -408,16 +407,22 @@ pub(crate) fn list_reports(client: &Client, session: &SessionRef) {
         };
         let list = Json::parse(&format!(r#"{{"type":"list","data":{list}}}"#));
         if let (Some(session), Ok(list)) = (session.upgrade(), list) {
-            tell(&session, generation, REPORT, Some(list));
+            tell(&session, generation, codec, REPORT, Some(list));
         }
     });
 }
 
 /// Tells one client something of a channel.
-fn tell(session: &SessionRef, generation: Generation, channel: &str, data: Option<Json>) {
+fn tell(
+    session: &SessionRef,
+    generation: Generation,
+    codec: Codec,
+    channel: &str,
+    data: Option<Json>,
+) {
     if generation == Generation::V1 {
         let data = data.as_ref().map(Json::as_str);
-        let frame = ws::written_text(|text| write_event(text, channel, data));
+        let frame = frame(codec, |text| write_event(text, channel, data));
         session.send(frame);
         return;
     }

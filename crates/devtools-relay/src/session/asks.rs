@@ -6,7 +6,7 @@ use polyport_core::{
     Answered, Arg, Args, Asks, CloseReason, Event, Json, RoomName, SessionRef, Unanswered,
     single_argument,
 };
-use polyport_net::{Moment, ws};
+use polyport_net::Moment;
 use serde::Deserialize;
 
 use super::{
@@ -152,7 +152,7 @@ impl Client {
             oldest.ends();
         }
         let generation = self.generation();
-        session.send(ws::written_text(|text| {
+        session.send(self.frame(|text| {
             write_call(text, generation, name, data.map(Json::as_str), cid);
         }));
     }
@@ -247,7 +247,7 @@ impl Client {
         let data = wording::object(&[("token", Json::string(&token))]);
         match respond {
             Some(respond) => self.call(session, GIVE_TOKEN, Some(&data), respond),
-            None => session.send(ws::written_text(|text| {
+            None => session.send(self.frame(|text| {
                 write_event(text, GIVE_TOKEN, Some(data.as_str()));
             })),
         }
@@ -255,7 +255,7 @@ impl Client {
 
     fn kick_out(&self, session: &SessionRef, channel: &RoomName, message: Option<&str>) {
         let generation = self.generation();
-        session.send(ws::written_text(|text| {
+        session.send(self.frame(|text| {
             write_kick_out(text, generation, channel.as_str(), message);
         }));
     }

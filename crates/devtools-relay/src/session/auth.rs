@@ -8,7 +8,6 @@ use polyport_core::{
     CloseReason, Expiry, Frame, Identity, Json, Later, Millis, OnExpiry, SessionRef, TokenError,
     Verified,
 };
-use polyport_net::ws;
 use serde_json::value::RawValue;
 
 use super::Waiting;
@@ -172,7 +171,7 @@ impl Client {
         session: &SessionRef,
         packet: &Packet<'_>,
     ) {
-        let waiting = Waiting::for_answer(packet.call_id(self.cids()));
+        let waiting = self.waiting_for(packet);
         if !waiting.is_waiting() && self.generation() == Generation::V2 {
             self.invalid();
             state.stage = crate::client::Stage::Over;
@@ -239,13 +238,13 @@ impl Client {
     /// The client is nobody any more by its own will.
     pub(super) fn on_log_out(&self, session: &SessionRef, packet: &Packet<'_>) {
         session.identify(None);
-        Waiting::for_answer(packet.call_id(self.cids())).done(session, None);
+        self.waiting_for(packet).done(session, None);
     }
 
     /// What tells a client to throw its token away.
     pub(super) fn token_removal(&self) -> Frame {
         let data = (self.generation() == Generation::V1).then_some("null");
-        ws::written_text(|text| write_event(text, "#removeAuthToken", data))
+        self.frame(|text| write_event(text, "#removeAuthToken", data))
     }
 
     /// Looks whether the client's token has expired: it is nobody then, or out, and this is the error.

@@ -51,7 +51,7 @@ impl Given {
 impl Client {
     /// A call if a backend knows it, whether or not an answer is wanted. What nobody knows is never answered.
     pub(super) fn on_call(&self, session: &SessionRef, name: &str, packet: &Packet<'_>) {
-        let waiting = Waiting::for_answer(packet.call_id(self.cids()));
+        let waiting = self.waiting_for(packet);
         let generation = self.generation();
         if !session.may_call(name) {
             return answer(session, &waiting, generation, &Err(CallError::Forbidden));

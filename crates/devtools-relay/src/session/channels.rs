@@ -71,7 +71,7 @@ impl Client {
         let is_batched = channel.is_batched && self.pinned() != Some(Generation::V2);
         let waiting = Waiting {
             batch: is_batched.then(|| self.batch(state)),
-            ..Waiting::for_answer(packet.call_id(self.cids()))
+            ..self.waiting_for(packet)
         };
         if !waiting.is_waiting() && generation == Generation::V2 {
             return;
@@ -90,7 +90,7 @@ impl Client {
         session: &SessionRef,
         packet: &Packet<'_>,
     ) {
-        let waiting = Waiting::for_answer(packet.call_id(self.cids()));
+        let waiting = self.waiting_for(packet);
         self.fulfil(state, session, waiting, packet.data, Wish::Unsubscribe);
     }
 
@@ -100,7 +100,7 @@ impl Client {
         session: &SessionRef,
         packet: &Packet<'_>,
     ) {
-        let waiting = Waiting::for_answer(packet.call_id(self.cids()));
+        let waiting = self.waiting_for(packet);
         if !self.shared.options.allow_publish {
             let error = wording::named("InvalidActionError", "Client publish feature is disabled");
             return waiting.failed(session, &error);

@@ -6,7 +6,7 @@ use polyport_core::{
     CloseReason, Guest, Identity, Json, OpeningOn, Received, Refused, Session, SessionRef,
     TokenError,
 };
-use polyport_net::{Moment, ws};
+use polyport_net::Moment;
 use tokio::time::timeout;
 
 use super::{
@@ -72,14 +72,13 @@ impl Client {
         if packet.name().as_deref() != Some("#handshake") {
             return self.spoke_too_early(state);
         }
-        let cid = packet.call_id(self.cids());
-        if cid.is_none() && self.pinned() != Some(Generation::V1) {
+        let waiting = self.waiting_for(&packet);
+        if !waiting.is_waiting() && self.pinned() != Some(Generation::V1) {
             self.invalid();
             state.stage = Stage::Over;
             return self.close(Farewell::bare(REFUSED), CloseReason::ProtocolError);
         }
         state.handshake_by = Moment::NEVER;
-        let waiting = Waiting::for_answer(cid);
         match self.judge_opening(&packet) {
             Judged::Now(judged) => match self.ask_backends(judged) {
                 Asked::Now(decided) => self.decide(state, &waiting, decided),
@@ -209,7 +208,7 @@ impl Client {
         let rid = waiting.rid.as_deref();
         let greeting = rid.map(|rid| {
             let data = self.greeting(error, token.is_good);
-            ws::written_text(|text| write_answer(text, rid, Some(data.as_str())))
+            self.frame(|text| write_answer(text, rid, Some(data.as_str())))
         });
         let session = Session::open_on(OpeningOn {
             id: self.id,
@@ -263,7 +262,7 @@ impl Client {
         let data = wording::object(&[("code", Json::encode(&code))]);
         let data = (pinned != Some(Generation::V2)).then_some(&data);
         if let Some(rid) = &waiting.rid {
-            self.wire.send(ws::written_text(|text| {
+            self.wire.send(self.frame(|text| {
                 write_error(text, rid, error.as_str(), data.map(Json::as_str));
             }));
         }
@@ -295,7 +294,7 @@ impl Client {
         if self.generation() == Generation::V1 {
             return self.invalid();
         }
-        let waiting = Waiting::for_answer(packet.call_id(self.cids()));
+        let waiting = self.waiting_for(packet);
         let data = self.greeting(None, session.identity().is_some());
         waiting.done(session, Some(data.as_str()));
     }

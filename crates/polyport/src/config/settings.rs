@@ -24,9 +24,9 @@ pub use backplane::{
     ServerSideAck,
 };
 pub use protocols::{
-    ChannelsSettings, CorsSettings, DevtoolsRight, DevtoolsSettings, DevtoolsUserSettings,
-    JwtSettings, JwtWay, PublishSettings, Relay, RpcSettings, SocketIoParser, SocketIoSettings,
-    SocketIoTransport, VerbsSettings,
+    ChannelsSettings, CorsSettings, DevtoolsCodec, DevtoolsRight, DevtoolsSettings,
+    DevtoolsUserSettings, JwtSettings, JwtWay, PublishSettings, Relay, RpcSettings, SocketIoParser,
+    SocketIoSettings, SocketIoTransport, VerbsSettings,
 };
 
 use polyport_devtools_relay::DEFAULT_MESSAGE_LIMIT;

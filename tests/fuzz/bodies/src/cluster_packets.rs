@@ -1,9 +1,9 @@
-//! SocketCluster's packets.
+//! SocketCluster's packets, as text and in the binary codec.
 
 use polyport_core::Json;
 use polyport_devtools_relay::codec::{
-    Channel, Cids, Generation, Message, Packet, members, read, write_answer, write_call,
-    write_error, write_publish,
+    Channel, Cids, Generation, Message, Packet, members, read, read_min_bin, write_answer,
+    write_call, write_error, write_min_bin, write_publish,
 };
 
 /// Reads the payload as a client's message, and answers and passes on what is in it.
@@ -22,6 +22,45 @@ pub fn cluster_packets(data: &[u8]) {
     });
     // A list that is too long has been handed out in part.
     let _ = handed;
+}
+
+/// Reads the payload as a binary message, and writes what it says as one.
+///
+/// # Panics
+/// When what is read is no JSON, or what is written of it is read as something else.
+pub fn cluster_binary(data: &[u8]) {
+    let Ok(text) = read_min_bin(data) else {
+        return;
+    };
+    assert!(Json::parse(&text).is_ok(), "what is read is JSON: {text}");
+    let Message::Packets(packets) = read(&text) else {
+        return;
+    };
+    let handed = packets.each(|packet| {
+        check_binary(&packet);
+        true
+    });
+    let _ = handed;
+}
+
+/// Once through the codec, a packet stays as it is.
+fn check_binary(packet: &Packet<'_>) {
+    let written = write_min_bin(packet.text);
+    // What has been read nests so deep that what is written may be a little deeper than is read.
+    let Ok(again) = read_min_bin(&written) else {
+        return;
+    };
+    assert_eq!(write_min_bin(&again), written, "{}", packet.text);
+    read_again(
+        |out| out.push_str(&again),
+        |again| {
+            if packet.rid.is_none() {
+                assert_eq!(again.name(), packet.name());
+            }
+            let rid = |packet: &Packet<'_>| packet.rid.map(|rid| rid.get().to_owned());
+            assert_eq!(rid(&again), rid(packet));
+        },
+    );
 }
 
 fn check(text: &str, packet: &Packet<'_>) {

@@ -17,7 +17,7 @@ mod verbs;
 mod ws_frames;
 
 pub use channels::channels;
-pub use cluster_packets::cluster_packets;
+pub use cluster_packets::{cluster_binary, cluster_packets};
 pub use engine_payload::engine_payload;
 pub use input::Input;
 pub use lines::lines;

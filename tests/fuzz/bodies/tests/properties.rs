@@ -1,8 +1,8 @@
 //! The fuzz targets' bodies, fed by proptest.
 
 use polyport_fuzz_bodies::{
-    channels, cluster_packets, engine_payload, lines, msgpack_packets, redis_messages, rpc,
-    socket_packets, verbs, ws_frames,
+    channels, cluster_binary, cluster_packets, engine_payload, lines, msgpack_packets,
+    redis_messages, rpc, socket_packets, verbs, ws_frames,
 };
 use proptest::prelude::*;
 
@@ -193,6 +193,41 @@ fn msgpack() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(choices, head, words)| [choices, head.to_vec(), words.concat()].concat())
 }
 
+/// A binary message of known pieces.
+fn cluster() -> impl Strategy<Value = Vec<u8>> {
+    const PIECES: &[&[u8]] = &[
+        b"\x81\xa1e\x93",
+        b"\x81\xa1p\x93",
+        b"\x81\xa1r\x93",
+        b"\xa1e\x92",
+        b"\xa8#publish",
+        b"\xa5event",
+        b"\xa4data",
+        b"\xa3cid",
+        b"\xa1a",
+        b"\x82",
+        b"\x91",
+        b"\x07",
+        b"\xc0",
+        b"\xc4\x01\x01",
+        b"\xcb\x43\x40\x00\x00\x00\x00\x00\x00",
+        b"\xd7\x00",
+    ];
+    const HEADS: &[&[u8]] = &[
+        b"",
+        b"\x92",
+        b"\x81\xa1e\x93\xa1a",
+        b"\x81\xa1r\x93\x01\xc0",
+    ];
+    let word = prop_oneof![
+        6 => prop::sample::select(PIECES).prop_map(<[u8]>::to_vec),
+        1 => prop::collection::vec(any::<u8>(), 1..9),
+    ];
+    let head = prop::sample::select(HEADS);
+    (head, prop::collection::vec(word, 0..10))
+        .prop_map(|(head, words)| [head.to_vec(), words.concat()].concat())
+}
+
 /// A choice, then a message of known pieces.
 fn redis() -> impl Strategy<Value = Vec<u8>> {
     const PIECES: &[&[u8]] = &[
@@ -275,6 +310,11 @@ proptest! {
     #[test]
     fn cluster_packets_hold(data in prop_oneof![input(b"{}[]:,\"\\e"), words(CLUSTER, 0)]) {
         cluster_packets(&data);
+    }
+
+    #[test]
+    fn cluster_binary_holds(data in cluster()) {
+        cluster_binary(&data);
     }
 
     #[test]
@@ -380,6 +420,19 @@ fn well_formed_msgpack_holds() {
         for revision in 0..2 {
             msgpack_packets(&[&[revision, 10, 16, 255], packet].concat());
         }
+    }
+}
+
+#[test]
+fn well_formed_cluster_binary_holds() {
+    for message in [
+        &b"\x81\xa1e\x93\xaa#handshake\x81\xa9authToken\xc0\x01"[..],
+        b"\x81\xa1p\x93\xa1n\x92\x01\x02\x04",
+        b"\x81\xa1r\x93\xcb\x43\x40\x00\x00\x00\x00\x00\x01\xc0\xc4\x02\x01\x02",
+        b"\x92\x81\xa1e\x92\xa1a\xc0\x83\xa5event\xa8#publish\xa4data\x05\xa3cid\xa1s",
+        b"\x81\xa1e\x92\xa1a\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00",
+    ] {
+        cluster_binary(message);
     }
 }
 

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use polyport_core::RealmName;
 use polyport_devtools_relay::{
-    AccessOptions, DevtoolsOptions, RelayOptions, ReportOptions, Right, Version,
+    AccessOptions, DevtoolsOptions, RelayOptions, ReportOptions, Right, Version, codec::Codec,
 };
 
 use super::{PathKind, Resolver};
 use crate::config::{
     places::ProtocolVersion,
     resolved::{DevtoolsConfig, DevtoolsUser},
-    settings::{DevtoolsRight, DevtoolsSettings, DevtoolsUserSettings},
+    settings::{DevtoolsCodec, DevtoolsRight, DevtoolsSettings, DevtoolsUserSettings},
 };
 
 /// Clients count milliseconds in a signed number of 32 bits.
@@ -71,6 +71,10 @@ impl Resolver<'_> {
                     ProtocolVersion::Auto => Version::Auto,
                     ProtocolVersion::V1 => Version::V1,
                     ProtocolVersion::V2 => Version::V2,
+                },
+                codec: match settings.codec {
+                    DevtoolsCodec::Json => Codec::Json,
+                    DevtoolsCodec::MinBin => Codec::MinBin,
                 },
                 ping_interval: settings.ping_interval.0,
                 ping_timeout: settings.ping_timeout.0,

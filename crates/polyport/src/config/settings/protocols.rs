@@ -259,6 +259,17 @@ pub enum SocketIoParser {
     Auto,
 }
 
+/// What packets of SocketCluster are written with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DevtoolsCodec {
+    /// What clients have by themselves.
+    #[default]
+    Json,
+    /// For clients with npm sc-codec-min-bin 3 as their codec, and no others.
+    MinBin,
+}
+
 /// How a `devtools-relay` listener behaves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -267,6 +278,8 @@ pub struct DevtoolsSettings {
     pub path: String,
     /// Which generation of clients is served: `"auto"` finds out for each connection, `1` is socketcluster-client up to 14, `2` from 15 on; then it behaves as a server of that generation in every detail.
     pub protocol_version: ProtocolVersion,
+    /// How packets are written: `"json"`, or `"min-bin"` for clients with npm sc-codec-min-bin, and no others.
+    pub codec: DevtoolsCodec,
     /// Time between pings.
     pub ping_interval: Period,
     /// How long a client may be silent before it counts as gone, and how long it waits for a ping itself. Long, so that a program can stand at a breakpoint.
@@ -316,6 +329,7 @@ impl Default for DevtoolsSettings {
         Self {
             path: "/socketcluster/".to_owned(),
             protocol_version: ProtocolVersion::default(),
+            codec: DevtoolsCodec::default(),
             ping_interval: Period::secs(8),
             ping_timeout: Period::secs(600),
             ack_timeout: Period::secs(10),

@@ -8,6 +8,7 @@ const { after, before, describe, test } = require('node:test')
 const { FrameClient } = require('./lib/frame-client')
 const { LineClient } = require('./lib/line-client')
 const { Polyport, ROOT, run, temporaryFolder } = require('./lib/polyport')
+const { freePort } = require('./lib/ports')
 const { verbsListener } = require('./lib/verbs')
 
 const WRONG_CONFIGURATION = 78
@@ -163,6 +164,15 @@ describe('a running gateway', () => {
       assert.equal((await gateway.get(target)).status, status, target)
     }
     assert.match((await gateway.get('/metrics')).headers['content-type'], /^text\/plain; ?version=0\.0\.4/)
+  })
+
+  test('polyport health says what /readyz says', async () => {
+    const asked = run(['health', '--config', gateway.file])
+    assert.deepEqual([asked.status, asked.stdout], [0, (await gateway.get('/readyz')).body])
+    const other = written(`[admin]\nbind = "127.0.0.1:${await freePort()}"\n${GOOD}`)
+    const alone = run(['health'], { cwd: other })
+    assert.equal(alone.status, 1)
+    assert.match(alone.stderr, /does not answer/)
   })
 
   test('metrics count what clients do', async () => {

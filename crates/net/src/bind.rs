@@ -11,7 +11,10 @@ use polyport_core::Peer;
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::stream::{PlainStream, watched};
+use crate::{
+    Inherited,
+    stream::{PlainStream, watched},
+};
 
 /// Connections that wait to be accepted, at most; the kernel may allow fewer.
 const BACKLOG: i32 = 4096;
@@ -64,12 +67,22 @@ impl Drop for SocketFile {
 }
 
 impl Bound {
-    pub(crate) fn new(bind: &Bind) -> Result<Self, BindError> {
-        let bound = match bind {
-            Bind::Tcp(address) => bind_tcp(*address),
-            Bind::Unix(path) => bind_unix(path),
+    pub(crate) fn new(bind: &Bind, inherited: &Inherited) -> Result<Self, BindError> {
+        let bound = || {
+            if let Some(socket) = inherited.find(bind)? {
+                // The file of a unix socket belongs to whom it was made by.
+                return Ok(Self {
+                    socket: watched(socket)?,
+                    local: bind.clone(),
+                    _file: None,
+                });
+            }
+            match bind {
+                Bind::Tcp(address) => bind_tcp(*address),
+                Bind::Unix(path) => bind_unix(path),
+            }
         };
-        bound.map_err(|source| BindError {
+        bound().map_err(|source| BindError {
             bind: bind.clone(),
             source,
         })

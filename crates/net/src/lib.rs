@@ -17,6 +17,7 @@ mod entity;
 mod flush;
 mod http;
 mod in_order;
+mod inherited;
 pub mod lines;
 mod open_files;
 mod place;
@@ -40,6 +41,7 @@ pub use http::{
     Decision, HttpAnswer, HttpRequest, WsFrontEnd, http_answer, receive, serve_websockets,
 };
 pub use in_order::{InOrder, TooManyJobs};
+pub use inherited::Inherited;
 pub use open_files::raise_open_file_limit;
 pub use place::{Place, Process};
 pub use server::{Accepted, RawFrontEnd, Server, ServerSettings, Transportation, serve_raw};

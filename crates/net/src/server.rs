@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::{
-    Bind, BindError, Connection, Deadlines, Handler, LinkOptions, Tasks, TlsAcceptance,
+    Bind, BindError, Connection, Deadlines, Handler, Inherited, LinkOptions, Tasks, TlsAcceptance,
     bind::Bound, connection::Io, proxy, stream::PlainStream,
 };
 
@@ -47,6 +47,8 @@ pub struct Transportation {
     pub tasks: Tasks,
     /// Watches every connection's deadline.
     pub deadlines: Deadlines,
+    /// Sockets that were bound before the process began.
+    pub inherited: Inherited,
 }
 
 /// A bound address that accepts connections for a core listener.
@@ -216,7 +218,7 @@ impl Server {
         admit: Admit,
         connected: impl Fn(Accepted) + Send + Sync + 'static,
     ) -> Result<Self, BindError> {
-        let bound = Bound::new(bind)?;
+        let bound = Bound::new(bind, &common.inherited)?;
         let local = bound.local();
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let stop = common.tasks.stopping().child_token();

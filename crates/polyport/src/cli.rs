@@ -46,6 +46,8 @@ enum Subcommands {
     Check(Options),
     /// Print the configuration in effect, with the source of each value
     Config(Options),
+    /// Ask the gateway that runs with this configuration whether it is ready
+    Health(Options),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Make a key of the server API: prints it, and the hash that stands in the configuration
@@ -74,6 +76,8 @@ pub enum Command {
     Check,
     /// Print the configuration in effect.
     Config,
+    /// Ask a gateway that runs whether it is ready.
+    Health,
     /// Print the JSON Schema of the configuration.
     Schema,
     /// Make a key of the server API.
@@ -90,6 +94,7 @@ impl Cli {
             None | Some(Subcommands::Run(_)) => Command::Run,
             Some(Subcommands::Check(_)) => Command::Check,
             Some(Subcommands::Config(_)) => Command::Config,
+            Some(Subcommands::Health(_)) => Command::Health,
             Some(Subcommands::Schema) => Command::Schema,
             Some(Subcommands::ApiKey) => Command::ApiKey,
             Some(Subcommands::Devtools(DevtoolsCommands::InstallPage { to })) => {
@@ -106,7 +111,8 @@ impl Cli {
             Some(
                 Subcommands::Run(options)
                 | Subcommands::Check(options)
-                | Subcommands::Config(options),
+                | Subcommands::Config(options)
+                | Subcommands::Health(options),
             ) => Some(options),
             Some(Subcommands::Schema | Subcommands::ApiKey | Subcommands::Devtools(_)) | None => {
                 None
@@ -175,6 +181,10 @@ mod tests {
         assert_eq!(
             parse("polyport check -c a.toml").unwrap().command(),
             Command::Check
+        );
+        assert_eq!(
+            parse("polyport health -c a.toml").unwrap().command(),
+            Command::Health
         );
         assert_eq!(
             parse("polyport devtools install-page --to d")

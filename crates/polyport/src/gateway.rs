@@ -10,7 +10,7 @@ use polyport_core::{
 };
 use polyport_devtools_relay::Relay;
 use polyport_net::{
-    Bind, Deadlines, FlushTasks, HttpClient, HttpClientOptions, Place, Process, Server,
+    Bind, Deadlines, FlushTasks, HttpClient, HttpClientOptions, Inherited, Place, Process, Server,
     ServerSettings, Tasks, TlsAcceptance, Transportation,
 };
 use polyport_redis_rooms::RedisRooms;
@@ -72,12 +72,12 @@ struct Running {
 }
 
 impl Gateway {
-    /// Starts every listener of `config`, and before them the way to other nodes, for which it waits a moment. Call inside a
-    /// runtime.
+    /// Starts every listener of `config`, on the sockets that were handed over or on its own, and before them the way to other
+    /// nodes, for which it waits a moment. Call inside a runtime.
     ///
     /// # Errors
     /// The first listener that cannot be started, with its name and the reason; none is left running then.
-    pub async fn start(config: Config) -> anyhow::Result<Self> {
+    pub async fn start(config: Config, inherited: Inherited) -> anyhow::Result<Self> {
         let tasks = Tasks::new();
         let pool = FlushTasks::new(Handle::current(), tasks.clone());
         let hub = Hub::new(config.sessions, Some(Arc::new(pool)));
@@ -86,6 +86,7 @@ impl Gateway {
             transportation: Transportation {
                 deadlines: Deadlines::start(&tasks),
                 tasks,
+                inherited,
             },
         };
         let tasks = process.transportation.tasks.clone();
@@ -182,6 +183,16 @@ impl Gateway {
     #[must_use]
     pub fn tasks(&self) -> &Tasks {
         &self.process.transportation.tasks
+    }
+
+    /// The sockets that were handed over.
+    pub(crate) fn inherited(&self) -> &Inherited {
+        &self.process.transportation.inherited
+    }
+
+    /// The longest that [`Gateway::stop`] takes for sessions to end.
+    pub(crate) fn longest_stop(&self) -> Duration {
+        self.config.shutdown_deadline + LAST_WORDS
     }
 
     /// The configuration in force.

@@ -2,9 +2,10 @@
 //!
 //! - [`cli`]: what the command line may say.
 //! - [`config`]: from the file, the environment and the command line to a [`config::Config`] that can be run.
+//! - [`health`]: asks a gateway that runs whether it is ready.
 //! - [`logging`]: logs to standard error, with a filter that a reload can replace.
 //! - [`summary`]: what is printed when the gateway is up.
-//! - [`run`]: starts everything, reloads, and stops in order.
+//! - [`run`]: starts everything, reloads, and stops in order; `service` is what the service manager hears of it.
 //! - [`gateway`]: the listeners that run, and how a new configuration changes them; `backends`, `backplane`, `tokens` and
 //!   `secrets` are its parts.
 //!
@@ -15,10 +16,12 @@ mod backplane;
 pub mod cli;
 pub mod config;
 pub mod gateway;
+pub mod health;
 pub mod install_page;
 pub mod logging;
 mod protocols;
 pub mod run;
 mod secrets;
+mod service;
 pub mod summary;
 mod tokens;

@@ -10,7 +10,7 @@ use clap::Parser;
 use polyport::{
     cli::{Cli, Command},
     config::{self, Inputs, Loaded, Problems},
-    install_page, logging, run,
+    health, install_page, logging, run,
 };
 
 /// `EX_CONFIG` of sysexits.h: the configuration is wrong, and trying again will not help.
@@ -54,6 +54,7 @@ fn act(command: Command, inputs: &Inputs) -> anyhow::Result<()> {
             ))
         }
         Command::Config => say(&inputs.load()?.effective()),
+        Command::Health => say(&health::ask(inputs.load()?.config.admin)?),
         Command::ApiKey => {
             let made = polyport_admin::ApiKeys::generate();
             say(&format!("key   {}\nhash  {}\n", made.key, made.hash))

@@ -5,11 +5,12 @@ use std::{
     io::{self, Write},
     net::SocketAddr,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context;
 use polyport_admin::{AdminState, ApiOptions, Readiness};
-use polyport_net::raise_open_file_limit;
+use polyport_net::{Inherited, raise_open_file_limit};
 use tokio::{
     net::TcpListener,
     runtime,
@@ -19,10 +20,10 @@ use tracing::{error, info, warn};
 
 use crate::{
     backplane,
-    config::{Config, Inputs, Loaded, Protocol},
+    config::{Bind, Config, Inputs, ListenerConfig, Loaded, Protocol},
     gateway::Gateway,
     logging::LogHandle,
-    summary,
+    service, summary,
 };
 
 /// Runs the gateway until it is told to stop. `inputs` is where `loaded` came from, for a reload.
@@ -30,13 +31,18 @@ use crate::{
 /// # Errors
 /// When the gateway cannot start.
 pub fn run(inputs: &Inputs, loaded: Loaded, log: &LogHandle) -> anyhow::Result<()> {
+    let inherited = Inherited::take().context("cannot use what LISTEN_FDS says")?;
     warn_of_few_files(raise_open_file_limit(), &loaded.config);
+    warn_of_idle_sockets(&inherited, &loaded.config);
     runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?
-        .block_on(serve(inputs, loaded.config, log))
+        .block_on(serve(inputs, loaded.config, inherited, log))
 }
+
+/// What the process takes to end when its sessions have: other nodes are told.
+const TO_LEAVE: Duration = Duration::from_secs(3);
 
 /// Files that the process needs beside its connections.
 const OTHER_FILES: u64 = 64;
@@ -56,10 +62,26 @@ fn warn_of_few_files(open_files: Option<u64>, config: &Config) {
     }
 }
 
-async fn serve(inputs: &Inputs, config: Config, log: &LogHandle) -> anyhow::Result<()> {
+/// A socket that was handed over and is not taken holds clients that nobody will ever serve.
+fn warn_of_idle_sockets(inherited: &Inherited, config: &Config) {
+    let admin = config.admin.map(Bind::Tcp);
+    for bind in inherited.binds() {
+        let has_address = |listener: &ListenerConfig| listener.bind == *bind;
+        if admin.as_ref() != Some(bind) && !config.listeners.iter().any(has_address) {
+            warn!(address = %bind, "a socket was handed over that no listener has the address of");
+        }
+    }
+}
+
+async fn serve(
+    inputs: &Inputs,
+    config: Config,
+    inherited: Inherited,
+    log: &LogHandle,
+) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let readiness = Arc::new(Readiness::default());
-    let mut gateway = Gateway::start(config).await?;
+    let mut gateway = Gateway::start(config, inherited).await?;
     let access = gateway.api_keys(gateway.config())?;
     let made_up = access.as_ref().and_then(|access| access.made_up.clone());
     let hub = Arc::clone(gateway.hub());
@@ -77,10 +99,18 @@ async fn serve(inputs: &Inputs, config: Config, log: &LogHandle) -> anyhow::Resu
     let admin = serve_admin(&gateway, state.clone()).await?;
     readiness.set_ready(true);
     announce(&gateway, admin, made_up.as_deref())?;
+    service::ready(&status(&gateway));
     while let Told::Reload = signals.next().await {
-        reload(&mut gateway, inputs, log, &state).await;
+        service::reloading();
+        let taken = reload(&mut gateway, inputs, log, &state).await;
+        let mut status = status(&gateway);
+        if !taken {
+            status.push_str("; the last reload failed, the log says why");
+        }
+        service::ready(&status);
     }
     readiness.set_draining();
+    service::stopping(gateway.longest_stop() + TO_LEAVE);
     tokio::select! {
         () = gateway.stop() => info!("stopped"),
         () = signals.stop_again() => warn!("told to stop again: stopping at once"),
@@ -88,14 +118,21 @@ async fn serve(inputs: &Inputs, config: Config, log: &LogHandle) -> anyhow::Resu
     Ok(())
 }
 
+fn status(gateway: &Gateway) -> String {
+    format!("{} listeners", gateway.config().listeners.len())
+}
+
 /// Binds the admin listener, if one is configured, and serves it until the process ends.
 async fn serve_admin(gateway: &Gateway, state: AdminState) -> anyhow::Result<Option<SocketAddr>> {
     let Some(address) = gateway.config().admin else {
         return Ok(None);
     };
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("admin: cannot listen on {address}"))?;
+    let listener = match gateway.inherited().find(&Bind::Tcp(address)) {
+        Ok(Some(socket)) => TcpListener::from_std(socket.into()),
+        Ok(None) => TcpListener::bind(address).await,
+        Err(error) => Err(error),
+    }
+    .with_context(|| format!("admin: cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
     let stopping = gateway.tasks().stopping();
     gateway
@@ -134,8 +171,13 @@ fn announce(
     io::stdout().write_all(text.as_bytes())
 }
 
-/// Puts the configuration as it stands now in force, or says why not and changes nothing.
-async fn reload(gateway: &mut Gateway, inputs: &Inputs, log: &LogHandle, admin: &AdminState) {
+/// Puts the configuration as it stands now in force, or says why not and changes nothing. Whether it is in force.
+async fn reload(
+    gateway: &mut Gateway,
+    inputs: &Inputs,
+    log: &LogHandle,
+    admin: &AdminState,
+) -> bool {
     let loaded = inputs.load().and_then(|loaded| {
         loaded.check_paths()?;
         Ok(loaded)
@@ -144,7 +186,7 @@ async fn reload(gateway: &mut Gateway, inputs: &Inputs, log: &LogHandle, admin: 
         Ok(loaded) => loaded.config,
         Err(problems) => {
             error!(%problems, "configuration not reloaded, nothing has changed");
-            return;
+            return false;
         }
     };
     if config.admin != gateway.config().admin {
@@ -166,7 +208,7 @@ async fn reload(gateway: &mut Gateway, inputs: &Inputs, log: &LogHandle, admin: 
                 error = format!("{error:#}"),
                 "configuration not reloaded, nothing has changed"
             );
-            return;
+            return false;
         }
     };
     let filter = config.log.filter.clone();
@@ -177,8 +219,12 @@ async fn reload(gateway: &mut Gateway, inputs: &Inputs, log: &LogHandle, admin: 
                 admin.set_api_keys(access.keys);
             }
             info!("configuration reloaded");
+            true
         }
-        Err(error) => error!(error = format!("{error:#}"), "configuration not reloaded"),
+        Err(error) => {
+            error!(error = format!("{error:#}"), "configuration not reloaded");
+            false
+        }
     }
 }
 

@@ -56,6 +56,7 @@ pub fn start(
     let transportation = Transportation {
         tasks: tasks.clone(),
         deadlines: deadlines.clone(),
+        inherited: process.transportation.inherited.clone(),
     };
     let shared = Arc::new(Shared::new(
         options,

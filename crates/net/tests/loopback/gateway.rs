@@ -15,8 +15,8 @@ use polyport_core::{
     RoomName, Session, SessionRef, Wire,
 };
 use polyport_net::{
-    Bind, BindError, Deadlines, Decision, FlushTasks, Handler, Heartbeat, HttpRequest, LinkOptions,
-    RawFrontEnd, Server, ServerSettings, Tasks, Transportation, WsFrontEnd, WsHandler,
+    Bind, BindError, Deadlines, Decision, FlushTasks, Handler, Heartbeat, HttpRequest, Inherited,
+    LinkOptions, RawFrontEnd, Server, ServerSettings, Tasks, Transportation, WsFrontEnd, WsHandler,
     lines::{Line, LineReader},
     serve_raw, serve_websockets, ws,
 };
@@ -119,6 +119,7 @@ impl Gateway {
         let common = Transportation {
             tasks: tasks.clone(),
             deadlines,
+            inherited: Inherited::default(),
         };
         let calls = Calls::default();
         let server = serve(plan, Arc::clone(&listener), &common, Arc::clone(&calls));

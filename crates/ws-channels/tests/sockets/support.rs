@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use futures_util::{SinkExt, StreamExt};
 use polyport_core::{Hub, Limits, Permissions, RealmName, Reception, RoomName};
 use polyport_net::{
-    Bind, Deadlines, Place, Process, Server, ServerSettings, Tasks, Transportation,
+    Bind, Deadlines, Inherited, Place, Process, Server, ServerSettings, Tasks, Transportation,
 };
 use polyport_ws_channels::{ChannelsOptions, start};
 use tokio::{net::TcpStream, time::timeout};
@@ -30,7 +30,11 @@ impl Gateway {
         let hub = Hub::new(0, None);
         let process = Process {
             hub: Arc::clone(&hub),
-            transportation: Transportation { tasks, deadlines },
+            transportation: Transportation {
+                tasks,
+                deadlines,
+                inherited: Inherited::default(),
+            },
         };
         Self { hub, process }
     }

@@ -9,7 +9,7 @@ use polyport_core::{
     SessionRef, single_argument,
 };
 use polyport_net::{
-    Bind, Deadlines, Place, Process, Server, ServerSettings, Tasks, Transportation,
+    Bind, Deadlines, Inherited, Place, Process, Server, ServerSettings, Tasks, Transportation,
 };
 use polyport_ws_rpc::{RpcOptions, start};
 use tokio::{
@@ -109,7 +109,11 @@ impl Gateway {
         let deadlines = Deadlines::start(&tasks);
         let process = Process {
             hub: Hub::new(0, None),
-            transportation: Transportation { tasks, deadlines },
+            transportation: Transportation {
+                tasks,
+                deadlines,
+                inherited: Inherited::default(),
+            },
         };
         let place = Place {
             name: "rpc".to_owned(),

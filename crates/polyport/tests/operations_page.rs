@@ -42,20 +42,6 @@ fn every_value_of_a_fixed_list_is_explained() {
     }
 }
 
-#[test]
-fn alerts_ask_for_families_that_exist() {
-    let families = exposition().families;
-    let page = page();
-    let rules: Vec<&str> = page.lines().filter(|line| line.contains("expr:")).collect();
-    assert!(!rules.is_empty());
-    for rule in rules {
-        let words = rule.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-        for family in words.filter(|word| word.starts_with("polyport_")) {
-            assert!(families.contains_key(family), "{rule}");
-        }
-    }
-}
-
 #[derive(Debug, Default)]
 struct Exposition {
     /// Family, label, values.

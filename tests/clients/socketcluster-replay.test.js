@@ -18,7 +18,7 @@ const NO_COUNTERPART = [
   ['"transform"', 'publishes are not rewritten'],
   ['"filtered"', 'receivers are not left out one by one'],
   ['"whoami"', 'scripts know another id, and the user instead of the token'],
-  ['denyws', 'backends are asked at the handshake, not before the upgrade'],
+  ['denyws', 'backends are asked at the handshake here: `ask_backends` can have it otherwise, but not both'],
 ].map(([text, why]) => ({ text, why }))
 const USERS = [
   ['ImJhbm5lZCI', 'applications do not judge tokens: a banned user'],

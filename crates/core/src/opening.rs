@@ -266,6 +266,19 @@ impl Guest {
         self.accepted.ping
     }
 
+    /// Who tokens or backends have said it is.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Arc<Identity>> {
+        self.accepted.identity.as_ref()
+    }
+
+    /// The same as who a token says it is, unless it is somebody already.
+    #[must_use]
+    pub fn or_identity(mut self, identity: Option<Arc<Identity>>) -> Self {
+        self.accepted.identity = self.accepted.identity.or(identity);
+        self
+    }
+
     /// Makes the open session what tokens and backends said, and lets out what backends have sent to it already. Hold what
     /// comes back as long as the session is open.
     #[must_use]

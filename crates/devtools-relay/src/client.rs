@@ -11,8 +11,8 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use parking_lot::Mutex;
 use polyport_core::{
-    CloseReason, Frame, Json, OpenRequest, Opening, Session, SessionEnd, SessionId, SessionRef,
-    Visit, Wire,
+    CloseReason, Frame, Guest, Json, OpenRequest, Opening, Session, SessionEnd, SessionId,
+    SessionRef, Visit, Wire,
 };
 use polyport_net::{Deadline, InOrder, Moment, Watched, WsClose, ws};
 
@@ -51,9 +51,20 @@ pub(crate) struct Client {
     pub(crate) place: Mutex<Place>,
 }
 
+/// An opening that is let in: its id, and the request if somebody may want to know it.
+pub(crate) struct Grant {
+    pub(crate) id: SessionId,
+    pub(crate) request: Option<Box<OpenRequest>>,
+    pub(crate) access: Access,
+    /// What backends have said, if they were asked already.
+    pub(crate) guest: Option<Guest>,
+}
+
 /// What its packets change.
 pub(crate) struct State {
     pub(crate) stage: Stage,
+    /// What backends have said at the upgrade, if they were asked then.
+    pub(crate) guest: Option<Guest>,
     /// What waits for a backend's leave.
     pub(crate) in_order: InOrder,
     /// Where answers to the message that is handled gather.
@@ -138,13 +149,13 @@ enum Known {
 
 impl Client {
     /// A connection is open.
-    pub(crate) fn open(
-        shared: &Arc<Shared>,
-        id: SessionId,
-        opening: Opening,
-        request: Option<Box<OpenRequest>>,
-        access: Access,
-    ) -> Arc<Self> {
+    pub(crate) fn open(shared: &Arc<Shared>, opening: Opening, grant: Grant) -> Arc<Self> {
+        let Grant {
+            id,
+            request,
+            access,
+            guest,
+        } = grant;
         let options = &shared.options;
         let deadlines = &shared.deadlines;
         let wire = Wire::new(opening.admission, opening.peer, opening.transport);
@@ -163,6 +174,7 @@ impl Client {
             watch_key: AtomicUsize::new(usize::MAX),
             state: Mutex::new(State {
                 stage: Stage::Stranger,
+                guest,
                 in_order: InOrder::default(),
                 batch: None,
                 ping_at: deadlines.after(options.ping_interval),

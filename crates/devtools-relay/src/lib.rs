@@ -30,7 +30,7 @@ mod wording;
 
 pub use access::{AccessOptions, Right, UserOptions};
 pub use listener::{StartError, start};
-pub use options::{DEFAULT_MESSAGE_LIMIT, DevtoolsOptions, Version};
+pub use options::{AskBackends, DEFAULT_MESSAGE_LIMIT, DevtoolsOptions, Version};
 pub use page::PageError;
 pub use relay::{Relay, RelayOptions, ReportOptions};
 pub use reports::ReportsError;

@@ -5,17 +5,19 @@ use std::{future::ready, net::IpAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use http_body_util::Full;
-use polyport_core::{Later, Listener, OpenRequest, Opening, Reception, RefuseReason, SessionId};
+use polyport_core::{
+    Guest, Later, Listener, OpenRequest, Opening, Received, Reception, RefuseReason, Refused,
+    SessionId,
+};
 use polyport_net::{
     Bind, BindError, Deadlines, Decision, HttpAnswer, HttpRequest, Place, Process, Server,
     WsFrontEnd, http_answer, serve_websockets,
 };
 
 use crate::{
-    access::Access,
-    client::{Client, Connection},
+    client::{Client, Connection, Grant},
     dialect::{PROTOCOL, dialect},
-    options::DevtoolsOptions,
+    options::{AskBackends, DevtoolsOptions},
     origins::Origins,
     page::{Page, PageError},
     relay::{Relay, RelayOptions},
@@ -185,6 +187,37 @@ impl FrontEnd {
         self.0.listener.refused(request.peer.ip(), reason);
     }
 }
+    /// Asks tokens of the address and headers, and backends, before the WebSocket is there.
+    fn ask_backends(&self, grant: Grant) -> Decision<Grant> {
+        let Some(opening) = grant.request.clone() else {
+            return Decision::Now(Ok(grant));
+        };
+        let (reception, listener) = (&self.0.reception, Arc::clone(&self.0.listener));
+        let peer = opening.peer.ip();
+        let sources = reception.authentication().map(|it| &it.sources);
+        // Who shows no token yet may do so in the handshake.
+        let received = match sources.and_then(|sources| opening.token(sources)) {
+            Some(token) => reception.receive_bearer(*opening, &token),
+            None => reception.receive_nobody(*opening),
+        };
+        let granted = move |received: Result<Guest, Refused>| match received {
+            Ok(guest) => Ok(Grant {
+                guest: Some(guest),
+                ..grant
+            }),
+            Err(no) => {
+                listener.refused(peer, no.reason());
+                Err(Box::new(refused(&no)))
+            }
+        };
+        match received {
+            Received::Now(received) => Decision::Now(granted(received)),
+            Received::Later(deciding) => {
+                Decision::Later(Box::pin(async move { granted(deciding.await) }))
+            }
+        }
+    }
+
 
 fn forbidden(origin: &str) -> HttpAnswer {
     let text = format!("Failed to authorize socket handshake - Invalid origin: {origin}");
@@ -195,11 +228,18 @@ fn forbidden(origin: &str) -> HttpAnswer {
     answer
 }
 
-/// An opening that is let in: its id, and the request if somebody may want to know it.
-struct Grant {
-    id: SessionId,
-    request: Option<Box<OpenRequest>>,
-    access: Access,
+/// What a backend's no is over HTTP; the texts are those of the errors.
+fn refused(refused: &Refused) -> HttpAnswer {
+    let (status, text) = match refused {
+        Refused::Nobody => (StatusCode::UNAUTHORIZED, "Unauthorized"),
+        Refused::Token(error) => (StatusCode::UNAUTHORIZED, error.message.as_str()),
+        // The original has no other status for what its middleware refuses.
+        Refused::Failed { text, .. } => (StatusCode::UNAUTHORIZED, text.as_str()),
+        Refused::Unavailable(text) => (StatusCode::SERVICE_UNAVAILABLE, text.as_str()),
+    };
+    let mut answer = http_answer(status, "");
+    *answer.body_mut() = Full::new(Bytes::copy_from_slice(text.as_bytes()));
+    answer
 }
 
 impl WsFrontEnd for FrontEnd {
@@ -223,7 +263,7 @@ impl WsFrontEnd for FrontEnd {
         })
     }
 
-    /// Who somebody is shows at the handshake.
+    /// Who somebody is shows at the handshake, where backends are asked too unless it is to be here.
     fn decide(&self, request: HttpRequest, listener: &Arc<Listener>) -> Decision<Grant> {
         if let Err(answer) = self.check(&request) {
             return Decision::Now(Err(answer));
@@ -239,18 +279,23 @@ impl WsFrontEnd for FrontEnd {
         // No room is called as a client calls itself: it may subscribe to a channel of that name.
         let id = SessionId::random_unnamed();
         let is_kept = !self.0.reception.is_open_door();
-        let request = is_kept.then(|| {
+        let opening = is_kept.then(|| {
             Box::new(OpenRequest {
                 id,
                 branch,
                 ..request.opening(listener)
             })
         });
-        Decision::Now(Ok(Grant {
+        let grant = Grant {
             id,
-            request,
+            request: opening,
             access,
-        }))
+            guest: None,
+        };
+        match self.0.options.ask_backends {
+            AskBackends::Handshake => Decision::Now(Ok(grant)),
+            AskBackends::Upgrade => self.ask_backends(grant),
+        }
     }
 
     /// The original takes the first that is offered.
@@ -263,11 +308,6 @@ impl WsFrontEnd for FrontEnd {
     }
 
     fn open(&self, opening: Opening, grant: Grant) -> Connection {
-        let Grant {
-            id,
-            request,
-            access,
-        } = grant;
-        Connection(Client::open(&self.0, id, opening, request, access))
+        Connection(Client::open(&self.0, opening, grant))
     }
 }

@@ -24,6 +24,8 @@ pub struct DevtoolsOptions {
     pub ack_timeout: Duration,
     /// How long a client may take to shake hands.
     pub handshake_timeout: Duration,
+    /// When backends are asked whether a client may come in.
+    pub ask_backends: AskBackends,
     /// Whether clients may publish at all.
     pub allow_publish: bool,
     /// Origins whose pages may connect beside those that always may: `host:port`, either of them `*`.
@@ -32,6 +34,15 @@ pub struct DevtoolsOptions {
     pub relay: Option<RelayOptions>,
     /// Who may what on the relay.
     pub access: AccessOptions,
+}
+
+/// When backends are asked whether a client may come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskBackends {
+    /// At its first packet, which may bring a token. A refusal is an error with a code.
+    Handshake,
+    /// Before the WebSocket is there. A refusal is an answer of HTTP.
+    Upgrade,
 }
 
 /// Which generations a listener speaks.
@@ -56,6 +67,7 @@ impl Default for DevtoolsOptions {
             ping_timeout: Duration::from_mins(10),
             ack_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
+            ask_backends: AskBackends::Handshake,
             allow_publish: true,
             origins: Vec::new(),
             relay: None,

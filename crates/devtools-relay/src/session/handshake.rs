@@ -79,8 +79,9 @@ impl Client {
             return self.close(Farewell::bare(REFUSED), CloseReason::ProtocolError);
         }
         state.handshake_by = Moment::NEVER;
-        match self.judge_opening(&packet) {
-            Judged::Now(judged) => match self.ask_backends(judged) {
+        let guest = state.guest.take();
+        match self.judge_opening(&packet, guest.is_some()) {
+            Judged::Now(judged) => match self.ask_backends(judged, guest) {
                 Asked::Now(decided) => self.decide(state, &waiting, decided),
                 Asked::Later(received, token) => {
                     self.wait(state, waiting, settle(received, token));
@@ -89,7 +90,7 @@ impl Client {
             Judged::Later(judging) => {
                 let client = Arc::clone(self);
                 let deciding = async move {
-                    match client.ask_backends(judging.await) {
+                    match client.ask_backends(judging.await, guest) {
                         Asked::Now(decided) => decided,
                         Asked::Later(received, token) => settle(received, token).await,
                     }
@@ -99,12 +100,13 @@ impl Client {
         }
     }
 
-    /// The token of a handshake, or that of the address and headers.
-    fn judge_opening(&self, packet: &Packet<'_>) -> Judged {
+    /// The token of a handshake, or that of the address and headers unless it was judged at the upgrade.
+    fn judge_opening(&self, packet: &Packet<'_>, was_asked: bool) -> Judged {
         let token = token_of(packet.data.and_then(|data| member(data, "authToken")));
         match token {
             Token::Text(token) => self.judge(&token),
             Token::Malformed => Judged::Now(Err(AuthError::no_text())),
+            Token::Missing if was_asked => Judged::Now(Ok(None)),
             Token::Missing => {
                 let sources = self.shared.reception.authentication().map(|it| &it.sources);
                 let request = self.request.as_ref().zip(sources);
@@ -116,18 +118,24 @@ impl Client {
         }
     }
 
-    fn ask_backends(&self, judged: Result<Option<Arc<Identity>>, AuthError>) -> Asked {
+    /// Asks the backends, unless they have let it in already.
+    fn ask_backends(
+        &self,
+        judged: Result<Option<Arc<Identity>>, AuthError>,
+        guest: Option<Guest>,
+    ) -> Asked {
         let (identity, error) = match judged {
             Ok(identity) => (identity, None),
             Err(error) => (None, Some(error)),
         };
+        let is_known = guest.as_ref().is_some_and(|it| it.identity().is_some());
         let token = Shown {
-            is_good: identity.is_some(),
+            is_good: identity.is_some() || is_known,
             error,
         };
         let reception = &self.shared.reception;
         let is_required = reception.authentication().is_some_and(|it| it.required);
-        if is_required && identity.is_none() {
+        if is_required && !token.is_good {
             let missing = || TokenError {
                 code: TokenError::MISSING,
                 message: "a token is required".to_owned(),
@@ -135,6 +143,12 @@ impl Client {
             let error = token.error.as_ref().map_or_else(missing, AuthError::cause);
             return Asked::Now(Decided {
                 received: Err(Refused::Token(error)),
+                token,
+            });
+        }
+        if let Some(guest) = guest {
+            return Asked::Now(Decided {
+                received: Ok(guest.or_identity(identity)),
                 token,
             });
         }

@@ -38,7 +38,7 @@ pub use resolved::{
 };
 pub use schema::json_schema;
 pub use settings::{
-    AdminSettings, ApiKeySettings, ApiSettings, ApiVerb, AuthSettings, BackendKind,
+    AdminSettings, ApiKeySettings, ApiSettings, ApiVerb, AskBackends, AuthSettings, BackendKind,
     BackendSettings, BackplaneEngine, BackplaneSettings, BackplaneSocketIoSettings,
     BackplaneStreamsSettings, BackplaneTlsSettings, BreakerSettings, ChannelsSettings,
     CorsSettings, DevtoolsCodec, DevtoolsRight, DevtoolsSettings, DevtoolsUserSettings, HookName,

@@ -24,7 +24,7 @@ pub use backplane::{
     ServerSideAck,
 };
 pub use protocols::{
-    ChannelsSettings, CorsSettings, DevtoolsCodec, DevtoolsRight, DevtoolsSettings,
+    AskBackends, ChannelsSettings, CorsSettings, DevtoolsCodec, DevtoolsRight, DevtoolsSettings,
     DevtoolsUserSettings, JwtSettings, JwtWay, PublishSettings, Relay, RpcSettings, SocketIoParser,
     SocketIoSettings, SocketIoTransport, VerbsSettings,
 };

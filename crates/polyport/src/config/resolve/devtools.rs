@@ -11,7 +11,9 @@ use super::{PathKind, Resolver};
 use crate::config::{
     places::ProtocolVersion,
     resolved::{DevtoolsConfig, DevtoolsUser},
-    settings::{DevtoolsCodec, DevtoolsRight, DevtoolsSettings, DevtoolsUserSettings},
+    settings::{
+        self, DevtoolsCodec, DevtoolsRight, DevtoolsSettings, DevtoolsUserSettings,
+    },
 };
 
 /// Clients count milliseconds in a signed number of 32 bits.
@@ -84,6 +86,10 @@ impl Resolver<'_> {
                 access: AccessOptions {
                     users: Vec::new(),
                     anybody: rights(&settings.anybody),
+                ask_backends: match settings.ask_backends {
+                    settings::AskBackends::Handshake => AskBackends::Handshake,
+                    settings::AskBackends::Upgrade => AskBackends::Upgrade,
+                },
                     teams: settings.teams,
                 },
                 path: settings.path,

@@ -288,6 +288,8 @@ pub struct DevtoolsSettings {
     pub ack_timeout: Period,
     /// How long a client may take to shake hands.
     pub handshake_timeout: Period,
+    /// When backends are asked whether a client may come in: at its `"handshake"`, which may bring a token, where a refusal is an error with a code; or at the `"upgrade"`, where it is HTTP 401.
+    pub ask_backends: AskBackends,
     /// Whether clients may publish at all; what they may publish to is in `permissions`. Default: yes, unless it is a relay.
     pub allow_publish: Option<bool>,
     /// Whether it is a relay of the Redux DevTools too, where apps and monitors meet.
@@ -339,6 +341,7 @@ impl Default for DevtoolsSettings {
             strict: false,
             grace: Period::secs(3),
             max_apps: 100,
+            ask_backends: AskBackends::Handshake,
             max_monitors: 100,
             history: ByteSize(64 << 20),
             reports: None,
@@ -361,6 +364,16 @@ pub struct DevtoolsUserSettings {
     /// The name, without a colon.
     pub name: String,
     /// Where the secret is: `"env:NAME"` or `"file:PATH"`.
+/// When backends are asked whether a client of SocketCluster may come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AskBackends {
+    /// At its first packet.
+    Handshake,
+    /// Before the WebSocket is there.
+    Upgrade,
+}
+
     pub secret: Secret,
     /// What it may. Default: everything.
     #[serde(default = "every_right")]

@@ -157,6 +157,29 @@ describe('the page of the gateway', () => {
     await page.close()
   })
 
+  test('travels in an app that is replayed', async () => {
+    const { relay } = gateway.ports
+    const file = path.join(gateway.folder, 'replayed.jsonl')
+    const message = (n) => (n === 0 ? { type: 'INIT', name: 'Replayed', payload: '{"n":0}' } : { type: 'ACTION', payload: `{"n":${n}}`, action: JSON.stringify({ timestamp: n, action: { type: `STEP${n}` } }) })
+    fs.writeFileSync(file, [0, 1, 2, 3].map((n) => `${JSON.stringify({ at: n, message: message(n) })}\n`).join(''))
+    const page = await open(relay)
+    await shows(page, '#status', /^connected/)
+    const replay = spawn(BINARY, ['devtools', 'replay', file, '--url', `ws://127.0.0.1:${relay}/socketcluster/`], { stdio: 'ignore' })
+    running.push(replay)
+    await click(page, '#apps li', /Replayed/)
+    await shows(page, '#actions', /@@INIT[^]*STEP1[^]*STEP2[^]*STEP3/)
+    await shows(page, '#state', /n: 3/)
+    await page.$$eval('#actions button', (buttons) => buttons[1].click())
+    await shows(page, '#state', /n: 1/)
+    const late = await open(relay)
+    await click(late, '#apps li', /Replayed/)
+    await shows(late, '#state', /n: 3/)
+    replay.kill()
+    await until('it to be shown as gone', () => late.$eval('#apps', (list) => [...list.querySelectorAll('.gone')].some((one) => /Replayed/.test(one.innerText))))
+    assert.deepEqual([page.faults, late.faults], [[], []])
+    for (const one of [page, late]) await one.close()
+  })
+
   test('shows reports as they come and go', async () => {
     const { relay } = gateway.ports
     const page = await open(relay)

@@ -7,7 +7,7 @@
 //! protocol is described in `docs/devtools.md`.
 //!
 //! The relay is in `relay` (who is there, and what passes through), `access` (who may what) and `reports` (histories that are
-//! kept, over HTTP); `page` is what a browser sees. A listener without it is a plain server of SocketCluster.
+//! kept, over HTTP); `recording` is what is kept in files and said again; `page` is what a browser sees. A listener without it is a plain server of SocketCluster.
 //!
 //! A channel is a room of the listener's realm: who is in the room is subscribed. Nothing tells the generations apart but the
 //! answer to a ping, so that a connection is asked once it has shaken hands.
@@ -22,6 +22,7 @@ mod listener;
 mod options;
 mod origins;
 mod page;
+mod recording;
 mod relay;
 mod reports;
 mod session;
@@ -32,5 +33,6 @@ pub use access::{AccessOptions, Right, UserOptions};
 pub use listener::{StartError, start};
 pub use options::{AskBackends, DEFAULT_MESSAGE_LIMIT, DevtoolsOptions, Version};
 pub use page::PageError;
-pub use relay::{Relay, RelayOptions, ReportOptions};
+pub use recording::{Recorded, Recording, RecordingError};
+pub use relay::{RecorderError, RecordingOptions, Relay, RelayOptions, ReportOptions};
 pub use reports::ReportsError;

@@ -20,7 +20,7 @@ use crate::{
     options::{AskBackends, DevtoolsOptions},
     origins::Origins,
     page::{Page, PageError},
-    relay::{Relay, RelayOptions},
+    relay::{RecorderError, Relay, RelayOptions},
     reports::{ReportsDoor, ReportsError, forget_old},
     shared::{Relaying, Shared},
 };
@@ -86,6 +86,9 @@ pub enum StartError {
     /// The store of reports cannot be opened.
     #[error(transparent)]
     Reports(#[from] ReportsError),
+    /// What apps say cannot be recorded.
+    #[error("devtools.recordings")]
+    Recordings(#[from] RecorderError),
     /// The folder with the page is none.
     #[error("devtools.page")]
     Page(#[from] PageError),
@@ -102,6 +105,7 @@ fn relaying(
             None => Page::own(path),
         },
         reports: relay.open_reports(&options.reports)?,
+        recorder: relay.open_recorder(options.recordings.as_ref())?,
         relay: Arc::clone(relay),
         options: options.clone(),
         http: ReportsDoor::default(),
@@ -183,10 +187,6 @@ impl FrontEnd {
             })
     }
 
-    fn count(&self, request: &HttpRequest, reason: RefuseReason) {
-        self.0.listener.refused(request.peer.ip(), reason);
-    }
-}
     /// Asks tokens of the address and headers, and backends, before the WebSocket is there.
     fn ask_backends(&self, grant: Grant) -> Decision<Grant> {
         let Some(opening) = grant.request.clone() else {
@@ -218,6 +218,10 @@ impl FrontEnd {
         }
     }
 
+    fn count(&self, request: &HttpRequest, reason: RefuseReason) {
+        self.0.listener.refused(request.peer.ip(), reason);
+    }
+}
 
 fn forbidden(origin: &str) -> HttpAnswer {
     let text = format!("Failed to authorize socket handshake - Invalid origin: {origin}");

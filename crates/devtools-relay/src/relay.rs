@@ -8,6 +8,7 @@ mod events;
 mod head;
 mod history;
 mod lifted;
+mod recorder;
 mod registry;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -16,6 +17,10 @@ use parking_lot::Mutex;
 use polyport_core::{EventName, RealmName, RoomName};
 
 pub(crate) use events::{HAND_OVER, list_reports, publish_on};
+pub(crate) use head::Head;
+pub(crate) use lifted::unwrapped;
+pub(crate) use recorder::Recorder;
+pub use recorder::{RecorderError, RecordingOptions};
 pub(crate) use registry::{Farewells, Place, Role};
 
 use crate::reports::{Reports, ReportsError};
@@ -42,6 +47,8 @@ pub struct RelayOptions {
     pub max_monitors: usize,
     /// Bytes of states and actions that are kept; 0 keeps none.
     pub history: usize,
+    /// Where what apps say is recorded, if it is.
+    pub recordings: Option<RecordingOptions>,
     /// Where reports are kept.
     pub reports: ReportOptions,
     /// The folder with the page that browsers see; without one it is a page of our own.
@@ -67,6 +74,7 @@ pub struct Relay {
     registry: Mutex<Registry>,
     history: Mutex<History>,
     reports: Mutex<Option<(ReportOptions, Arc<Reports>)>>,
+    recorder: Mutex<Option<(RecordingOptions, Arc<Recorder>)>>,
 }
 
 impl Relay {
@@ -88,6 +96,29 @@ impl Relay {
         let opened = Arc::new(Reports::open(options)?);
         *reports = Some((options.clone(), Arc::clone(&opened)));
         Ok(opened)
+    }
+
+    /// What records, if anything is to be recorded: the one that does already, unless the options are others.
+    ///
+    /// # Errors
+    /// [`RecorderError`]; what records goes on.
+    pub(crate) fn open_recorder(
+        &self,
+        options: Option<&RecordingOptions>,
+    ) -> Result<Option<Arc<Recorder>>, RecorderError> {
+        let mut recorder = self.recorder.lock();
+        let Some(options) = options else {
+            *recorder = None;
+            return Ok(None);
+        };
+        if let Some((known, open)) = &*recorder
+            && known == options
+        {
+            return Ok(Some(Arc::clone(open)));
+        }
+        let opened = Arc::new(Recorder::open(options)?);
+        *recorder = Some((options.clone(), Arc::clone(&opened)));
+        Ok(Some(opened))
     }
 
     /// The last state of an instance and what has happened since, as the columns of a report.

@@ -20,7 +20,7 @@ use crate::{
     options::DevtoolsOptions,
     origins::Origins,
     page::Page,
-    relay::{Relay, RelayOptions},
+    relay::{Recorder, Relay, RelayOptions},
     reports::{Reports, ReportsDoor},
 };
 
@@ -48,6 +48,7 @@ pub(crate) struct Relaying {
     pub(crate) options: RelayOptions,
     pub(crate) relay: Arc<Relay>,
     pub(crate) reports: Arc<Reports>,
+    pub(crate) recorder: Option<Arc<Recorder>>,
     pub(crate) http: ReportsDoor,
     pub(crate) page: Page,
 }

@@ -6,6 +6,7 @@
 mod connect;
 mod error;
 mod exchange;
+mod socket;
 mod stream;
 mod url;
 
@@ -23,6 +24,7 @@ use rustls_pki_types::CertificateDer;
 use tokio::time::timeout;
 
 pub use self::error::ClientError;
+pub use self::socket::{WsClient, WsClientError};
 use self::{
     connect::Connector,
     exchange::{Sending, Sent},

@@ -32,7 +32,10 @@ mod ws_handler;
 
 pub use answer::{ask, respond};
 pub use bind::{Bind, BindError};
-pub use client::{ClientError, ClientRequest, ClientResponse, HttpClient, HttpClientOptions};
+pub use client::{
+    ClientError, ClientRequest, ClientResponse, HttpClient, HttpClientOptions, WsClient,
+    WsClientError,
+};
 pub use connection::{Connection, Handler, Link, LinkOptions};
 pub use deadlines::{Deadline, Deadlines, Moment, Watched};
 pub use entity::{entity_tag, knows_entity};

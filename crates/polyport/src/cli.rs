@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Inputs, SettingOption};
 
 /// One gateway for the live connections of applications that speak different real-time protocols.
-#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[derive(Debug, Clone, PartialEq, Parser)]
 #[command(name = "polyport", version, after_help = AFTER_HELP)]
 pub struct Cli {
     #[command(flatten)]
@@ -38,7 +38,7 @@ struct Options {
     log_format: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Subcommand)]
 enum Subcommands {
     /// Start the gateway (the default)
     Run(Options),
@@ -57,7 +57,7 @@ enum Subcommands {
     Devtools(DevtoolsCommands),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Subcommand)]
 enum DevtoolsCommands {
     /// Fetch the real page of the Redux DevTools from the npm registry, for the setting devtools.page
     InstallPage {
@@ -65,10 +65,32 @@ enum DevtoolsCommands {
         #[arg(long, value_name = "DIR", default_value = "devtools-page")]
         to: PathBuf,
     },
+    /// Say again to a relay what an app has said, as an app of its own; ends with Ctrl-C
+    Replay(Replay),
+}
+
+/// What is replayed, where to and how.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Replay {
+    /// The recording: a file of the folder devtools.recordings, or the answer of {"op":"recording"}; - is standard input
+    pub file: PathBuf,
+    /// The relay; NAME:SECRET@ may stand in front of the host
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "ws://127.0.0.1:8000/socketcluster/"
+    )]
+    pub url: String,
+    /// So many times as fast
+    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = speed)]
+    pub speed: f64,
+    /// Without any pause
+    #[arg(long, conflicts_with = "speed")]
+    pub at_once: bool,
 }
 
 /// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// Start the gateway.
     Run,
@@ -84,6 +106,8 @@ pub enum Command {
     ApiKey,
     /// Fetch the page of the Redux DevTools into a folder.
     InstallPage(PathBuf),
+    /// Say a recording of an app again.
+    Replay(Replay),
 }
 
 impl Cli {
@@ -99,6 +123,9 @@ impl Cli {
             Some(Subcommands::ApiKey) => Command::ApiKey,
             Some(Subcommands::Devtools(DevtoolsCommands::InstallPage { to })) => {
                 Command::InstallPage(to.clone())
+            }
+            Some(Subcommands::Devtools(DevtoolsCommands::Replay(replay))) => {
+                Command::Replay(replay.clone())
             }
         }
     }
@@ -151,6 +178,14 @@ impl Options {
     }
 }
 
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok();
+    let is_good = |speed: &f64| speed.is_finite() && (0.001..=1_000_000.0).contains(speed);
+    speed
+        .filter(is_good)
+        .ok_or_else(|| "expected a number between 0.001 and 1000000".to_owned())
+}
+
 fn set(text: &str) -> Result<SettingOption, String> {
     match text.split_once('=') {
         Some((key, value)) if key.split('.').all(|part| !part.trim().is_empty()) => {
@@ -192,6 +227,15 @@ mod tests {
                 .command(),
             Command::InstallPage("d".into())
         );
+        let replayed = parse("polyport devtools replay a.jsonl --speed 2.5").unwrap();
+        let Command::Replay(replay) = replayed.command() else {
+            panic!("{replayed:?}");
+        };
+        assert_eq!((replay.file, replay.speed), ("a.jsonl".into(), 2.5));
+        for bad in ["--speed 0", "--speed fast", "--speed 2 --at-once"] {
+            let line = format!("polyport devtools replay a.jsonl {bad}");
+            assert!(parse(&line).is_err(), "{bad}");
+        }
     }
 
     #[test]

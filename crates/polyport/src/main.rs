@@ -10,7 +10,7 @@ use clap::Parser;
 use polyport::{
     cli::{Cli, Command},
     config::{self, Inputs, Loaded, Problems},
-    health, install_page, logging, run,
+    health, install_page, logging, replay, run,
 };
 
 /// `EX_CONFIG` of sysexits.h: the configuration is wrong, and trying again will not help.
@@ -60,6 +60,7 @@ fn act(command: Command, inputs: &Inputs) -> anyhow::Result<()> {
             say(&format!("key   {}\nhash  {}\n", made.key, made.hash))
         }
         Command::InstallPage(to) => say(&install_page::install(&to)?),
+        Command::Replay(options) => replay::replay(&options, |line| say(&format!("{line}\n"))),
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&config::json_schema())?;
             say(&format!("{schema}\n"))

@@ -185,6 +185,11 @@ fn what_a_devtools_listener_could_never_do_is_refused() {
         ("relay = true\nmax_apps = 0", "one at least"),
         ("grace = \"25d\"", "below 24 days"),
         (
+            "relay = true\nrecordings_size = \"1KiB\"",
+            "\"1MiB\" at least",
+        ),
+        ("ask_backends = \"never\"", "never"),
+        (
             "users = [{ name = \"a:b\", secret = \"env:HOME\" }]",
             "without a colon",
         ),

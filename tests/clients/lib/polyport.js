@@ -202,4 +202,4 @@ class Polyport {
   }
 }
 
-module.exports = { Polyport, run, temporaryFolder, toToml, BINARY, ROOT }
+module.exports = { Polyport, environment, run, temporaryFolder, toToml, BINARY, ROOT }

@@ -187,8 +187,13 @@ impl Client {
             registry.tidy(realm);
             farewells
         };
+        if let Some(recorder) = &relaying.recorder {
+            recorder.end(&name);
+        }
         match farewells {
             Farewells::None => {}
+            // The recorder goes on watching.
+            Farewells::Monitor if keeps && relaying.recorder.is_some() => {}
             Farewells::Apps(ids) => say_gone(&self.shared, realm, LOG, &ids),
             Farewells::Monitor => monitor_gone(&self.shared, realm, name, keeps),
             Farewells::Later => wait_for_return(&self.shared, relaying, realm, name),
@@ -226,6 +231,14 @@ impl Client {
             let forgotten = registry.announce(realm, &self.name(), instance);
             drop(registry);
             say_gone(&self.shared, realm, LOG, &forgotten);
+        }
+        if let Some(recorder) = &relaying.recorder {
+            recorder.note(realm, &self.name(), &head, message);
+            // As every monitor does, the recorder wants to see it: apps are silent until somebody does.
+            if head.kind.as_deref() == Some("START") {
+                let start = wording::object(&[("type", Json::string("START"))]);
+                self.deliver(session, Some(start));
+            }
         }
         let most = relaying.options.history;
         if most > 0 {

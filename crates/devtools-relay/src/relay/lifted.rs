@@ -54,7 +54,7 @@ pub(super) fn merge<'a>(messages: impl Iterator<Item = &'a str>) -> Option<Strin
 }
 
 /// The JSON inside a string, or what stands there by itself: programs in other languages send either.
-fn unwrapped(value: &RawValue) -> String {
+pub(crate) fn unwrapped(value: &RawValue) -> String {
     let inside = string(value).filter(|text| serde_json::from_str::<&RawValue>(text).is_ok());
     inside.map_or_else(|| value.get().to_owned(), std::borrow::Cow::into_owned)
 }

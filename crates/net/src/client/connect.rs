@@ -79,7 +79,8 @@ impl Connector {
         Ok(Stream::new(link, looks))
     }
 
-    async fn connect_web(
+    /// A connection to the server of an `http` or `https` address.
+    pub(super) async fn connect_web(
         mut self,
         uri: Uri,
     ) -> Result<MaybeHttpsStream<TokioIo<TcpStream>>, BoxError> {

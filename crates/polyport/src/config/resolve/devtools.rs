@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use polyport_core::RealmName;
 use polyport_devtools_relay::{
-    AccessOptions, DevtoolsOptions, RelayOptions, ReportOptions, Right, Version, codec::Codec,
+    AccessOptions, AskBackends, DevtoolsOptions, RecordingOptions, RelayOptions, ReportOptions,
+    Right, Version, codec::Codec,
 };
 
 use super::{PathKind, Resolver};
@@ -18,6 +19,9 @@ use crate::config::{
 
 /// Clients count milliseconds in a signed number of 32 bits.
 const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
+
+/// Fewer bytes hold no recording worth the name.
+const LEAST_RECORDINGS: usize = 1 << 20;
 
 impl Resolver<'_> {
     pub(super) fn devtools(
@@ -82,14 +86,14 @@ impl Resolver<'_> {
                 ping_timeout: settings.ping_timeout.0,
                 ack_timeout: settings.ack_timeout.0,
                 handshake_timeout: settings.handshake_timeout.0,
-                allow_publish: settings.allow_publish.unwrap_or(!settings.relay),
-                access: AccessOptions {
-                    users: Vec::new(),
-                    anybody: rights(&settings.anybody),
                 ask_backends: match settings.ask_backends {
                     settings::AskBackends::Handshake => AskBackends::Handshake,
                     settings::AskBackends::Upgrade => AskBackends::Upgrade,
                 },
+                allow_publish: settings.allow_publish.unwrap_or(!settings.relay),
+                access: AccessOptions {
+                    users: Vec::new(),
+                    anybody: rights(&settings.anybody),
                     teams: settings.teams,
                 },
                 path: settings.path,
@@ -116,7 +120,17 @@ impl Resolver<'_> {
             let setting = ["listeners", name, "devtools", "page"];
             self.path(&setting, page, PathKind::Folder);
         }
+        // A quarter of it is one file, which must hold a message.
+        if settings.recordings_size.0 < LEAST_RECORDINGS {
+            let setting = ["listeners", name, "devtools", "recordings_size"];
+            self.fault(&setting, "expected \"1MiB\" at least");
+        }
+        let recordings = settings.recordings.as_ref().map(|folder| RecordingOptions {
+            folder: self.folder.join(folder),
+            bytes: settings.recordings_size.0 as u64,
+        });
         RelayOptions {
+            recordings,
             page,
             strict: settings.strict,
             grace: settings.grace.0,

@@ -313,6 +313,11 @@ pub struct DevtoolsSettings {
     pub reports_size: ByteSize,
     /// How long a report is kept; `"0s"` is for ever.
     pub reports_age: Period,
+    /// The folder in which what apps say is recorded for `polyport devtools replay`, relative to the configuration file. Default: nothing is recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recordings: Option<PathBuf>,
+    /// Bytes of all recordings that are kept; the oldest go.
+    pub recordings_size: ByteSize,
     /// The folder with the page that browsers see, such as `polyport devtools install-page` makes, relative to the configuration file. Default: a smaller page of the gateway's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page: Option<PathBuf>,
@@ -336,18 +341,20 @@ impl Default for DevtoolsSettings {
             ping_timeout: Period::secs(600),
             ack_timeout: Period::secs(10),
             handshake_timeout: Period::secs(10),
+            ask_backends: AskBackends::Handshake,
             allow_publish: None,
             relay: false,
             strict: false,
             grace: Period::secs(3),
             max_apps: 100,
-            ask_backends: AskBackends::Handshake,
             max_monitors: 100,
             history: ByteSize(64 << 20),
             reports: None,
             max_reports: 1_000,
             reports_size: ByteSize(256 << 20),
             reports_age: Period::secs(30 * 86_400),
+            recordings: None,
+            recordings_size: ByteSize(1 << 30),
             page: None,
             users: Vec::new(),
             anybody: Vec::new(),
@@ -357,13 +364,6 @@ impl Default for DevtoolsSettings {
     }
 }
 
-/// Somebody who is known to a relay, and what he may.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DevtoolsUserSettings {
-    /// The name, without a colon.
-    pub name: String,
-    /// Where the secret is: `"env:NAME"` or `"file:PATH"`.
 /// When backends are asked whether a client of SocketCluster may come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -374,6 +374,13 @@ pub enum AskBackends {
     Upgrade,
 }
 
+/// Somebody who is known to a relay, and what he may.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DevtoolsUserSettings {
+    /// The name, without a colon.
+    pub name: String,
+    /// Where the secret is: `"env:NAME"` or `"file:PATH"`.
     pub secret: Secret,
     /// What it may. Default: everything.
     #[serde(default = "every_right")]

@@ -124,6 +124,11 @@ pub trait Asks: Send + Sync {
         let _ = (session, room);
     }
 
+    /// The session is somebody else now, or nobody.
+    fn identified(&self, session: &SessionRef) {
+        let _ = session;
+    }
+
     /// The session's identity has ended and it goes on as nobody's.
     fn identity_expired(&self, session: &SessionRef) {
         let _ = session;
@@ -760,6 +765,9 @@ impl SessionRef {
         for room in now {
             let joined = self.put_into(&room);
             tracing::trace!(session = %self.id(), %room, ?joined, "put into a room of its identity");
+        }
+        if let Some(asks) = &self.0.asks {
+            asks.identified(self);
         }
         self.changed();
     }

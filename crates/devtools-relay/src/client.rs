@@ -3,7 +3,7 @@
 use std::{
     mem,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU8, AtomicUsize, Ordering},
     },
 };
@@ -17,7 +17,7 @@ use polyport_core::{
 use polyport_net::{Deadline, InOrder, Moment, Watched, WsClose, ws};
 
 use crate::{
-    access::Access,
+    access::{Access, Right},
     codec::{self, Cids, Codec, Generation, Message, write_disconnect},
     dialect::{frame, ping},
     options::Version,
@@ -45,8 +45,10 @@ pub(crate) struct Client {
     pub(crate) state: Mutex<State>,
     /// What others may want of it while its packets are handled.
     pub(crate) said: Mutex<Said>,
-    /// What it may do on the relay.
-    pub(crate) access: Access,
+    /// What it may do on the relay as far as that was known at the upgrade,
+    pub(crate) entrance: Access,
+    /// and since it is known who it is.
+    pub(crate) settled: OnceLock<Access>,
     /// What it is to the relay.
     pub(crate) place: Mutex<Place>,
 }
@@ -183,7 +185,8 @@ impl Client {
                 detect_by: Moment::NEVER,
             }),
             said: Mutex::default(),
-            access,
+            entrance: access,
+            settled: OnceLock::new(),
             place: Mutex::default(),
         });
         shared.meets(id, &client.wire);
@@ -205,6 +208,16 @@ impl Client {
 
     fn ping(&self, generation: Generation) {
         self.wire.send(ping(self.shared.options.codec, generation));
+    }
+
+    /// Whether it may do something on the relay, by a name, by a token, or because anybody may.
+    pub(crate) fn may(&self, session: &SessionRef, right: Right) -> bool {
+        let access = self.settled.get().unwrap_or(&self.entrance);
+        access.has(right)
+            || self.shared.takes_tokens()
+                && session
+                    .identity()
+                    .is_some_and(|identity| self.shared.gives(access, &identity, right))
     }
 
     // --- which generation -----------------------------------------------------------------------------------------------

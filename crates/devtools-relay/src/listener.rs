@@ -49,7 +49,11 @@ pub fn start(
     let relaying = relaying.transpose()?;
     let listener = place.listener(&process.hub, PROTOCOL, dialect(options.codec));
     let common = &process.transportation;
-    let origins = Origins::new(&options.origins, &place.bind);
+    let origins = Origins::new(
+        &options.origins,
+        &place.bind,
+        options.access.team_hosts.as_deref(),
+    );
     let shared = Arc::new(Shared::new(
         options.clone(),
         origins,
@@ -130,7 +134,8 @@ fn warn_of_strangers(place: &Place, options: &DevtoolsOptions, shared: &Shared) 
         .reception
         .authentication()
         .is_some_and(|it| it.required);
-    if is_far && options.relay.is_some() && options.access.users.is_empty() && !is_asking {
+    let is_open = options.access.users.is_empty() && options.access.rights_claim.is_none();
+    if is_far && options.relay.is_some() && is_open && !is_asking {
         tracing::warn!(
             listener = place.name,
             address = %place.bind,
@@ -272,14 +277,11 @@ impl WsFrontEnd for FrontEnd {
         if let Err(answer) = self.check(&request) {
             return Decision::Now(Err(answer));
         }
-        let access = match self.0.access(&request) {
+        let access = match self.0.entrance(&request) {
             Ok(access) => access,
             Err(answer) => return Decision::Now(Err(answer)),
         };
-        let branch = access
-            .team
-            .is_some()
-            .then(|| Arc::clone(self.0.branch(&access)));
+        let branch = self.0.team(&access).cloned();
         // No room is called as a client calls itself: it may subscribe to a channel of that name.
         let id = SessionId::random_unnamed();
         let is_kept = !self.0.reception.is_open_door();

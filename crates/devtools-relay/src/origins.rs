@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderValue, header};
 use polyport_net::Bind;
 
+use crate::access::team_label;
+
 /// Pages of a browser's extensions and of desktop applications.
 const LOCAL_SCHEMES: [&str; 4] = [
     "chrome-extension",
@@ -19,14 +21,17 @@ pub(crate) struct Origins {
     /// Further ones: host and port, where nothing stands for any.
     listed: Vec<(Option<String>, Option<String>)>,
     is_on_loopback: bool,
+    /// How hosts of teams end.
+    team_hosts: Option<String>,
 }
 
 impl Origins {
     /// `listed` are `host:port`, either of them `*`.
-    pub(crate) fn new(listed: &[String], bind: &Bind) -> Self {
+    pub(crate) fn new(listed: &[String], bind: &Bind, team_hosts: Option<&str>) -> Self {
         let part = |text: &str| (text != "*").then(|| text.to_ascii_lowercase());
         let listed = listed.iter().filter_map(|entry| entry.rsplit_once(':'));
         Self {
+            team_hosts: team_hosts.map(str::to_owned),
             listed: listed
                 .map(|(host, port)| (part(host), part(port)))
                 .collect(),
@@ -73,7 +78,17 @@ impl Origins {
         }
         let (name, port) = split(authority);
         let port = port.unwrap_or(if scheme == "https" { "443" } else { "80" });
-        is_loopback(name) || is_own(authority, host) || self.is_listed(name, port)
+        is_loopback(name)
+            || is_own(authority, host)
+            || self.is_team(authority, host)
+            || self.is_listed(name, port)
+    }
+
+    /// Whether a page comes from the host of the team to which it connects: nobody else has a name below that of teams.
+    fn is_team(&self, authority: &str, host: Option<&str>) -> bool {
+        let suffix = self.team_hosts.as_deref();
+        let is_team = suffix.is_some_and(|suffix| team_label(authority, suffix).is_some());
+        is_team && host.is_some_and(|host| host.eq_ignore_ascii_case(authority))
     }
 
     fn is_listed(&self, name: &str, port: &str) -> bool {
@@ -122,7 +137,11 @@ mod tests {
 
     fn origins(listed: &[&str], bind: &str) -> Origins {
         let listed: Vec<String> = listed.iter().map(|it| (*it).to_owned()).collect();
-        Origins::new(&listed, &Bind::Tcp(bind.parse().unwrap()))
+        Origins::new(
+            &listed,
+            &Bind::Tcp(bind.parse().unwrap()),
+            Some(".dev.example"),
+        )
     }
 
     #[track_caller]
@@ -178,6 +197,21 @@ mod tests {
             false,
         );
         check(&everywhere, "null", "192.0.2.1:8000", false);
+    }
+
+    #[test]
+    fn the_page_of_a_team_and_no_other_team() {
+        let here = origins(&[], "0.0.0.0:80");
+        check(&here, "https://anna.dev.example", "anna.dev.example", true);
+        check(
+            &here,
+            "http://anna.dev.example:81",
+            "anna.dev.example:81",
+            true,
+        );
+        check(&here, "http://bob.dev.example", "anna.dev.example", false);
+        check(&here, "http://dev.example", "dev.example", false);
+        check(&here, "http://evil.example", "evil.example", false);
     }
 
     #[test]

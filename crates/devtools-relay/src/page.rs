@@ -75,11 +75,11 @@ impl Page {
 
     /// Answers a `GET` of who may watch. Others are asked for a name, which a cookie keeps for the page's connection.
     pub(crate) async fn show(&self, shared: &Shared, request: &HttpRequest) -> HttpAnswer {
-        let access = match shared.access(request) {
+        let access = match shared.access(request).await {
             Ok(access) => access,
             Err(answer) => return *answer,
         };
-        if !access.has(Right::Monitor) {
+        if !access.has(shared, Right::Monitor) {
             return shared.ask_for_name(request);
         }
         let mut answer = self.answer(&request.head).await;

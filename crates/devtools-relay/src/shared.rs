@@ -8,13 +8,14 @@ use std::{
 use http::{HeaderValue, StatusCode, header};
 use parking_lot::Mutex;
 use polyport_core::{
-    Branch, Connections, Listener, RealmName, Reception, RefuseReason, SessionId, Wire,
+    Branch, Connections, Identity, Listener, RealmName, Reception, RefuseReason, SessionId,
+    Verified, Wire,
 };
 use polyport_net::{Deadlines, HttpAnswer, HttpRequest, Tasks, Unwanted, http_answer};
 use tokio::runtime::Handle;
 
 use crate::{
-    access::{Access, Door},
+    access::{Access, Door, NobodyKnown, Right},
     codec::Codec,
     dialect::dialect,
     options::DevtoolsOptions,
@@ -66,7 +67,7 @@ impl Shared {
         let door = Door::new(&options.access);
         let teams = door
             .teams()
-            .map(|name| (Arc::clone(name), team(&listener, name, options.codec)));
+            .filter_map(|name| Some((Arc::clone(name), team(&listener, name, options.codec)?)));
         Self {
             teams: teams.collect(),
             door,
@@ -88,16 +89,82 @@ impl Shared {
         self.door.is_open()
     }
 
-    /// What a request may on the relay.
+    /// What a request may on the relay, as far as it has no token, which may come later.
     ///
     /// # Errors
     /// The answer to who does not show a name that is known; it is counted.
-    pub(crate) fn access(&self, request: &HttpRequest) -> Result<Access, Box<HttpAnswer>> {
+    pub(crate) fn entrance(&self, request: &HttpRequest) -> Result<Access, Box<HttpAnswer>> {
         if self.is_open() {
             return Ok(Access::ALL);
         }
         let access = self.door.check(&request.opening(&self.listener));
         access.map_err(|_| Box::new(self.ask_for_name(request)))
+    }
+
+    /// The same for a request of HTTP, which has its token with it.
+    ///
+    /// # Errors
+    /// The answer to who shows neither a name that is known nor a good token; it is counted.
+    pub(crate) async fn access(&self, request: &HttpRequest) -> Result<Allowed, Box<HttpAnswer>> {
+        let access = self.entrance(request)?;
+        let identity = self.identity(request).await;
+        let settled = identity.and_then(|identity| {
+            let (access, branch) = self.settle(&access, identity.as_deref())?;
+            Ok(Allowed {
+                access,
+                branch,
+                identity,
+            })
+        });
+        settled.map_err(|_| Box::new(self.ask_for_name(request)))
+    }
+
+    /// Who the token of a request says it is, where tokens give rights.
+    async fn identity(&self, request: &HttpRequest) -> Result<Option<Arc<Identity>>, NobodyKnown> {
+        let authentication = self.reception.authentication();
+        let Some(authentication) = authentication.filter(|_| self.door.takes_tokens()) else {
+            return Ok(None);
+        };
+        let opening = request.opening(&self.listener);
+        let Some(token) = opening.token(&authentication.sources) else {
+            return Ok(None);
+        };
+        let result = match authentication.verifier.verify(&token, &opening) {
+            Verified::Now(result) => result,
+            Verified::Later(later) => later.await,
+        };
+        self.listener.metrics().token(result.as_ref().err());
+        result.map(Some).map_err(|_| NobodyKnown)
+    }
+
+    /// What a client may and where, now that it is known who it is.
+    ///
+    /// # Errors
+    /// [`NobodyKnown`] if it may not be where its host is, or its name is none of a realm.
+    pub(crate) fn settle(
+        &self,
+        access: &Access,
+        identity: Option<&Identity>,
+    ) -> Result<(Access, Arc<Branch>), NobodyKnown> {
+        let access = self.door.settle(access, identity)?;
+        let branch = match &access.team {
+            None => Arc::clone(self.listener.branch()),
+            Some(name) => match self.teams.get(name) {
+                Some(known) => Arc::clone(known),
+                None => team(&self.listener, name).ok_or(NobodyKnown)?,
+            },
+        };
+        Ok((access, branch))
+    }
+
+    /// Whether tokens give rights.
+    pub(crate) fn takes_tokens(&self) -> bool {
+        self.door.takes_tokens()
+    }
+
+    /// Whether a client may do something because of who it is.
+    pub(crate) fn gives(&self, access: &Access, identity: &Identity, right: Right) -> bool {
+        self.door.gives(access, identity, right)
     }
 
     /// The answer to who may not do something without a name; it is counted.
@@ -110,10 +177,9 @@ impl Shared {
         answer
     }
 
-    /// The part of the listener in which a client is.
-    pub(crate) fn branch(&self, access: &Access) -> &Arc<Branch> {
-        let team = access.team.as_ref().and_then(|name| self.teams.get(name));
-        team.unwrap_or_else(|| self.listener.branch())
+    /// The part of the listener in which a client is before it is known who it is, if that is not the listener's own.
+    pub(crate) fn team(&self, access: &Access) -> Option<&Arc<Branch>> {
+        self.teams.get(access.team.as_ref()?)
     }
 
     /// A connection has come.
@@ -131,22 +197,37 @@ impl Shared {
     }
 }
 
-/// The part of a listener that one user has for itself.
-fn team(listener: &Arc<Listener>, name: &str, codec: Codec) -> Arc<Branch> {
+/// The part of a listener that one user has for itself; nothing if its name is too long for that.
+fn team(listener: &Arc<Listener>, name: &str, codec: Codec) -> Option<Arc<Branch>> {
     let own = listener.branch();
-    let realm = RealmName::new(&format!("{}/{name}", own.realm().name()));
-    // Too long a name was refused with the configuration.
-    let realm = realm.map_or_else(
-        |_| Arc::clone(own.realm()),
-        |name| listener.hub().realm(&name),
-    );
-    Arc::new(Branch::new(
+    let realm = RealmName::new(&format!("{}/{name}", own.realm().name())).ok()?;
+    Some(Arc::new(Branch::new(
         name,
-        realm,
+        listener.hub().realm(&realm),
         dialect(codec),
         own.join().to_vec(),
         Vec::new(),
-    ))
+    )))
+}
+
+/// What a request of HTTP may.
+pub(crate) struct Allowed {
+    access: Access,
+    branch: Arc<Branch>,
+    identity: Option<Arc<Identity>>,
+}
+
+impl Allowed {
+    /// Whether it may do something on the relay of `shared`.
+    pub(crate) fn has(&self, shared: &Shared, right: Right) -> bool {
+        let identity = self.identity.as_ref();
+        self.access.has(right) || identity.is_some_and(|it| shared.gives(&self.access, it, right))
+    }
+
+    /// Where it is.
+    pub(crate) fn realm(&self) -> &RealmName {
+        self.branch.realm().name()
+    }
 }
 
 impl Connections for Shared {

@@ -190,6 +190,17 @@ fn what_a_devtools_listener_could_never_do_is_refused() {
         ),
         ("ask_backends = \"never\"", "never"),
         (
+            "rights_claim = \"devtools\"",
+            "set the listener's `auth` too",
+        ),
+        (
+            "team_hosts = \"devtools.example.com\"",
+            "a star and a domain",
+        ),
+        ("team_hosts = \"*.\"", "a star and a domain"),
+        ("team_hosts = \"*.a:80\"", "a star and a domain"),
+        ("team_hosts = \"*.dev.example\"", "there are no teams"),
+        (
             "users = [{ name = \"a:b\", secret = \"env:HOME\" }]",
             "without a colon",
         ),

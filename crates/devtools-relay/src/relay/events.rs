@@ -77,7 +77,7 @@ impl Client {
             return false;
         };
         let waiting = self.waiting_for(packet);
-        if wish.right().is_some_and(|right| !self.access.has(right)) {
+        if wish.right().is_some_and(|right| !self.may(session, right)) {
             waiting.failed(session, &wording::silent(self.generation(), Verb::Call));
             return true;
         }
@@ -109,7 +109,7 @@ impl Client {
         let (Some(relaying), Some(event)) = (&self.shared.relaying, packet.event) else {
             return false;
         };
-        let is_message = self.access.has(Right::App) && Head::read(event).kind.is_some();
+        let is_message = self.may(session, Right::App) && Head::read(event).kind.is_some();
         if is_message {
             self.log(relaying, session, Some(event));
         }
@@ -118,15 +118,15 @@ impl Client {
 
     /// Whether the relay lets the client subscribe to a channel: apps are told what to do in one, monitors see states in
     /// another.
-    pub(crate) fn may_watch(&self, channel: &RoomName) -> bool {
+    pub(crate) fn may_watch(&self, session: &SessionRef, channel: &RoomName) -> bool {
         if self.shared.relaying.is_none() {
             return true;
         }
         match channel.as_str() {
-            LOG => self.access.has(Right::Monitor),
-            REPORT => self.access.has(Right::Report),
+            LOG => self.may(session, Right::Monitor),
+            REPORT => self.may(session, Right::Report),
             name if name == RESPOND || name.starts_with(TO_ONE) => {
-                self.access.has(Right::App) || self.access.has(Right::Monitor)
+                self.may(session, Right::App) || self.may(session, Right::Monitor)
             }
             _ => true,
         }
@@ -152,7 +152,7 @@ impl Client {
         } else {
             (Role::Monitor, Right::Monitor, options.max_monitors, LOG)
         };
-        if !self.access.has(right) {
+        if !self.may(session, right) {
             let error = wording::silent(self.generation(), Verb::Call);
             return waiting.failed(session, &error);
         }
@@ -171,7 +171,27 @@ impl Client {
         waiting.done(session, Some(Json::string(channel).as_str()));
     }
 
-    /// The client has gone: who has to hear of it does, now or when it has not come back.
+    /// The client is somebody else now: what it may not any more ends.
+    pub(crate) fn lose_rights(&self, session: &SessionRef) {
+        if !self.shared.takes_tokens() || self.shared.relaying.is_none() {
+            return;
+        }
+        for room in session.rooms() {
+            if !self.may_watch(session, &room) && session.leave(&room).is_ok() {
+                self.kick_out(session, &room, None);
+            }
+        }
+        let role = self.place.lock().role;
+        let right = role.map(|role| match role {
+            Role::App => Right::App,
+            Role::Monitor => Right::Monitor,
+        });
+        if right.is_some_and(|right| !self.may(session, right)) {
+            self.leave_relay(session);
+        }
+    }
+
+    /// The client has gone, or is neither app nor monitor any more: who has to hear of it does, now or when it has not come back.
     pub(crate) fn leave_relay(&self, session: &SessionRef) {
         let Some(relaying) = &self.shared.relaying else {
             return;

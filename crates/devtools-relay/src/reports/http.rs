@@ -17,9 +17,9 @@ use super::{
     operations::{Body, Meaningless, Operation},
 };
 use crate::{
-    access::{Access, Right},
+    access::Right,
     relay::{REPORT, ReportOptions, publish_on},
-    shared::{Relaying, Shared},
+    shared::{Allowed, Relaying, Shared},
     wording::object,
 };
 
@@ -76,7 +76,7 @@ impl ReportsDoor {
         let Some(relaying) = &shared.relaying else {
             return page(StatusCode::NOT_FOUND, "Not Found");
         };
-        let access = match shared.access(&request) {
+        let access = match shared.access(&request).await {
             Ok(access) => access,
             Err(answer) => return *answer,
         };
@@ -115,7 +115,7 @@ impl ReportsDoor {
         let asked = Asked {
             shared,
             relaying,
-            realm: shared.branch(&access).realm().name().clone(),
+            realm: access.realm().clone(),
             is_page_elsewhere: shared.origins.check(&request.head.headers).is_err(),
             access,
         };
@@ -133,13 +133,13 @@ struct Asked<'a> {
     realm: RealmName,
     /// It was sent by a page that may not open a connection: it may send reports, and read none.
     is_page_elsewhere: bool,
-    access: Access,
+    access: Allowed,
 }
 
 impl Asked<'_> {
     fn may(&self, right: Right) -> bool {
         let is_near = right == Right::App || !self.is_page_elsewhere;
-        is_near && self.access.has(right)
+        is_near && self.access.has(self.shared, right)
     }
 
     async fn operate(&self, body: &Body<'_>) -> HttpAnswer {

@@ -253,7 +253,7 @@ impl Client {
         }
     }
 
-    fn kick_out(&self, session: &SessionRef, channel: &RoomName, message: Option<&str>) {
+    pub(crate) fn kick_out(&self, session: &SessionRef, channel: &RoomName, message: Option<&str>) {
         let generation = self.generation();
         session.send(self.frame(|text| {
             write_kick_out(text, generation, channel.as_str(), message);
@@ -289,6 +289,10 @@ impl Asks for Asking {
 
     fn taken_out(&self, session: &SessionRef, room: &RoomName) {
         self.0.kick_out(session, room, None);
+    }
+
+    fn identified(&self, session: &SessionRef) {
+        self.0.lose_rights(session);
     }
 
     fn identity_expired(&self, session: &SessionRef) {

@@ -176,7 +176,7 @@ impl Client {
     /// Whether the listener's permissions let the client, and whether there is anything to do; else the error.
     fn check(&self, session: &SessionRef, room: &RoomName, wish: &Wish) -> Result<bool, Json> {
         let silent = || wording::silent(self.generation(), wish.verb());
-        if matches!(wish, Wish::Subscribe) && !self.may_watch(room) {
+        if matches!(wish, Wish::Subscribe) && !self.may_watch(session, room) {
             return Err(silent());
         }
         match wish {
@@ -253,6 +253,11 @@ impl Client {
                 room.as_str(),
                 session.listener().limits().rooms_per_session,
             )),
+            // It may have lost the right while it was being put there.
+            Ok(()) if !self.may_watch(session, room) => {
+                let _ = session.leave(room);
+                Err(wording::silent(self.generation(), Verb::Subscribe))
+            }
             // Who has ended hears nothing any more.
             Ok(()) | Err(_) => Ok(()),
         }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use polyport_core::{
-    CloseReason, Guest, Identity, Json, OpeningOn, Received, Refused, Session, SessionRef,
+    Branch, CloseReason, Guest, Identity, Json, OpeningOn, Received, Refused, Session, SessionRef,
     TokenError,
 };
 use polyport_net::Moment;
@@ -15,6 +15,7 @@ use super::{
     auth::{AuthError, Judged, Token, token_of},
 };
 use crate::{
+    access::NobodyKnown,
     client::{Client, Farewell, Stage, State},
     codec::{Generation, Packet, member, members, write_answer, write_error},
     wording::{self, Verb},
@@ -158,7 +159,11 @@ impl Client {
                 token,
             });
         };
-        match reception.receive_as((**request).clone(), identity) {
+        let mut request = (**request).clone();
+        if let Ok((_, branch)) = self.shared.settle(&self.entrance, identity.as_deref()) {
+            request.branch = Some(branch);
+        }
+        match reception.receive_as(request, identity) {
             Received::Now(received) => Asked::Now(Decided { received, token }),
             later => Asked::Later(later, token),
         }
@@ -206,13 +211,31 @@ impl Client {
         self.shared.knows(self.id);
         let Decided { received, token } = decided;
         match received {
-            Ok(guest) => self.let_in(state, waiting, guest, &token),
+            Ok(guest) => match self
+                .shared
+                .settle(&self.entrance, guest.identity().map(|it| &**it))
+            {
+                Ok((access, branch)) => {
+                    self.settled.get_or_init(|| access);
+                    self.let_in(state, waiting, guest, &token, branch);
+                }
+                Err(NobodyKnown) => {
+                    self.refuse(state, waiting, &Refused::Nobody, token.error.as_ref());
+                }
+            },
             Err(refused) => self.refuse(state, waiting, &refused, token.error.as_ref()),
         }
         self.set_deadline(state);
     }
 
-    fn let_in(self: &Arc<Self>, state: &mut State, waiting: &Waiting, guest: Guest, token: &Shown) {
+    fn let_in(
+        self: &Arc<Self>,
+        state: &mut State,
+        waiting: &Waiting,
+        guest: Guest,
+        token: &Shown,
+        branch: Arc<Branch>,
+    ) {
         let generation = self.generation();
         let error = token.error.as_ref();
         let loses_token = error.is_some_and(AuthError::is_bad_token);
@@ -227,7 +250,7 @@ impl Client {
         let session = Session::open_on(OpeningOn {
             id: self.id,
             wire: &self.wire,
-            branch: Arc::clone(self.shared.branch(&self.access)),
+            branch,
             asks: Some(Arc::new(Asking(Arc::clone(self)))),
             greeting,
         });

@@ -279,7 +279,7 @@ impl Resolver<'_> {
             }
             ProtocolName::DevtoolsRelay => {
                 let devtools = settings.devtools.clone().unwrap_or_default();
-                let options = self.devtools(name, devtools);
+                let options = self.devtools(name, devtools, settings.auth.is_some());
                 options.map(Protocol::DevtoolsRelay)
             }
         }

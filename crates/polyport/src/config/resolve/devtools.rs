@@ -28,6 +28,7 @@ impl Resolver<'_> {
         &mut self,
         name: &str,
         settings: DevtoolsSettings,
+        has_auth: bool,
     ) -> Option<DevtoolsConfig> {
         let at = |key: &'static str| ["listeners", name, "devtools", key];
         if !settings.path.starts_with('/') {
@@ -68,6 +69,11 @@ impl Resolver<'_> {
             self.fault(&at("grace"), "expected a time below 24 days");
             return None;
         }
+        let team_hosts = self.team_hosts(name, &settings);
+        if settings.rights_claim.is_some() && !has_auth {
+            let message = "nobody is asked for a token: set the listener's `auth` too";
+            self.fault(&at("rights_claim"), message);
+        }
         let users = self.devtools_users(name, &settings.users);
         let relay = settings.relay.then(|| self.relay(name, &settings));
         Some(DevtoolsConfig {
@@ -95,6 +101,8 @@ impl Resolver<'_> {
                     users: Vec::new(),
                     anybody: rights(&settings.anybody),
                     teams: settings.teams,
+                    team_hosts,
+                    rights_claim: settings.rights_claim,
                 },
                 path: settings.path,
                 origins: settings.origins,
@@ -144,6 +152,27 @@ impl Resolver<'_> {
                 age: settings.reports_age.0,
             },
         }
+    }
+
+    /// How the names of hosts end that choose a team.
+    fn team_hosts(&mut self, name: &str, settings: &DevtoolsSettings) -> Option<String> {
+        let hosts = settings.team_hosts.as_ref()?;
+        let is_letter =
+            |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.');
+        let suffix = hosts.strip_prefix('*').filter(|suffix| {
+            let name = suffix.strip_prefix('.').unwrap_or_default();
+            !name.is_empty() && !name.starts_with('.') && name.chars().all(is_letter)
+        });
+        let nobody = settings.users.is_empty() && settings.rights_claim.is_none();
+        let problem = if suffix.is_none() {
+            "expected a star and a domain, such as \"*.devtools.example.com\""
+        } else if !settings.teams || nobody {
+            "there are no teams: set `teams` and `users` or `rights_claim` too"
+        } else {
+            return suffix.map(str::to_ascii_lowercase);
+        };
+        self.fault(&["listeners", name, "devtools", "team_hosts"], problem);
+        None
     }
 
     fn devtools_users(

@@ -323,10 +323,16 @@ pub struct DevtoolsSettings {
     pub page: Option<PathBuf>,
     /// Who may what on the relay: tables with `name`, `secret` (`"env:NAME"` or `"file:PATH"`) and `rights` (`"app"`, `"monitor"`, `"report"`; all of them by default). Without any, everybody who may connect may everything.
     pub users: Vec<DevtoolsUserSettings>,
-    /// What those may who show no name, where there are `users`.
+    /// What those may who show no name, where there are `users` or a `rights_claim`.
     pub anybody: Vec<DevtoolsRight>,
     /// Every user is among its own, in the realm `<realm>/<name>`.
     pub teams: bool,
+    /// Names of hosts that choose a team for who shows no name: `"*.devtools.example.com"`, where the first label is the user's name. They give no right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub team_hosts: Option<String>,
+    /// The claim of tokens that has rights: a list of `"app"`, `"monitor"`, `"report"`, or a text with such words. The token's user counts as a name. Needs `auth`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rights_claim: Option<String>,
     /// Pages that may connect, beside those of this machine, of the listener's own address and of browser extensions: `host:port`, either of them `*`. Programs always may.
     pub origins: Vec<String>,
 }
@@ -359,6 +365,8 @@ impl Default for DevtoolsSettings {
             users: Vec::new(),
             anybody: Vec::new(),
             teams: false,
+            team_hosts: None,
+            rights_claim: None,
             origins: Vec::new(),
         }
     }

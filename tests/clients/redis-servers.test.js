@@ -283,15 +283,37 @@ describe(`${ANCIENT}, between two gateways`, () => {
     }
   })
 
+  const bytes = Buffer.from([1])
+  const bin = ['bin', { binary: '01' }]
+
+  /** Publishes bytes from a gateway. Gives a wait until the old server has heard them: its library throws. */
+  async function publishBytes() {
+    const { peer } = meeting
+    const thrown = peer.redisErrors.length
+    await meeting.publish({ everyone: true }, 'bin', written(bytes))
+    return () => until('the server to throw', () => peer.redisErrors.length > thrown)
+  }
+
   test('bytes are lost between them, and text goes on', async () => {
-    const event = ['bin', Buffer.from([1])]
-    const bin = ['bin', { binary: '01' }]
-    assert.deepEqual(
-      await meeting.delivered(() => meeting.peer.call('emit', { event }), { fromServer: true }), each(['far', 'other'], bin),
-    )
-    assert.deepEqual(
-      await meeting.delivered(() => meeting.publish({ everyone: true }, 'bin', written(Buffer.from([1]))), {}),
-      each(['near', 'guest'], bin),
-    )
+    const emit = () => meeting.peer.call('emit', { event: ['bin', bytes] })
+    assert.deepEqual(await meeting.delivered(emit, { fromServer: true }), each(['far', 'other'], bin))
+    const publish = async () => (await publishBytes())()
+    assert.deepEqual(await meeting.delivered(publish, {}), each(['near', 'guest'], bin))
+  })
+
+  test('text that the server reads in one go with bytes waits there until it reads again', async () => {
+    const { far, guest, peer } = meeting
+    const behind = ['message', 'behind']
+    peer.signal('SIGSTOP')
+    const seen = await meeting.delivered(async () => {
+      const thrown = await publishBytes()
+      await meeting.publish({ everyone: true }, ...behind)
+      await guest.saw(['event', ...behind])
+      peer.signal('SIGCONT')
+      await thrown()
+      assert.deepEqual(await far.ask('ack', 'barrier'), ['barrier'])
+      assert.deepEqual(far.entries('event'), [])
+    }, {})
+    assert.deepEqual(seen, { ...each(['near', 'guest'], bin, behind), ...each(['far', 'other'], behind) })
   })
 })

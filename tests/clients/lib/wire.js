@@ -1,5 +1,5 @@
 'use strict'
-// A wire between clients and a server that can be cut and mended.
+// A wire between clients and a server that can be cut and mended, or hold what the server answers.
 
 const net = require('node:net')
 
@@ -15,12 +15,14 @@ class Wire {
     this.port = port
     this.sockets = new Set()
     this.isCut = false
+    this.release = () => {}
     this.server = net.createServer((near) => {
       if (this.isCut) {
         near.destroy()
         return
       }
       const far = net.connect(this.port, '127.0.0.1')
+      near.on('data', (bytes) => this.heard(bytes, near, far))
       for (const [one, other] of [[near, far], [far, near]]) {
         this.sockets.add(one)
         one.pipe(other)
@@ -44,6 +46,35 @@ class Wire {
 
   mend() {
     this.isCut = false
+  }
+
+  /**
+   * Holds what the server answers on the next connection whose client says `text`, from then on and until `release` is
+   * called. Gives a promise that an answer has come and is held.
+   */
+  hold(text) {
+    return new Promise((resolve) => {
+      this.awaited = { text, resolve }
+    })
+  }
+
+  heard(bytes, near, far) {
+    if (!this.awaited || !bytes.includes(this.awaited.text)) return
+    const { resolve } = this.awaited
+    this.awaited = undefined
+    const answers = []
+    const keep = (answer) => {
+      answers.push(answer)
+      resolve()
+    }
+    far.unpipe(near)
+    far.on('data', keep).resume()
+    this.release = () => {
+      this.release = () => {}
+      far.removeListener('data', keep)
+      near.write(Buffer.concat(answers))
+      far.pipe(near)
+    }
   }
 
   /** From now on it leads to another server. */

@@ -20,31 +20,37 @@ process.on('unhandledRejection', () => {})
 const CLASSIC = '4.8.4 + @socket.io/redis-adapter 8.3.0'
 const OLDER = '4.4.1 + @socket.io/redis-adapter 7.2.0'
 const SHARDED = `${CLASSIC} sharded`
+const STREAMS = '4.8.4 + @socket.io/redis-streams-adapter 0.3.1'
 const AT_ONCE = 1_000
 
 /** Answers servers by its name, and lets clients speak to servers. */
 const desk = (name) => `const polyport = require('polyport')
 exports.hello = { name: 'serverSide:hello', inputs: { first: {}, second: {} },
   run: ({ params: { first, second } }) => ({ gateway: '${name}', first, second }) }
+exports.tell = { name: 'serverSide:tell', inputs: { room: {}, text: {} },
+  run: ({ params: { room, text } }) => { polyport.publish({ room }, 'news', '${name}: ' + text) } }
 exports.ask = { name: 'ask', inputs: { event: {}, arg: {} },
   run: ({ params }) => polyport.serverSideEmit(params.event, params.arg) }
 `
 
+const by = (...adapters) => ({ socket_io: { adapters } })
+
 const ways = {
-  'classic adapters': { adapters: ['classic'], peers: [CLASSIC, OLDER] },
-  'sharded adapters': { adapters: ['sharded'], peers: [SHARDED] },
-  'both kinds': { adapters: ['classic', 'sharded-static'], peers: [CLASSIC, SHARDED], options: { subscriptionMode: 'static' } },
-  'both kinds on a Cluster': { adapters: ['classic', 'sharded'], peers: [CLASSIC, SHARDED], kind: RedisCluster, client: 'ioredis' },
+  'classic adapters': { backplane: by('classic'), peers: [CLASSIC, OLDER] },
+  'sharded adapters': { backplane: by('sharded'), peers: [SHARDED] },
+  'both kinds': { backplane: by('classic', 'sharded-static'), peers: [CLASSIC, SHARDED], options: { subscriptionMode: 'static' } },
+  'both kinds on a Cluster': { backplane: by('classic', 'sharded'), peers: [CLASSIC, SHARDED], kind: RedisCluster, client: 'ioredis' },
+  'a stream': { backplane: { engine: 'redis-streams' }, peers: [STREAMS, STREAMS] },
 }
 
-async function startGateway(redis, name, adapters) {
+async function startGateway(redis, name, backplane) {
   const folder = temporaryFolder()
   const file = path.join(folder, 'desk.js')
   fs.writeFileSync(file, desk(name))
   return GatewayServer.start({
     config: {
       backends: { walk: { kind: 'script', file: SCRIPT }, desk: { kind: 'script', file } },
-      backplane: backplaneOf(redis, { socket_io: { adapters } }),
+      backplane: backplaneOf(redis, backplane),
     },
     listener: { backends: ['walk', 'desk'] },
     listeners: { rpc: { protocol: 'ws-rpc', backends: ['desk'] } },
@@ -53,7 +59,7 @@ async function startGateway(redis, name, adapters) {
 
 const sorted = (answers) => answers.map((answer) => JSON.stringify(answer)).sort()
 
-for (const [name, { adapters, peers, options, kind = RedisServer, client }] of Object.entries(ways)) {
+for (const [name, { backplane, peers, options, kind = RedisServer, client }] of Object.entries(ways)) {
   describe(`what is said to servers, with ${name}`, () => {
     let redis
     let gateways
@@ -62,7 +68,7 @@ for (const [name, { adapters, peers, options, kind = RedisServer, client }] of O
 
     before(async () => {
       redis = await kind.start()
-      gateways = await Promise.all(['a', 'b'].map((it) => startGateway(redis, it, adapters)))
+      gateways = await Promise.all(['a', 'b'].map((it) => startGateway(redis, it, backplane)))
       nodes = await Promise.all(peers.map((peer) =>
         ServerPeer.start(peer, redis, { client, options: peer === SHARDED ? options : undefined })))
       // A namespace that nobody is in is none for a gateway.
@@ -72,11 +78,12 @@ for (const [name, { adapters, peers, options, kind = RedisServer, client }] of O
         await listener.connected()
         return listener
       }))
-      const classic = peers.filter((peer) => peer !== SHARDED).length
+      const classic = peers.filter((peer) => peer === CLASSIC || peer === OLDER).length
       await until('everybody to be asked', async () => {
         const isThere = []
         for (const of of ['/', '/admin']) {
           if (classic > 0) isThere.push((await redis.subscribers(`socket.io-request#${of}#`)) === 2 + classic)
+          if (peers.includes(STREAMS)) isThere.push((await redis.subscribers(`socket.io#${of}#`)) === 4)
           if (peers.includes(SHARDED)) isThere.push((await redis.shardSubscribers(`socket.io#${of}#`)) === 3)
         }
         return isThere.every(Boolean)
@@ -135,12 +142,25 @@ for (const [name, { adapters, peers, options, kind = RedisServer, client }] of O
         assert.deepEqual([error, sorted(answers)], [null, sorted(expected)], node.name)
       }
     })
+
+    test('what Node servers want no answer to, each gateway hears once', async () => {
+      const [listener] = listeners
+      assert.deepEqual(await listener.ask('join', 'told'), [true])
+      const tell = (text) => Promise.all(nodes.map((node) => node.call('serverSideEmit', { event: ['tell', 'told', text] })))
+      const heard = (text) => listener.entries('event', 'news').filter(([, , it]) => it.endsWith(text)).map(([, , it]) => it[0]).sort()
+      const everybody = ['a', 'b'].flatMap((name) => nodes.map(() => name))
+      for (const text of ['first', 'the end']) {
+        await tell(text)
+        await until(() => `what gateways were told; ${listener.describe()}`, () => heard(text).length >= everybody.length)
+      }
+      assert.deepEqual(heard('first'), everybody)
+    })
   })
 }
 
 test('refusals', async () => {
   const redis = await RedisServer.start()
-  const gateway = await startGateway(redis, 'alone', ['classic'])
+  const gateway = await startGateway(redis, 'alone', by('classic'))
   const emit = (body) => gateway.api('serverSideEmit', body)
   await until('the link', async () => (await redis.subscribers('socket.io-request#/#')) === 1)
   assert.deepEqual(await emit({ event: 'hello' }), { answers: [], complete: true }, 'there is nobody else')

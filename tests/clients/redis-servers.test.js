@@ -3,6 +3,7 @@
 
 const assert = require('node:assert/strict')
 const { after, before, describe, test } = require('node:test')
+const { hold } = require('./lib/hold')
 const { RedisServer } = require('./lib/redis')
 const { SERVERS, ServerPeer } = require('./lib/redis-peers')
 const { connect } = require('./lib/socket-io')
@@ -304,12 +305,12 @@ describe(`${ANCIENT}, between two gateways`, () => {
   test('text that the server reads in one go with bytes waits there until it reads again', async () => {
     const { far, guest, peer } = meeting
     const behind = ['message', 'behind']
-    peer.signal('SIGSTOP')
+    const goOn = await hold(peer.child)
     const seen = await meeting.delivered(async () => {
       const thrown = await publishBytes()
       await meeting.publish({ everyone: true }, ...behind)
       await guest.saw(['event', ...behind])
-      peer.signal('SIGCONT')
+      goOn()
       await thrown()
       assert.deepEqual(await far.ask('ack', 'barrier'), ['barrier'])
       assert.deepEqual(far.entries('event'), [])

@@ -3,6 +3,7 @@
 
 const assert = require('node:assert/strict')
 const { after, before, describe, test } = require('node:test')
+const { hold } = require('./lib/hold')
 const { RedisCluster, RedisServer } = require('./lib/redis')
 const { clientsOf, startNode, PROTOCOLS } = require('./lib/redis-gateways')
 const { recording, ServerPeer } = require('./lib/redis-peers')
@@ -397,11 +398,11 @@ describe('outages', { concurrency: 2 }, () => {
     const [late, early] = [1, 2].map((number) => clients.find(({ name }) => name === `node ${number}/socket-io`))
     await add(redis, 'socket.io', { rooms: ['lobby'], event: ['message', 'before'] })
     await until('the one before', () => late.heard.includes('before'))
-    nodes[0].gateway.signal('SIGSTOP')
+    const goOn = await hold(nodes[0].gateway.child)
     for (const text of numbers(50, 'late')) await add(redis, 'socket.io', { rooms: ['lobby'], event: ['message', text] })
     await until('the last on the other node', () => early.heard.includes('late 49'))
     await redis.command('XTRIM', 'socket.io', 'MAXLEN', '10')
-    nodes[0].gateway.signal('SIGCONT')
+    goOn()
     await until('the last', () => late.heard.includes('late 49'))
     // If it waited for more when it was held, Redis has given it the first one, which is a gap by itself: what was read before
     // that is gone, too.

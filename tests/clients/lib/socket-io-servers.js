@@ -85,10 +85,6 @@ class NpmServer {
     this.command({ publish: { room, event, args } })
   }
 
-  signal(name) {
-    this.child.kill(name)
-  }
-
   /** Tells all clients that it ends, ends, and comes back on the same port. */
   async restart() {
     this.command({ close: true })

@@ -83,7 +83,7 @@ fn check(channel: &BroadcastChannel<'_>, arrived: &Arrived, wire: Wire) {
 
 /// JSON and msgpack have several forms for one value, and JSON none for some; once through both, nothing changes any more.
 /// What has no form in JSON may nest deeper there.
-fn settles<T: PartialEq + Debug>(
+pub(crate) fn settles<T: PartialEq + Debug>(
     payload: &[u8],
     read: impl Fn(&[u8]) -> Result<T, ReadError>,
     write: impl Fn(&T) -> Vec<u8>,

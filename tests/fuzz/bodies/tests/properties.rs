@@ -1,9 +1,11 @@
 //! The fuzz targets' bodies, fed by proptest.
 
 use polyport_fuzz_bodies::{
-    channels, cluster_binary, cluster_packets, engine_payload, lines, msgpack_packets,
+    channels, cluster_binary, cluster_packets, engine_payload, lines, lost_sessions,
+    msgpack_packets,
     redis_messages, rpc, socket_packets, verbs, ws_frames,
 };
+use polyport_redis_rooms::codec::read_lost_session;
 use proptest::prelude::*;
 
 /// Nine bytes of choices at most, and a payload of mostly telling bytes.
@@ -266,6 +268,37 @@ fn redis() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(choice, head, words)| [vec![choice], head.to_vec(), words.concat()].concat())
 }
 
+/// A lost session of known pieces.
+fn kept() -> impl Strategy<Value = Vec<u8>> {
+    const PIECES: &[&[u8]] = &[
+        b"\x80",
+        b"\x81\xa1a",
+        b"\x91",
+        b"\xa1a",
+        b"\x02",
+        b"\xc0",
+        b"\xcb\x3f\xf8\x00\x00\x00\x00\x00\x00",
+        b"\xc4\x01\x01",
+        b"\xd4\x00\x00",
+        b"\xa4data",
+        b"\xa8polyport",
+        b"\x83\xa4node\xa1n\xa7session\xd9\x2400000000-0000-4000-8000-000000000000\xa3own",
+    ];
+    const HEADS: &[&[u8]] = &[
+        b"",
+        b"\x83\xa3sid\xa1s\xa3pid\xa1p\xa5rooms",
+        b"\x84\xa3sid\xa1s\xa3pid\xa1p\xa5rooms\x91\xa1s\xa4data",
+        b"\x85\xa3sid\xa1s\xa3pid\xa1p\xa5rooms\x91\xa1s\xa4data\xc4\x01\x01\xa8polyport",
+    ];
+    let word = prop_oneof![
+        4 => prop::sample::select(PIECES).prop_map(<[u8]>::to_vec),
+        1 => prop::collection::vec(any::<u8>(), 1..9),
+    ];
+    let head = prop::sample::select(HEADS);
+    (head, prop::collection::vec(word, 0..8))
+        .prop_map(|(head, words)| [head.to_vec(), words.concat()].concat())
+}
+
 const REDIS: &[&str] = &[
     "{",
     "}",
@@ -340,6 +373,11 @@ proptest! {
     #[test]
     fn redis_messages_hold(data in prop_oneof![redis(), words(REDIS, 1)]) {
         redis_messages(&data);
+    }
+
+    #[test]
+    fn lost_sessions_hold(data in prop_oneof![kept(), input(b"\x80\x84\x91\xa1\xc4\xcb")]) {
+        lost_sessions(&data);
     }
 
     #[test]
@@ -452,5 +490,19 @@ fn well_formed_redis_messages_hold() {
         for choice in 0..2 {
             redis_messages(&[&[choice], message].concat());
         }
+    }
+}
+
+#[test]
+fn well_formed_lost_sessions_hold() {
+    let head = b"\xa3sid\xa1s\xa3pid\xa1p\xa5rooms\x92\xa1s\xa1a";
+    let id = b"\x83\xa4node\xa1n\xa7session\xd9\x2400000000-0000-4000-8000-000000000000\xa3own\x81\xa1a\xcb\x3f\xf8\x00\x00\x00\x00\x00\x00";
+    for lost in [
+        [&b"\x83"[..], head].concat(),
+        [&b"\x84"[..], head, b"\xa4data\x81\xa1a\xc4\x01\x01"].concat(),
+        [&b"\x84"[..], head, b"\xa8polyport", id].concat(),
+    ] {
+        assert!(read_lost_session(&lost).is_ok(), "{lost:?}");
+        lost_sessions(&lost);
     }
 }

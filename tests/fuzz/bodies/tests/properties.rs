@@ -2,8 +2,7 @@
 
 use polyport_fuzz_bodies::{
     channels, cluster_binary, cluster_packets, engine_payload, lines, lost_sessions,
-    msgpack_packets,
-    redis_messages, rpc, socket_packets, verbs, ws_frames,
+    msgpack_packets, redis_messages, rpc, socket_packets, verbs, ws_frames,
 };
 use polyport_redis_rooms::codec::read_lost_session;
 use proptest::prelude::*;

@@ -12,9 +12,7 @@ use super::{PathKind, Resolver};
 use crate::config::{
     places::ProtocolVersion,
     resolved::{DevtoolsConfig, DevtoolsUser},
-    settings::{
-        self, DevtoolsCodec, DevtoolsRight, DevtoolsSettings, DevtoolsUserSettings,
-    },
+    settings::{self, DevtoolsCodec, DevtoolsRight, DevtoolsSettings, DevtoolsUserSettings},
 };
 
 /// Clients count milliseconds in a signed number of 32 bits.

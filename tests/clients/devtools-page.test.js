@@ -9,7 +9,7 @@ const path = require('node:path')
 const { after, before, describe, test } = require('node:test')
 const { gunzipSync } = require('node:zlib')
 const { Browser } = require('./lib/browser')
-const { App } = require('./lib/devtools')
+const { App, Monitor } = require('./lib/devtools')
 const { send } = require('./lib/engine-io')
 const { Polyport, temporaryFolder, toToml, BINARY, ROOT } = require('./lib/polyport')
 const { until } = require('./lib/wait')
@@ -349,6 +349,95 @@ describe('the real page', () => {
     }
     assert.deepEqual(page.faults, [])
     await page.close()
+  })
+
+  describe('its buttons', () => {
+    let watching
+    let shop
+    let cart
+    before(async () => {
+      const { ports } = await gatewayWith({ relay: listener({ page: folder }) })
+      watching = await Monitor.open('20.0.2', ports.relay)
+      cart = await appOf('remote-redux-devtools', ports.relay, 'Cart')
+      shop = await appOf('1.0.0', ports.relay, 'Shop')
+      page = await open(ports.relay)
+      await choose('Shop')
+    })
+    after(() => watching?.close())
+
+    const button = (label) => click(page, `[aria-label="${label}"]`, /^/)
+
+    /** Presses a button, and waits until both apps have said in a state of theirs that it works. */
+    async function has(label, test) {
+      const from = watching.log.length
+      await button(label)
+      await until(`both apps to say so after ${label}`, () => {
+        const states = watching.log.slice(from).filter(({ type }) => type === 'STATE')
+        return ['Shop', 'Cart'].every((name) => states.some((one) => one.name === name && test(JSON.parse(one.payload))))
+      })
+    }
+
+    test('pause, and go on', async () => {
+      shop.dispatch({ type: 'INC' })
+      await showsActions(['@@INIT', 'INC'])
+      await has('Pause recording', ({ isPaused }) => isPaused)
+      shop.dispatch({ type: 'ADD', by: 10 })
+      await shop.holds(11)
+      await has('Start recording', ({ isPaused }) => !isPaused)
+      shop.dispatch({ type: 'AFTER' })
+      await until('what comes then', async () => (await actions()).at(-1) === 'AFTER')
+      assert.ok(!(await actions()).includes('ADD'), 'nothing was recorded meanwhile')
+    })
+
+    test('lock, and unlock', async () => {
+      const held = async () => [await shop.state(), await cart.state()]
+      const before = await held()
+      await has('Lock changes', ({ isLocked }) => isLocked)
+      for (const app of [shop, cart]) app.dispatch({ type: 'INC' })
+      assert.deepEqual(await held(), before)
+      await has('Unlock changes', ({ isLocked }) => !isLocked)
+      shop.dispatch({ type: 'INC' })
+      await shop.holds(12)
+    })
+
+    test('commit, and roll back to that', async () => {
+      await click(page, 'button', /^Commit$/)
+      await showsActions(['@@INIT'])
+      shop.dispatch({ type: 'ADD', by: 7 })
+      await shop.holds(19)
+      await showsActions(['@@INIT', 'ADD'])
+      await click(page, 'button', /^Revert$/)
+      await shop.holds(12)
+      await showsActions(['@@INIT'])
+    })
+
+    test('export to a file, and import from one', async () => {
+      const downloads = temporaryFolder()
+      const devtools = await page.createCDPSession()
+      await devtools.send('Browser.setDownloadBehavior', { behavior: 'allow', downloadPath: downloads })
+      for (const by of [3, 4]) shop.dispatch({ type: 'ADD', by })
+      await showsActions(['@@INIT', 'ADD', 'ADD'])
+      await button('Export to a file')
+      const name = await until('the file', () => fs.readdirSync(downloads).find((file) => file.endsWith('.json')))
+      const file = path.join(downloads, name)
+      const exported = JSON.parse(fs.readFileSync(file, 'utf8'))
+      assert.deepEqual(exported.computedStates.map(({ state }) => state.n), [12, 15, 19])
+
+      const imports = async (which) => (await page.$('input[type=file]')).uploadFile(which)
+      shop.dispatch({ type: 'ADD', by: 100 })
+      await shop.holds(119)
+      await imports(file)
+      await shop.holds(19)
+      await showsActions(['@@INIT', 'ADD', 'ADD'])
+      const written = path.join(downloads, 'actions.json')
+      fs.writeFileSync(written, JSON.stringify([{ type: 'INC' }, { type: 'ADD', by: 40 }, { type: 'INC' }]))
+      await imports(written)
+      await shop.holds(42)
+      await showsActions(['@@INIT', 'INC', 'ADD', 'INC'])
+      assert.equal((await cart.state()).n, 0, 'only the one that is looked at')
+      assert.deepEqual(page.faults, [])
+      await page.close()
+    })
   })
 
   test('its files are compressed, known again, and all that is there', async () => {

@@ -16,16 +16,17 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use polyport_core::{EventName, RealmName, RoomName};
 
+pub use events::with_id;
 pub(crate) use events::{HAND_OVER, list_reports, publish_on};
-pub(crate) use head::Head;
+pub use head::Head;
+pub use history::{History, Snapshot};
 pub(crate) use lifted::unwrapped;
 pub(crate) use recorder::Recorder;
 pub use recorder::{RecorderError, RecordingOptions};
-pub(crate) use registry::{Farewells, Place, Role};
+pub use registry::{Farewells, Full, Peer, Place, Registry, Role};
 
 use crate::reports::{Reports, ReportsError};
-use history::{History, Snapshot};
-use registry::Registry;
+use events::Seated;
 
 /// Apps' words to monitors.
 pub(crate) const LOG: &str = "log";
@@ -71,7 +72,7 @@ pub struct ReportOptions {
 /// A relay, which outlives the bindings of its listener: a reload loses neither who is there nor a report.
 #[derive(Default)]
 pub struct Relay {
-    registry: Mutex<Registry>,
+    registry: Mutex<Registry<Seated>>,
     history: Mutex<History>,
     reports: Mutex<Option<(ReportOptions, Arc<Reports>)>>,
     recorder: Mutex<Option<(RecordingOptions, Arc<Recorder>)>>,

@@ -17,6 +17,7 @@ use polyport_core::RealmName;
 use tokio::sync::oneshot;
 
 pub(crate) use http::{ReportsDoor, forget_old};
+pub use operations::columns_of;
 
 use crate::relay::ReportOptions;
 use database::{Database, DatabaseError};

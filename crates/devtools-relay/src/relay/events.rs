@@ -1,16 +1,16 @@
 //! The events that the relay takes, and what it says itself.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use polyport_core::{
     Arg, Args, Event, Except, Json, LimitKind, RealmName, RoomName, Sender, SessionRef, Target,
-    single_argument,
+    WeakSession, single_argument,
 };
 use serde_json::value::RawValue;
 use tokio::time::sleep;
 
-use super::{Farewells, LOG, REPORT, RESPOND, Relay, Role, event_name, head::Head, room};
+use super::{Head, LOG, Peer, REPORT, RESPOND, Relay, Role, event_name, room};
 use crate::{
     access::Right,
     client::{Client, State},
@@ -58,6 +58,30 @@ impl<'a> Wish<'a> {
             Self::Respond | Self::ToOne(_) => Some(Right::Monitor),
             Self::GetReport => Some(Right::Report),
         }
+    }
+}
+
+/// A client among those who have logged in.
+#[derive(Clone)]
+pub(crate) struct Seated {
+    client: Weak<Client>,
+    session: WeakSession,
+}
+
+impl Seated {
+    fn upgrade(&self) -> Option<(Arc<Client>, SessionRef)> {
+        Some((self.client.upgrade()?, self.session.upgrade()?))
+    }
+}
+
+impl Peer for Seated {
+    fn is_there(&self) -> bool {
+        self.session.upgrade().is_some()
+    }
+
+    fn is_watching(&self) -> bool {
+        let session = self.session.upgrade();
+        session.is_some_and(|session| session.is_in(&room(LOG)))
     }
 }
 
@@ -156,11 +180,14 @@ impl Client {
             let error = wording::silent(self.generation(), Verb::Call);
             return waiting.failed(session, &error);
         }
-        let full = relaying
-            .relay
-            .registry
-            .lock()
-            .login(self, session, role, most);
+        let peer = Seated {
+            client: Arc::downgrade(self),
+            session: session.downgrade(),
+        };
+        let (realm, name) = (session.realm().name(), self.name());
+        let mut registry = relaying.relay.registry.lock();
+        let full = registry.login(realm, &name, peer, role, most);
+        drop(registry);
         if full.is_err() {
             session.limit_hit(LimitKind::Clients);
             let kind = if is_app { "apps" } else { "monitors" };
@@ -203,20 +230,20 @@ impl Client {
         let keeps = !relaying.options.strict;
         let farewells = {
             let mut registry = relaying.relay.registry.lock();
-            let farewells = registry.leave(realm, &name, &room(LOG), keeps);
+            let farewells = registry.leave(realm, &name, keeps);
             registry.tidy(realm);
             farewells
         };
         if let Some(recorder) = &relaying.recorder {
             recorder.end(&name);
         }
-        match farewells {
-            Farewells::None => {}
-            // The recorder goes on watching.
-            Farewells::Monitor if keeps && relaying.recorder.is_some() => {}
-            Farewells::Apps(ids) => say_gone(&self.shared, realm, LOG, &ids),
-            Farewells::Monitor => monitor_gone(&self.shared, realm, name, keeps),
-            Farewells::Later => wait_for_return(&self.shared, relaying, realm, name),
+        say_gone(&self.shared, realm, LOG, &farewells.apps);
+        let is_recorded = keeps && relaying.recorder.is_some();
+        if farewells.is_held {
+            wait_for_return(&self.shared, relaying, realm, name);
+        } else if farewells.is_last_monitor && !is_recorded {
+            // Otherwise the recorder goes on watching.
+            monitor_gone(&self.shared, realm, name, keeps);
         }
     }
 
@@ -231,13 +258,11 @@ impl Client {
     }
 
     fn log_without_id(&self, relaying: &Relaying, session: &SessionRef, data: Option<&RawValue>) {
-        let mut members = vec![("id", Json::string(&self.name()))];
-        if let Some(data) = data {
-            let message = Json::from(data);
-            self.know(relaying, session, data, &message);
-            members.push(("data", message));
+        let message = data.map(Json::from);
+        if let (Some(raw), Some(message)) = (data, &message) {
+            self.know(relaying, session, raw, message);
         }
-        publish(session, &room(LOG), Some(wording::object(&members)));
+        publish(session, &room(LOG), Some(with_id(&self.name(), message)));
     }
 
     /// Looks which instance an app speaks for, and keeps its state.
@@ -285,7 +310,8 @@ impl Client {
             .relay
             .registry
             .lock()
-            .find(session.realm().name(), to);
+            .find(session.realm().name(), to)
+            .and_then(|seated| seated.upgrade());
         match found {
             Some((client, told)) if !told.is_in(&channel) => client.deliver(&told, data),
             Some(_) => {}
@@ -410,6 +436,14 @@ impl Client {
             }
         });
     }
+}
+
+/// What monitors get of a message whose sender does not know its own id.
+#[must_use]
+pub fn with_id(sender: &str, message: Option<Json>) -> Json {
+    let mut members = vec![("id", Json::string(sender))];
+    members.extend(message.map(|message| ("data", message)));
+    wording::object(&members)
 }
 
 /// The channel of those of a kind.

@@ -11,7 +11,7 @@ const MOST_MEMBERS: usize = 64;
 
 /// The parts of a message that say what it is about.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Head<'a> {
+pub struct Head<'a> {
     pub(crate) kind: Option<Cow<'a, str>>,
     pub(crate) id: Option<Cow<'a, str>>,
     instance: Option<Cow<'a, str>>,
@@ -23,7 +23,8 @@ pub(crate) struct Head<'a> {
 
 impl<'a> Head<'a> {
     /// Reads a message. What is no object has no parts.
-    pub(crate) fn read(message: &'a RawValue) -> Self {
+    #[must_use]
+    pub fn read(message: &'a RawValue) -> Self {
         let mut head = Self::default();
         for (key, value) in members(message, MOST_MEMBERS).unwrap_or_default() {
             match &*key {
@@ -41,12 +42,14 @@ impl<'a> Head<'a> {
     }
 
     /// The name that an app has given its instance, which stays when it connects again.
-    pub(crate) fn instance(&self) -> Option<&str> {
+    #[must_use]
+    pub fn instance(&self) -> Option<&str> {
         self.instance.as_deref()
     }
 
     /// By what monitors know the instance.
-    pub(crate) fn shown_as(&self) -> Option<&str> {
+    #[must_use]
+    pub fn shown_as(&self) -> Option<&str> {
         self.instance().or(self.id.as_deref())
     }
 }

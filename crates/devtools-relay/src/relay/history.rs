@@ -14,7 +14,7 @@ const OVERHEAD: usize = 512;
 
 /// Histories by realm and instance.
 #[derive(Default)]
-pub(crate) struct History {
+pub struct History {
     instances: HashMap<(RealmName, Box<str>), Instance>,
     bytes: usize,
     clock: u64,
@@ -32,16 +32,16 @@ struct Instance {
 
 /// The state of an instance, as a report has it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Snapshot {
+pub struct Snapshot {
     /// What the instance calls itself.
-    pub(crate) title: String,
+    pub title: String,
     /// Its lifted state.
-    pub(crate) payload: String,
+    pub payload: String,
 }
 
 impl History {
     /// Notes a message of an app that is connected as `sender`. `most` are the bytes that all histories may have.
-    pub(crate) fn note(
+    pub fn note(
         &mut self,
         realm: &RealmName,
         sender: &str,
@@ -78,6 +78,12 @@ impl History {
         self.evict(most);
     }
 
+    /// Bytes that are kept, with what is counted for an instance beside its messages.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Lets go of those that were not heard of for longest, until the rest has room.
     fn evict(&mut self, most: usize) {
         while self.bytes > most {
@@ -92,7 +98,8 @@ impl History {
     }
 
     /// The state of an instance as it is now.
-    pub(crate) fn snapshot(&self, realm: &RealmName, instance: &str) -> Option<Snapshot> {
+    #[must_use]
+    pub fn snapshot(&self, realm: &RealmName, instance: &str) -> Option<Snapshot> {
         let kept = self.find(realm, instance)?;
         let messages = kept.messages().map(Json::as_str);
         Some(Snapshot {
@@ -102,7 +109,8 @@ impl History {
     }
 
     /// The messages that are kept of an instance, the oldest first.
-    pub(crate) fn recording(&self, realm: &RealmName, instance: &str) -> Option<Vec<Box<str>>> {
+    #[must_use]
+    pub fn recording(&self, realm: &RealmName, instance: &str) -> Option<Vec<Box<str>>> {
         let kept = self.find(realm, instance)?;
         Some(kept.messages().map(|it| it.as_str().into()).collect())
     }

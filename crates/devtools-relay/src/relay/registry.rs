@@ -4,14 +4,9 @@
 //! An app that is gone is held for a while; if another connection speaks for one of its instances meanwhile, it stands for the
 //! old one from then on: nobody is told that the app has gone, and what is sent to the old id reaches the new connection.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Weak},
-};
+use std::collections::{HashMap, HashSet};
 
-use polyport_core::{Json, RealmName, RoomName, SessionRef, WeakSession};
-
-use crate::client::Client;
+use polyport_core::{Json, RealmName};
 
 /// Instances by which one connection is known again.
 const MOST_INSTANCES: usize = 64;
@@ -21,15 +16,27 @@ const MOST_INHERITED: usize = 256;
 
 /// On which side of the relay a client is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
+pub enum Role {
+    /// It says what happens in it.
     App,
+    /// It watches.
     Monitor,
+}
+
+/// A client as the registry has it.
+pub trait Peer: Clone {
+    /// Whether its connection is there.
+    fn is_there(&self) -> bool;
+
+    /// Whether it hears what apps say.
+    fn is_watching(&self) -> bool;
 }
 
 /// What a connection knows of its own place in the registry, so that it need not be asked for every message.
 #[derive(Debug, Default)]
-pub(crate) struct Place {
-    pub(crate) role: Option<Role>,
+pub struct Place {
+    /// As what it has logged in last.
+    pub role: Option<Role>,
     /// Instances that it has spoken for.
     instances: HashSet<Box<str>>,
     /// What is for this client alone, and has come before it has subscribed to its channel.
@@ -67,7 +74,7 @@ impl Early {
 
 impl Place {
     /// Whether it is an app that speaks for that instance for the first time.
-    pub(crate) fn is_new(&mut self, instance: &str) -> bool {
+    pub fn is_new(&mut self, instance: &str) -> bool {
         self.role == Some(Role::App)
             && !self.instances.contains(instance)
             && self.instances.len() < MOST_INSTANCES
@@ -76,12 +83,16 @@ impl Place {
 }
 
 /// Everybody, by realm.
-#[derive(Default)]
-pub(crate) struct Registry(HashMap<RealmName, Team>);
+pub struct Registry<P>(HashMap<RealmName, Team<P>>);
 
-#[derive(Default)]
-struct Team {
-    seats: HashMap<Box<str>, Seat>,
+impl<P> Default for Registry<P> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+struct Team<P> {
+    seats: HashMap<Box<str>, Seat<P>>,
     /// Ids of connections that have gone, and of those that stand for them.
     aliases: HashMap<Box<str>, Box<str>>,
     /// The connection that has spoken for an instance last.
@@ -90,10 +101,22 @@ struct Team {
     held: HashMap<Box<str>, Vec<Box<str>>>,
 }
 
-struct Seat {
-    client: Weak<Client>,
-    session: WeakSession,
+impl<P> Default for Team<P> {
+    fn default() -> Self {
+        Self {
+            seats: HashMap::new(),
+            aliases: HashMap::new(),
+            instances: HashMap::new(),
+            held: HashMap::new(),
+        }
+    }
+}
+
+struct Seat<P> {
+    peer: P,
     role: Role,
+    /// Whether it has ever been an app: monitors know it then.
+    was_app: bool,
     /// Instances that it has spoken for.
     instances: HashSet<Box<str>>,
     /// Ids of connections that it stands for.
@@ -102,64 +125,71 @@ struct Seat {
 
 /// As many of a kind are there as may be.
 #[derive(Debug)]
-pub(crate) struct Full;
+pub struct Full;
 
 /// What is to be said now that a client has gone.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Farewells {
-    /// Nothing.
-    None,
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Farewells {
     /// To monitors, that these apps have gone.
-    Apps(Vec<Box<str>>),
+    pub apps: Vec<Box<str>>,
     /// To apps, that this monitor has gone; on this node it was the last one.
-    Monitor,
-    /// Nothing yet: see whether the app has come back.
-    Later,
+    pub is_last_monitor: bool,
+    /// Nothing yet of this app: see whether it comes back.
+    pub is_held: bool,
 }
 
-impl Registry {
+impl<P: Peer> Registry<P> {
     /// A client says what it is.
-    pub(crate) fn login(
+    ///
+    /// # Errors
+    /// [`Full`]: there are `most` others of that role.
+    pub fn login(
         &mut self,
-        client: &Arc<Client>,
-        session: &SessionRef,
+        realm: &RealmName,
+        name: &str,
+        peer: P,
         role: Role,
         most: usize,
     ) -> Result<(), Full> {
-        let team = self.0.entry(session.realm().name().clone()).or_default();
-        let name = client.name();
-        let others = team.seats.iter().filter(|(other, seat)| {
-            seat.role == role && ***other != *name && seat.session.upgrade().is_some()
-        });
+        let team = self.0.entry(realm.clone()).or_default();
+        let others = team
+            .seats
+            .iter()
+            .filter(|(other, seat)| seat.role == role && ***other != *name && seat.peer.is_there());
         if others.count() >= most {
             return Err(Full);
         }
         let seat = team.seats.entry(name.into()).or_insert_with(|| Seat {
-            client: Arc::downgrade(client),
-            session: session.downgrade(),
+            peer,
             role,
+            was_app: false,
             instances: HashSet::new(),
             inherited: Vec::new(),
         });
         seat.role = role;
+        seat.was_app |= role == Role::App;
         Ok(())
     }
 
     /// The connection of that id, or the one that stands for it.
-    pub(crate) fn find(&self, realm: &RealmName, name: &str) -> Option<(Arc<Client>, SessionRef)> {
+    #[must_use]
+    pub fn find(&self, realm: &RealmName, name: &str) -> Option<P> {
         let team = self.0.get(realm)?;
         let name = team.aliases.get(name).map_or(name, |newer| newer);
-        let seat = team.seats.get(name)?;
-        Some((seat.client.upgrade()?, seat.session.upgrade()?))
+        Some(team.seats.get(name)?.peer.clone())
+    }
+
+    /// What is remembered of a realm: connections, ids of others, instances.
+    #[must_use]
+    pub fn remembered(&self, realm: &RealmName) -> usize {
+        self.0.get(realm).map_or(0, |team| {
+            let held: usize = team.held.values().map(|ids| 1 + ids.len()).sum();
+            team.seats.len() + team.aliases.len() + team.instances.len() + held
+        })
     }
 
     /// An app speaks for an instance. Gives ids that are to be forgotten, because it stands for too many.
-    pub(crate) fn announce(
-        &mut self,
-        realm: &RealmName,
-        name: &str,
-        instance: &str,
-    ) -> Vec<Box<str>> {
+    pub fn announce(&mut self, realm: &RealmName, name: &str, instance: &str) -> Vec<Box<str>> {
         let Some(team) = self.0.get_mut(realm) else {
             return Vec::new();
         };
@@ -180,48 +210,43 @@ impl Registry {
         }
     }
 
-    /// A client has gone. Others are there if they are in `log`, where monitors are.
-    pub(crate) fn leave(
-        &mut self,
-        realm: &RealmName,
-        name: &str,
-        log: &RoomName,
-        keeps: bool,
-    ) -> Farewells {
+    /// A client has gone. Unless the relay `keeps` the rest together, everybody hears so at once.
+    pub fn leave(&mut self, realm: &RealmName, name: &str, keeps: bool) -> Farewells {
+        let mut farewells = Farewells::default();
         let Some(team) = self.0.get_mut(realm) else {
-            return Farewells::None;
+            return farewells;
         };
         let Some(seat) = team.seats.remove(name) else {
-            return Farewells::None;
+            return farewells;
         };
         if seat.role == Role::Monitor {
-            return if keeps && team.has_monitor(log) {
-                Farewells::None
-            } else {
-                Farewells::Monitor
-            };
+            farewells.is_last_monitor = !(keeps && team.has_monitor());
+            if !(keeps && seat.was_app) {
+                return farewells;
+            }
         }
         let mut gone = seat.inherited;
         if keeps {
             if let Some(heir) = team.heir(name, &seat.instances) {
                 gone.push(name.into());
-                return match team.inherit(&heir, gone) {
-                    forgotten if forgotten.is_empty() => Farewells::None,
-                    forgotten => Farewells::Apps(forgotten),
-                };
+                team.disown(name);
+                farewells.apps = team.inherit(&heir, gone);
+                return farewells;
             }
-            if !seat.instances.is_empty() {
+            if seat.role == Role::App && !seat.instances.is_empty() {
                 team.held.insert(name.into(), gone);
-                return Farewells::Later;
+                farewells.is_held = true;
+                return farewells;
             }
         }
         team.forget(name, &gone);
         gone.push(name.into());
-        Farewells::Apps(gone)
+        farewells.apps = gone;
+        farewells
     }
 
     /// The time of an app that has gone is over: the ids of which monitors are to hear, unless it has come back.
-    pub(crate) fn expire(&mut self, realm: &RealmName, name: &str) -> Vec<Box<str>> {
+    pub fn expire(&mut self, realm: &RealmName, name: &str) -> Vec<Box<str>> {
         let Some(team) = self.0.get_mut(realm) else {
             return Vec::new();
         };
@@ -234,28 +259,29 @@ impl Registry {
     }
 
     /// Lets go of a realm in which nobody is.
-    pub(crate) fn tidy(&mut self, realm: &RealmName) {
-        let is_empty = |team: &Team| team.seats.is_empty() && team.held.is_empty();
+    pub fn tidy(&mut self, realm: &RealmName) {
+        let is_empty = |team: &Team<P>| team.seats.is_empty() && team.held.is_empty();
         if self.0.get(realm).is_some_and(is_empty) {
             self.0.remove(realm);
         }
     }
 }
 
-impl Team {
-    fn has_monitor(&self, log: &RoomName) -> bool {
-        self.seats.values().any(|seat| {
-            seat.role == Role::Monitor && seat.session.upgrade().is_some_and(|it| it.is_in(log))
-        })
+impl<P: Peer> Team<P> {
+    fn has_monitor(&self) -> bool {
+        let mut seats = self.seats.values();
+        seats.any(|seat| seat.role == Role::Monitor && seat.peer.is_watching())
     }
 
     /// Another connection that has spoken later for one of these instances.
     fn heir(&self, name: &str, instances: &HashSet<Box<str>>) -> Option<Box<str>> {
         let newest = instances.iter().filter_map(|it| self.instances.get(it));
         let mut others = newest.filter(|newest| ***newest != *name);
-        others
-            .find(|other| self.seats.contains_key(*other))
-            .cloned()
+        let is_app = |other: &&Box<str>| {
+            let seat = self.seats.get(*other);
+            seat.is_some_and(|seat| seat.role == Role::App)
+        };
+        others.find(is_app).cloned()
     }
 
     /// Has a connection stand for ids that have gone; gives those that are too many.
@@ -279,6 +305,11 @@ impl Team {
         for id in inherited {
             self.aliases.remove(id);
         }
+        self.disown(name);
+    }
+
+    /// The connection has spoken for nothing.
+    fn disown(&mut self, name: &str) {
         self.instances.retain(|_, newest| **newest != *name);
     }
 }

@@ -1,6 +1,6 @@
 //! What the body of a request to the store means.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 use serde_json::value::RawValue;
 
@@ -36,6 +36,15 @@ pub(super) enum Meaningless {
 impl Meaningless {
     fn said(text: &str) -> Self {
         Self::Said(text.to_owned())
+    }
+}
+
+/// What the store keeps of the body of a request, by column: nothing if the request is for something else, or means nothing.
+#[must_use]
+pub fn columns_of(body: &RawValue) -> Option<HashMap<&'static str, String>> {
+    match Body::read(body)?.operation() {
+        Ok(Operation::Add(columns)) => Some(columns),
+        _ => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use polyport_fuzz_bodies::{
     channels, cluster_binary, cluster_packets, engine_payload, lines, lost_sessions,
-    msgpack_packets, redis_messages, rpc, socket_packets, verbs, ws_frames,
+    msgpack_packets, redis_messages, relay_messages, rpc, socket_packets, verbs, ws_frames,
 };
 use polyport_redis_rooms::codec::read_lost_session;
 use proptest::prelude::*;
@@ -298,6 +298,35 @@ fn kept() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(head, words)| [head.to_vec(), words.concat()].concat())
 }
 
+/// Choices, then lines of programs at a relay.
+fn relay() -> impl Strategy<Value = Vec<u8>> {
+    const ORDERS: &[&str] = &["login", "login", "watch", "leave", "wait"];
+    const SAID: &[&str] = &[
+        "log",
+        "log-noid",
+        "log {\"type\":\"START\",\"instanceId\":\"a\"}",
+        "log {\"type\":\"START\",\"instanceId\":\"b\"}",
+        "log {\"type\":\"START\",\"instanceId\":7}",
+        "log-noid {\"type\":\"INIT\",\"id\":null,\"payload\":\"{}\"}",
+        "log {\"type\":\"INIT\",\"instanceId\":\"a\",\"payload\":{\"n\":[1e999]}}",
+        "log {\"type\":\"ACTION\",\"instanceId\":\"a\",\"payload\":\"1\",\"action\":\"{\\\"type\\\":1}\"}",
+        "log {\"type\":\"ACTION\",\"id\":\"a\",\"payload\":\"{\",\"nextActionId\":9}",
+        "log {\"type\":\"ACTION\",\"instanceId\":\"a\",\"payload\":\"{\\\"$jsan\\\":\\\"$.a\\\"}\"}",
+        "log {\"type\":\"STATE\",\"instanceId\":\"a\",\"payload\":{\"actionsById\":{\"0\":1},\"stagedActionIds\":[0],\"computedStates\":[{}],\"nextActionId\":1}}",
+        "report {\"type\":\"STATE\",\"payload\":{},\"exception\":{\"message\":\"m\"}}",
+        "report {\"type\":\"ACTIONS\",\"payload\":\"[]\",\"title\":7,\"user\":{\"id\":1}}",
+        "report {\"op\":\"list\",\"query\":{\"id\":1}}",
+    ];
+    let order = prop_oneof![
+        2 => prop::sample::select(ORDERS),
+        3 => prop::sample::select(SAID),
+    ];
+    let line = (0..6_u8, order).prop_map(|(program, order)| format!("{program} {order}\n"));
+    let choices = prop::collection::vec(any::<u8>(), 3);
+    (choices, prop::collection::vec(line, 0..60))
+        .prop_map(|(choices, lines)| [choices, lines.concat().into_bytes()].concat())
+}
+
 const REDIS: &[&str] = &[
     "{",
     "}",
@@ -377,6 +406,11 @@ proptest! {
     #[test]
     fn lost_sessions_hold(data in prop_oneof![kept(), input(b"\x80\x84\x91\xa1\xc4\xcb")]) {
         lost_sessions(&data);
+    }
+
+    #[test]
+    fn relay_messages_hold(data in relay()) {
+        relay_messages(&data);
     }
 
     #[test]

@@ -37,8 +37,8 @@ const PAUSE_READING_AT: usize = 128 << 10;
 /// After our last words we read on for so long, so that the peer gets them instead of a reset.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// And so many bytes: who goes on sending more than that does not listen.
-const LINGER_BYTES: usize = 1 << 20;
+/// And so many bytes, which a message that is too large may still have: who goes on sending more does not listen.
+const LINGER_BYTES: usize = 64 << 20;
 
 /// A peer that takes nothing more of our last words for so long is cut.
 const LAST_WORDS: Duration = Duration::from_secs(5);

@@ -5,12 +5,13 @@
 const readline = require('node:readline')
 
 const [kind, port, name, settings = '{}'] = process.argv.slice(2)
-const { host = '127.0.0.1', ...more } = JSON.parse(settings)
+const { host = '127.0.0.1', size = 0, ...more } = JSON.parse(settings)
 const say = (what) => process.stdout.write(`${JSON.stringify(what)}\n`)
 
-const reducer = (state = { n: 0 }, action) => {
-  if (action.type === 'INC') return { n: state.n + 1 }
-  if (action.type === 'ADD') return { n: state.n + action.by }
+const initial = size > 0 ? { n: 0, filler: 'x'.repeat(size) } : { n: 0 }
+const reducer = (state = initial, action) => {
+  if (action.type === 'INC') return { ...state, n: state.n + 1 }
+  if (action.type === 'ADD') return { ...state, n: state.n + action.by }
   return state
 }
 const actionCreators = { inc: () => ({ type: 'INC' }), add: (by) => ({ type: 'ADD', by }) }
@@ -29,13 +30,14 @@ async function reduxStore() {
 
 async function redux() {
   const store = await reduxStore()
-  store.subscribe(() => say({ state: store.getState() }))
+  const sayState = () => say({ state: { n: store.getState().n } })
+  store.subscribe(sayState)
   return {
     dispatch: (action) => store.dispatch(action),
     many: (count) => {
       for (let done = 0; done < count; done += 1) store.dispatch({ type: 'INC' })
     },
-    state: () => say({ state: store.getState() }),
+    state: sayState,
   }
 }
 

@@ -94,32 +94,48 @@ describe('the page of remotedev-server', () => {
     assert.equal((await apps.Cart.state()).n, 321, 'only the one that is shown')
   })
 
+  /** Presses a button, and waits until both apps have said in a state of theirs that it works. */
+  async function has(label, test) {
+    const from = watching.log.length
+    await act('span', label)
+    await until(`both apps to say so after ${label}`, () => {
+      const states = watching.log.slice(from).filter(({ type }) => type === 'STATE')
+      return ['Shop', 'Cart'].every((name) => states.some((one) => one.name === name && test(JSON.parse(one.payload))))
+    })
+  }
+
   test('locks and pauses all apps', async () => {
-    await act('span', 'Lock changes')
-    const locked = (name) => watching.of(name).some(({ type, payload }) => type === 'STATE' && JSON.parse(payload).isLocked)
-    await until('the lock', () => locked('Cart') && locked('Shop'))
+    await has('Lock changes', ({ isLocked }) => isLocked)
     for (const [name, n] of [['Cart', 321], ['Shop', 351]]) {
       apps[name].dispatch({ type: 'INC' })
       assert.equal((await apps[name].state()).n, n, 'while it is locked')
     }
-    await act('span', 'Unlock changes')
-    for (const [name, n] of [['Cart', 321], ['Shop', 351]]) {
-      await until('the lock to be gone', async () => {
-        apps[name].dispatch({ type: 'INC' })
-        return (await apps[name].state()).n > n
-      })
-    }
+    await has('Unlock changes', ({ isLocked }) => !isLocked)
+    apps.Shop.dispatch({ type: 'INC' })
+    await apps.Shop.holds(352)
+    await until('the page to show it', async () => (await actions()).at(-1) === 'INC')
     const listed = await actions()
-    await act('span', 'Pause recording')
-    const paused = (name) => watching.of(name).some(({ type, payload }) => type === 'STATE' && JSON.parse(payload).isPaused)
-    await until('the pause', () => paused('Cart') && paused('Shop'))
-    const { n } = await apps.Shop.state()
+    await has('Pause recording', ({ isPaused }) => isPaused)
     apps.Shop.dispatch({ type: 'ADD', by: 5 })
-    await apps.Shop.holds(n + 5)
-    await act('span', 'Start recording')
+    await apps.Shop.holds(357)
+    await has('Start recording', ({ isPaused }) => !isPaused)
     apps.Shop.dispatch({ type: 'LAST' })
     await until('the next action', async () => (await actions()).at(-1) === 'LAST')
     assert.ok(!(await actions()).slice(listed.length).includes('ADD'), 'nothing was recorded meanwhile')
+  })
+
+  test('lists a report that an app has sent, and loads it', async () => {
+    const reporter = await App.start('remote-redux-devtools', gateway.ports.relay, 'Reporter', { realtime: false, sendOn: 'INC' })
+    reporter.dispatch({ type: 'ADD', by: 5 })
+    reporter.dispatch({ type: 'INC' })
+    await act('span', 'Slider')
+    const report = await until('the report', () =>
+      page.$$eval('select[name=select_report] option', (options) => options.find((one) => one.innerText === 'Reporter')?.value),
+    )
+    await page.select('select[name=select_report]', report)
+    await apps.Shop.holds(6)
+    await shows(['@@INIT', 'ADD', 'INC'])
+    reporter.kill()
     assert.deepEqual(page.faults, [])
   })
 })

@@ -159,6 +159,22 @@ for (const version of [...V1, ...V2]) {
       await bad.close()
     })
 
+    test('subscribes with waitForAuth once it has a token, and not before', async () => {
+      const [early, late] = [await connect(version, gateway.ports.auto), await connect(version, gateway.ports.auto)]
+      assert.notEqual(early.id, late.id, 'of one user, and still two')
+      for (const client of [early, late]) await client.subscribe('members', { waitForAuth: true, waits: false })
+      const isIn = (client) => client.socket.isSubscribed?.('members') ?? client.socket.subscriptions().includes('members')
+      for (const client of [early, late]) await client.barrier()
+      await early.invoke('auth', { username: 'carol' })
+      await until('the subscription', () => isIn(early))
+      await late.barrier()
+      assert.equal(isIn(late), false, 'it still waits')
+      assert.deepEqual([early, late].map((client) => client.all('subscribeFail')), [[], []], 'who asks without a token is refused there')
+      await late.invoke('auth', { username: 'carol' })
+      await until('the other subscription', () => isIn(late))
+      for (const client of [early, late]) await client.close()
+    })
+
     test('a token expires', async () => {
       const client = await connect(version, gateway.ports.auto)
       await client.invoke('auth', { username: 'bob', expiresIn: 1 })
@@ -182,6 +198,20 @@ for (const version of [...V1, ...V2]) {
     })
   })
 }
+
+describe('a handshake that is refused', () => {
+  for (const version of ['14.3.2', '20.0.2']) {
+    test(`${version} tries again after 4008, and not after 4501`, async () => {
+      const autoReconnectOptions = { initialDelay: 20, randomness: 10, multiplier: 1, maxDelay: 50 }
+      const refused = (denysc) => connect(version, gateway.ports.auto, { query: { denysc }, waits: false, autoReconnect: true, autoReconnectOptions })
+      const [away, again] = [await refused(4501), await refused(4008)]
+      await away.until('connectAbort')
+      await again.until('connectAbort', 5)
+      assert.equal(away.all('connectAbort').length, 1)
+      for (const client of [away, again]) await client.close()
+    })
+  }
+})
 
 describe('both generations together', () => {
   test('one channel, one encoding', async () => {

@@ -20,6 +20,9 @@ const VIEW = { width: 1000, height: 640 }
 const RECONNECT_LIMIT = 30_000
 const listener = (devtools = {}, more = {}) => ({ protocol: 'devtools-relay', devtools: { relay: true, grace: '300ms', ...devtools }, ...more })
 
+// The page is compressed when it is first asked for, and a build for development is slow at that.
+const SLOWLY = { limits: { handshake: '60s' } }
+
 let browser
 const running = []
 before(async () => {
@@ -265,7 +268,7 @@ describe('the real page', () => {
     const { status, stdout, stderr } = await install(folder)
     assert.equal(status, 0, stderr)
     assert.ok(stdout.endsWith(`page = ${JSON.stringify(folder)}\n`), stdout)
-    gateway = await gatewayWith({ relay: listener({ page: folder }) })
+    gateway = await gatewayWith({ relay: listener({ page: folder }, SLOWLY) })
     apps.new = await appOf('1.0.0', gateway.ports.relay, 'Shop')
     apps.old = await appOf('remote-redux-devtools', gateway.ports.relay, 'Cart')
   })
@@ -352,15 +355,16 @@ describe('the real page', () => {
   })
 
   describe('its buttons', () => {
+    let port
     let watching
     let shop
     let cart
     before(async () => {
-      const { ports } = await gatewayWith({ relay: listener({ page: folder }) })
-      watching = await Monitor.open('20.0.2', ports.relay)
-      cart = await appOf('remote-redux-devtools', ports.relay, 'Cart')
-      shop = await appOf('1.0.0', ports.relay, 'Shop')
-      page = await open(ports.relay)
+      port = (await gatewayWith({ relay: listener({ page: folder }, SLOWLY) })).ports.relay
+      watching = await Monitor.open('20.0.2', port)
+      cart = await appOf('remote-redux-devtools', port, 'Cart')
+      shop = await appOf('1.0.0', port, 'Shop')
+      page = await open(port)
       await choose('Shop')
     })
     after(() => watching?.close())
@@ -409,6 +413,15 @@ describe('the real page', () => {
       await click(page, 'button', /^Revert$/)
       await shop.holds(12)
       await showsActions(['@@INIT'])
+    })
+
+    test('show MobX, which does not know its id, under its name', async () => {
+      const store = await appOf('mobx', port, 'Store')
+      await choose('Store')
+      store.dispatch({})
+      await until('its action', async () => `${await actions()}` === '@@INIT,inc')
+      store.kill()
+      await choose('Shop')
     })
 
     test('export to a file, and import from one', async () => {

@@ -277,11 +277,11 @@ impl<P: Peer> Team<P> {
     fn heir(&self, name: &str, instances: &HashSet<Box<str>>) -> Option<Box<str>> {
         let newest = instances.iter().filter_map(|it| self.instances.get(it));
         let mut others = newest.filter(|newest| ***newest != *name);
-        let is_app = |other: &&Box<str>| {
-            let seat = self.seats.get(*other);
+        let is_app = |other: &str| {
+            let seat = self.seats.get(other);
             seat.is_some_and(|seat| seat.role == Role::App)
         };
-        others.find(is_app).cloned()
+        others.find(|other| is_app(other)).cloned()
     }
 
     /// Has a connection stand for ids that have gone; gives those that are too many.

@@ -222,6 +222,7 @@ impl<P: Peer> Registry<P> {
         if seat.role == Role::Monitor {
             farewells.is_last_monitor = !(keeps && team.has_monitor());
             if !(keeps && seat.was_app) {
+                team.forget(name, &seat.inherited);
                 return farewells;
             }
         }

@@ -420,6 +420,23 @@ proptest! {
 }
 
 #[test]
+fn programs_at_a_relay_hold() {
+    for lines in [
+        // An app that becomes a monitor, alone and when it stands for another.
+        "1 login\n2 watch\n1 log {\"instanceId\":\"a\"}\n1 watch\n1 leave\n",
+        "0 login\n0 log {\"instanceId\":\"a\"}\n0 leave\n1 login\n1 log {\"instanceId\":\"a\"}\n1 watch\n1 leave\n",
+        // One of two instances has an heir.
+        "0 login\n0 log {\"instanceId\":\"a\"}\n0 log {\"instanceId\":\"b\"}\n1 login\n1 log {\"instanceId\":\"a\"}\n0 leave\n1 leave\n",
+        // Nobody comes back in time.
+        "0 login\n0 log {\"instanceId\":7}\n0 leave\n1 wait\n1 login\n1 log {\"instanceId\":7}\n",
+    ] {
+        for is_strict in [0, 1] {
+            relay_messages(&[&[is_strict, 16, 255], lines.as_bytes()].concat());
+        }
+    }
+}
+
+#[test]
 fn well_formed_requests_hold() {
     for line in [
         r#"{"params":{"action":"status","key":"é"},"action":"status"}"#,

@@ -19,6 +19,7 @@ use crate::protocol::Protocol;
 use crate::report::{self, Report};
 use crate::scenario::calls::{self, CallsOptions};
 use crate::scenario::fanout::{self, FanoutOptions};
+use crate::scenario::full::{self, FullOptions};
 use crate::scenario::idle::{self, IdleOptions};
 use crate::scenario::say::{self, SayOptions};
 use crate::stream::Tls;
@@ -43,6 +44,13 @@ enum Task {
         target: Target,
         #[command(flatten)]
         options: FanoutOptions,
+    },
+    /// Publishers that keep messages under way: deliveries a second and server CPU per delivery at full load
+    Full {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        options: FullOptions,
     },
     /// Requests answered to their sender: server CPU and latency per reply
     Calls {
@@ -96,7 +104,7 @@ struct Target {
     #[arg(long, value_enum, default_value = "tcp-verbs")]
     protocol: Protocol,
     /// Where it listens [default: 127.0.0.1:5000 for tcp-verbs, 127.0.0.1:8001 for ws, 127.0.0.1:8080 for ws-rpc,
-    /// 127.0.0.1:3000 for socket-io].
+    /// 127.0.0.1:3000 for socket-io, 127.0.0.1:8000 for socketcluster and devtools-relay].
     #[arg(long)]
     address: Option<SocketAddr>,
     /// Its process.
@@ -105,13 +113,14 @@ struct Target {
     /// The command that starts it, words separated by spaces. It gets a core of its own and is killed at the end.
     #[arg(long)]
     spawn: Option<String>,
-    /// Room that is published to (tcp-verbs).
+    /// Room that is published to (tcp-verbs, socketcluster), or what apps call themselves (devtools-relay).
     #[arg(long, default_value = "defaultRoom")]
     room: String,
     /// The server puts members into the room by itself.
     #[arg(long)]
     joined: bool,
-    /// Path that members open over WebSocket [default: /, or for socket-io /socket.io/ with EIO=4&transport=websocket].
+    /// Path that members open over WebSocket [default: /; for socket-io /socket.io/ with EIO=4&transport=websocket; for
+    /// socketcluster and devtools-relay /socketcluster/].
     #[arg(long)]
     path: Option<String>,
     /// Path that the publisher or caller opens over WebSocket [default: --path].
@@ -133,6 +142,10 @@ impl Cli {
             Task::Fanout { target, options } => {
                 target.run(options.members, |subject| fanout::run(subject, &options))
             }
+            Task::Full { target, options } => target
+                .run(options.members + options.publishers, |subject| {
+                    full::run(subject, &options)
+                }),
             Task::Calls { target, options } => {
                 target.run(options.connections, |subject| calls::run(subject, &options))
             }
@@ -160,12 +173,9 @@ impl Target {
         scenario: impl FnOnce(&Subject) -> anyhow::Result<R>,
     ) -> anyhow::Result<ExitCode> {
         machine::allow_open_files(room_for(connections))?;
-        let address = self.address.unwrap_or_else(|| match self.protocol {
-            Protocol::TcpVerbs => SocketAddr::from(([127, 0, 0, 1], 5000)),
-            Protocol::Ws => SocketAddr::from(([127, 0, 0, 1], 8001)),
-            Protocol::WsRpc => SocketAddr::from(([127, 0, 0, 1], 8080)),
-            Protocol::SocketIo => SocketAddr::from(([127, 0, 0, 1], 3000)),
-        });
+        let address = self
+            .address
+            .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], self.protocol.port())));
         let launched = match &self.spawn {
             Some(line) => Some(self.launch(line, address)?),
             None => None,

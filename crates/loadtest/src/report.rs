@@ -11,6 +11,7 @@ use crate::load::Used;
 use crate::machine;
 use crate::scenario::calls::CallsReport;
 use crate::scenario::fanout::FanoutReport;
+use crate::scenario::full::FullReport;
 use crate::scenario::idle::IdleReport;
 use crate::scenario::say::SayReport;
 
@@ -58,6 +59,35 @@ impl Report for FanoutReport {
         lines.extend(used_lines(&self.used, "delivery"));
         lines.push(("latency", quantiles(&self.latency)));
         lines.push(("send lag", quantiles(&self.send_lag)));
+        lines.extend(faults(&[
+            ("missing", self.missing),
+            ("out of order", self.out_of_order),
+            ("connections lost", self.lost_connections as u64),
+        ]));
+        lines
+    }
+}
+
+impl Report for FullReport {
+    fn lines(&self) -> Vec<(&'static str, String)> {
+        let mut lines = vec![
+            (
+                "load",
+                format!(
+                    "{} members, {} publishers, {} messages of each under way",
+                    self.members, self.publishers, self.in_flight
+                ),
+            ),
+            (
+                "messages a second",
+                format!("{:.0}", self.messages_per_second),
+            ),
+        ];
+        if let Some(each) = self.server_us_per_published {
+            lines.push(("CPU per message", format!("{each:.2} µs")));
+        }
+        lines.extend(used_lines(&self.used, "delivery"));
+        lines.push(("latency", quantiles(&self.latency)));
         lines.extend(faults(&[
             ("missing", self.missing),
             ("out of order", self.out_of_order),

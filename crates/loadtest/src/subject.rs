@@ -7,7 +7,7 @@ use anyhow::bail;
 
 use crate::clients::Clients;
 use crate::process::ProcessTree;
-use crate::protocol::Protocol;
+use crate::protocol::{Protocol, Role};
 use crate::stream::Tls;
 
 /// A running server.
@@ -39,45 +39,76 @@ impl Subject {
         Clients::new(self.protocol, self.tls.clone())
     }
 
-    /// Opens `count` connections at `path` and puts them into the room.
+    /// Where publisher number `publisher` publishes.
+    pub(crate) fn room_of(&self, publisher: usize) -> String {
+        self.protocol.room_of(&self.room, publisher)
+    }
+
+    /// Opens `count` connections and lets them in: members at the path for members, others at that for publishers.
     pub(crate) fn open(
         &self,
         clients: &mut Clients,
-        path: &str,
+        role: Role,
         count: usize,
     ) -> anyhow::Result<()> {
         let first = clients.len();
+        let path = match role {
+            Role::Member => &self.member_path,
+            Role::Publisher => &self.publish_path,
+        };
         clients.open(self.address, path, count, self.patience)?;
-        if self.protocol == Protocol::TcpVerbs && self.join {
-            self.join(clients, first)?;
+        if self.join {
+            self.enter(clients, role, first)?;
         }
         // Arrivals that a hub tells its members about are no part of the load.
         clients.drain(Duration::from_millis(200), self.patience)
     }
 
-    fn join(&self, clients: &mut Clients, first: usize) -> anyhow::Result<()> {
+    /// Opens `count` members, half of them on the other node if there is one, and returns how many are on the publisher's.
+    pub(crate) fn open_members(
+        &self,
+        clients: &mut Clients,
+        count: usize,
+    ) -> anyhow::Result<usize> {
+        let Some(address) = self.far else {
+            self.open(clients, Role::Member, count)?;
+            return Ok(count);
+        };
+        let near = count / 2;
+        self.open(clients, Role::Member, near)?;
+        let far = Self {
+            address,
+            ..self.clone()
+        };
+        far.open(clients, Role::Member, count - near)?;
+        Ok(near)
+    }
+
+    fn enter(&self, clients: &mut Clients, role: Role, first: usize) -> anyhow::Result<()> {
         /// Servers are not asked to admit thousands at once.
         const AT_ONCE: usize = 64;
-        let mut line = Vec::new();
-        self.protocol
-            .write_text(format!("roomAdd {}", self.room).as_bytes(), &mut line);
+        let mut entry = Vec::new();
         let mut asked = first;
         while asked < clients.len() {
             let batch = asked..clients.len().min(asked + AT_ONCE);
+            let mut answers = 0;
             for index in batch.clone() {
-                clients.send(index, &line)?;
+                entry.clear();
+                let room = self.room_of(index - first);
+                answers += self.protocol.write_entry(role, &room, &mut entry);
+                clients.send(index, &entry)?;
             }
             let mut refused = None;
             clients.collect(
-                "answers to roomAdd",
-                batch.len(),
+                "answers to those that enter",
+                answers,
                 self.patience,
                 |_, text| {
-                    let answer = self.protocol.is_answer(text);
-                    if answer && !text.starts_with(br#"{"status":"OK""#) {
+                    let entered = self.protocol.entered(text);
+                    if entered == Some(false) {
                         refused = Some(String::from_utf8_lossy(text).into_owned());
                     }
-                    answer
+                    entered.is_some()
                 },
             )?;
             if let Some(answer) = refused {

@@ -4,6 +4,7 @@
 //! it must be.
 
 mod rpc;
+mod sc;
 mod sio;
 mod verbs;
 mod websocket;
@@ -13,6 +14,7 @@ use memchr::memmem;
 use serde::Serialize;
 
 use crate::stamp::{self, Stamp};
+use sc::Generation;
 
 /// Payload of the pings that touch a connection.
 const TOUCH: &[u8] = b"load";
@@ -29,6 +31,19 @@ pub(crate) enum Protocol {
     WsRpc,
     /// Socket.IO of generation 4 over WebSocket, without polling.
     SocketIo,
+    /// SocketCluster of generation 2.
+    Socketcluster,
+    /// Apps and monitors of the Redux DevTools, by SocketCluster of generation 1.
+    DevtoolsRelay,
+}
+
+/// What a client is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Receives what is published.
+    Member,
+    /// Publishes, or calls.
+    Publisher,
 }
 
 /// One thing the server sent.
@@ -59,6 +74,18 @@ impl Protocol {
         match self {
             Self::TcpVerbs | Self::Ws | Self::WsRpc => "/",
             Self::SocketIo => sio::PATH,
+            Self::Socketcluster | Self::DevtoolsRelay => sc::PATH,
+        }
+    }
+
+    /// Where servers listen that nobody has told otherwise.
+    pub(crate) fn port(self) -> u16 {
+        match self {
+            Self::TcpVerbs => 5000,
+            Self::Ws => 8001,
+            Self::WsRpc => 8080,
+            Self::SocketIo => 3000,
+            Self::Socketcluster | Self::DevtoolsRelay => 8000,
         }
     }
 
@@ -66,7 +93,7 @@ impl Protocol {
     pub(crate) fn opening(self, host: &str, path: &str) -> Vec<u8> {
         match self {
             Self::TcpVerbs => Vec::new(),
-            Self::Ws | Self::WsRpc | Self::SocketIo => websocket::opening(host, path),
+            _ => websocket::opening(host, path),
         }
     }
 
@@ -78,6 +105,10 @@ impl Protocol {
             (Self::Ws | Self::WsRpc, true) => websocket::split(input),
             (Self::SocketIo, false) => sio::split_opening(input),
             (Self::SocketIo, true) => sio::split(input),
+            (Self::Socketcluster, false) => sc::split_opening(Generation::Second, input),
+            (Self::Socketcluster, true) => sc::split(Generation::Second, input),
+            (Self::DevtoolsRelay, false) => sc::split_opening(Generation::First, input),
+            (Self::DevtoolsRelay, true) => sc::split(Generation::First, input),
         }
     }
 
@@ -85,9 +116,7 @@ impl Protocol {
     pub(crate) fn write_text(self, text: &[u8], out: &mut Vec<u8>) {
         match self {
             Self::TcpVerbs => verbs::write_line(text, out),
-            Self::Ws | Self::WsRpc | Self::SocketIo => {
-                websocket::write_frame(websocket::TEXT, text, out);
-            }
+            _ => websocket::write_frame(websocket::TEXT, text, out),
         }
     }
 
@@ -102,9 +131,7 @@ impl Protocol {
     pub(crate) fn write_touch(self, out: &mut Vec<u8>) {
         match self {
             Self::TcpVerbs => verbs::write_line(b"paramsView", out),
-            Self::Ws | Self::WsRpc | Self::SocketIo => {
-                websocket::write_frame(websocket::PING, TOUCH, out);
-            }
+            _ => websocket::write_frame(websocket::PING, TOUCH, out),
         }
     }
 
@@ -112,7 +139,41 @@ impl Protocol {
     pub(crate) fn is_answer(self, text: &[u8]) -> bool {
         match self {
             Self::TcpVerbs => memmem::find(text, br#""context":"response""#).is_some(),
-            Self::Ws | Self::WsRpc | Self::SocketIo => text == TOUCH,
+            _ => text == TOUCH,
+        }
+    }
+
+    /// The room that publisher number `publisher` has. In a relay every app is an instance of its own.
+    pub(crate) fn room_of(self, room: &str, publisher: usize) -> String {
+        match self {
+            Self::DevtoolsRelay => format!("{room}-{publisher}"),
+            _ => room.to_owned(),
+        }
+    }
+
+    /// Appends what a client must say before it hears of `room` or publishes there, and returns how many answers that has.
+    pub(crate) fn write_entry(self, role: Role, room: &str, out: &mut Vec<u8>) -> usize {
+        let (texts, answers) = match (self, role) {
+            (Self::TcpVerbs, _) => (vec![format!("roomAdd {room}")], 1),
+            (Self::Socketcluster, Role::Member) => (vec![sc::subscription(room)], 1),
+            (Self::DevtoolsRelay, Role::Member) => (sc::monitor().to_vec(), 2),
+            (Self::DevtoolsRelay, Role::Publisher) => (sc::app(room).to_vec(), 2),
+            _ => (Vec::new(), 0),
+        };
+        for text in texts {
+            self.write_text(text.as_bytes(), out);
+        }
+        answers
+    }
+
+    /// Whether `text` lets its receiver in, if it answers what [`Protocol::write_entry`] wrote.
+    pub(crate) fn entered(self, text: &[u8]) -> Option<bool> {
+        match self {
+            Self::TcpVerbs => self
+                .is_answer(text)
+                .then(|| text.starts_with(br#"{"status":"OK""#)),
+            Self::Socketcluster | Self::DevtoolsRelay => answered(text).map(|(_, worked)| worked),
+            _ => None,
         }
     }
 
@@ -152,6 +213,8 @@ impl Protocol {
                 pad(size.saturating_sub(text.len() + 2), &mut text);
                 text.extend_from_slice(br#""]"#);
             }
+            Self::Socketcluster => sc::write_publication(room, stamp, size, &mut text),
+            Self::DevtoolsRelay => sc::write_action(room, stamp, size, &mut text),
         }
         self.write_text(&text, out);
     }
@@ -162,6 +225,7 @@ fn pad(bytes: usize, out: &mut Vec<u8>) {
 }
 
 pub(crate) use rpc::{answered_call, write_call};
+pub(crate) use sc::{answered, write_invocation};
 pub(crate) use sio::{acknowledged, write_acknowledged};
 pub(crate) use verbs::message_count;
 

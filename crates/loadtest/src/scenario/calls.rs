@@ -15,7 +15,8 @@ use crate::clock::{Clock, Nanos, nanos, parse_duration};
 use crate::latency::{Latencies, Quantiles};
 use crate::load::{Used, Window};
 use crate::protocol::{
-    Protocol, acknowledged, answered_call, message_count, write_acknowledged, write_call,
+    Protocol, acknowledged, answered, answered_call, message_count, write_acknowledged, write_call,
+    write_invocation,
 };
 use crate::schedule::Schedule;
 use crate::stamp::{Stamp, StampFinder};
@@ -33,8 +34,8 @@ pub(crate) struct CallsOptions {
     /// Requests a second over all connections, sent on schedule whether or not answers come.
     #[arg(long)]
     pub(crate) rate: Option<f64>,
-    /// The line that is sent (tcp-verbs), or the call or event and its arguments, as in "sum [4,5]" (ws-rpc, socket-io). With
-    /// ws a text of --bytes bytes is sent and must come back.
+    /// The line that is sent (tcp-verbs), or the call or event and its arguments, as in "sum [4,5]" (ws-rpc, socket-io,
+    /// socketcluster). With ws a text of --bytes bytes is sent and must come back.
     #[arg(long, default_value = "randomNumber")]
     pub(crate) action: String,
     /// Bytes of a WebSocket message.
@@ -227,32 +228,22 @@ impl<'a> Calls<'a> {
         self.outgoing.clear();
         for _ in 0..count {
             let sequence = self.sent[index].push(intended);
-            match self.subject.protocol {
-                Protocol::TcpVerbs => self
-                    .subject
-                    .protocol
-                    .write_text(self.options.action.as_bytes(), &mut self.outgoing),
-                Protocol::Ws => self.subject.protocol.write_publish(
-                    "",
-                    Stamp { sequence, intended },
-                    self.options.bytes,
-                    &mut self.outgoing,
-                ),
-                Protocol::WsRpc => {
-                    self.text.clear();
-                    write_call(sequence, &self.options.action, &mut self.text);
-                    self.subject
-                        .protocol
-                        .write_text(&self.text, &mut self.outgoing);
+            let (protocol, action) = (self.subject.protocol, &self.options.action);
+            self.text.clear();
+            match protocol {
+                Protocol::TcpVerbs => self.text.extend_from_slice(action.as_bytes()),
+                Protocol::Ws => {
+                    let stamp = Stamp { sequence, intended };
+                    protocol.write_publish("", stamp, self.options.bytes, &mut self.outgoing);
+                    continue;
                 }
-                Protocol::SocketIo => {
-                    self.text.clear();
-                    write_acknowledged(sequence, &self.options.action, &mut self.text);
-                    self.subject
-                        .protocol
-                        .write_text(&self.text, &mut self.outgoing);
+                Protocol::WsRpc => write_call(sequence, action, &mut self.text),
+                Protocol::SocketIo => write_acknowledged(sequence, action, &mut self.text),
+                Protocol::Socketcluster | Protocol::DevtoolsRelay => {
+                    write_invocation(sequence, action, &mut self.text);
                 }
             }
+            protocol.write_text(&self.text, &mut self.outgoing);
         }
         self.requests += count as u64;
         clients.send(index, &self.outgoing)
@@ -271,6 +262,12 @@ impl<'a> Calls<'a> {
                 is_error = !worked;
                 self.sent[index].get(number)
             }),
+            Protocol::Socketcluster | Protocol::DevtoolsRelay => {
+                answered(text).map(|(number, worked)| {
+                    is_error = !worked;
+                    self.sent[index].get(number)
+                })
+            }
             Protocol::SocketIo => acknowledged(text).map(|number| {
                 is_error = self.error.find(text).is_some();
                 self.sent[index].get(number)

@@ -9,6 +9,7 @@ use crate::clients::Clients;
 use crate::clock::{Clock, parse_duration};
 use crate::latency::{Latencies, Quantiles};
 use crate::load::{Used, Window};
+use crate::protocol::Role;
 use crate::schedule::Schedule;
 use crate::stamp::{Stamp, StampFinder};
 use crate::subject::Subject;
@@ -83,20 +84,10 @@ struct Near {
 /// Runs the load against a server that is up.
 pub(crate) fn run(subject: &Subject, options: &FanoutOptions) -> anyhow::Result<FanoutReport> {
     let mut clients = subject.clients()?;
-    let near = match subject.far {
-        None => options.members,
-        Some(_) => options.members / 2,
-    };
-    subject.open(&mut clients, &subject.member_path, near)?;
-    if let Some(address) = subject.far {
-        let far = Subject {
-            address,
-            ..subject.clone()
-        };
-        far.open(&mut clients, &subject.member_path, options.members - near)?;
-    }
-    subject.open(&mut clients, &subject.publish_path, 1)?;
+    let near = subject.open_members(&mut clients, options.members)?;
+    subject.open(&mut clients, Role::Publisher, 1)?;
     let publisher = options.members;
+    let room = subject.room_of(0);
 
     let clock = Clock::start();
     let schedule = Schedule::new(
@@ -124,7 +115,7 @@ pub(crate) fn run(subject: &Subject, options: &FanoutOptions) -> anyhow::Result<
             let stamp = Stamp { sequence, intended };
             subject
                 .protocol
-                .write_publish(&subject.room, stamp, options.bytes, &mut outgoing);
+                .write_publish(&room, stamp, options.bytes, &mut outgoing);
         }
         send_lag.record(clock.now().saturating_sub(intended));
         clients.send(publisher, &outgoing)?;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::clients::Clients;
 use crate::clock::parse_duration;
 use crate::process::{Memory, ProcessTree};
+use crate::protocol::Role;
 use crate::stamp::{Stamp, StampFinder};
 use crate::subject::Subject;
 
@@ -57,13 +58,13 @@ pub(crate) fn run(subject: &Subject, options: &IdleOptions) -> anyhow::Result<Id
         .context("memory can only be told of a known process: give --pid or --spawn")?;
     let mut clients = subject.clients()?;
     let first = options.first.max(1);
-    subject.open(&mut clients, &subject.publish_path, 1)?;
-    subject.open(&mut clients, &subject.member_path, first - 1)?;
+    subject.open(&mut clients, Role::Publisher, 1)?;
+    subject.open(&mut clients, Role::Member, first - 1)?;
     subject.touch(&mut clients)?;
     burst(subject, options, &mut clients)?;
     let base = settle(process, options.settle, &mut clients)?;
 
-    subject.open(&mut clients, &subject.member_path, options.connections)?;
+    subject.open(&mut clients, Role::Member, options.connections)?;
     let idle = settle(process, options.settle, &mut clients)?;
 
     subject.touch(&mut clients)?;
@@ -85,6 +86,7 @@ pub(crate) fn run(subject: &Subject, options: &IdleOptions) -> anyhow::Result<Id
 
 /// Everyone but the publisher receives the burst; returns the most resident memory seen meanwhile.
 fn burst(subject: &Subject, options: &IdleOptions, clients: &mut Clients) -> anyhow::Result<u64> {
+    let room = subject.room_of(0);
     let mut outgoing = Vec::new();
     for sequence in 0..options.burst {
         let stamp = Stamp {
@@ -93,7 +95,7 @@ fn burst(subject: &Subject, options: &IdleOptions, clients: &mut Clients) -> any
         };
         subject
             .protocol
-            .write_publish(&subject.room, stamp, options.bytes, &mut outgoing);
+            .write_publish(&room, stamp, options.bytes, &mut outgoing);
     }
     clients.send(0, &outgoing)?;
     let finder = StampFinder::new();

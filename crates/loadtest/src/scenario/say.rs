@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::clock::{Clock, Nanos, parse_duration};
+use crate::protocol::Role;
 use crate::stamp::{Stamp, StampFinder};
 use crate::subject::Subject;
 
@@ -42,9 +43,10 @@ pub(crate) fn run(subject: &Subject, options: &SayOptions) -> anyhow::Result<Say
     /// Not measured: the first messages meet cold code and, in some servers, a compiler.
     const WARMUP: u32 = 10;
     let mut clients = subject.clients()?;
-    subject.open(&mut clients, &subject.member_path, options.members)?;
-    subject.open(&mut clients, &subject.publish_path, 1)?;
+    subject.open(&mut clients, Role::Member, options.members)?;
+    subject.open(&mut clients, Role::Publisher, 1)?;
 
+    let room = subject.room_of(0);
     let clock = Clock::start();
     let finder = StampFinder::new();
     let mut firsts = Vec::new();
@@ -54,7 +56,7 @@ pub(crate) fn run(subject: &Subject, options: &SayOptions) -> anyhow::Result<Say
         let intended = clock.now();
         outgoing.clear();
         subject.protocol.write_publish(
-            &subject.room,
+            &room,
             Stamp { sequence, intended },
             options.bytes,
             &mut outgoing,

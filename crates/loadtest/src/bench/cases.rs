@@ -6,6 +6,7 @@ use super::table::Unit;
 
 use crate::scenario::calls::CallsOptions;
 use crate::scenario::fanout::FanoutOptions;
+use crate::scenario::full::FullOptions;
 use crate::scenario::idle::IdleOptions;
 use crate::scenario::say::SayOptions;
 
@@ -37,6 +38,8 @@ pub(crate) enum Server {
     SocketRed,
     SocketIo,
     Socketioxide,
+    Socketcluster,
+    Remotedev,
     Kernel,
     /// Two gateways that meet over Redis, Socket.IO on each.
     Nodes,
@@ -63,12 +66,17 @@ pub(crate) enum Listener {
     Loop,
     /// Socket.IO, everybody in one room, which events are published to.
     SocketIo,
+    /// SocketCluster, calls answered by builtin actions.
+    Socketcluster,
+    /// The relay of the Redux DevTools.
+    Relay,
 }
 
 /// What is done to the server.
 #[derive(Clone, Debug)]
 pub(crate) enum Load {
     Fanout(FanoutOptions),
+    Full(FullOptions),
     Calls(CallsOptions),
     Idle(IdleOptions),
     Say(SayOptions),
@@ -138,6 +146,8 @@ pub(crate) mod figure {
     pub(crate) const P50: &str = "median";
     pub(crate) const P99: &str = "99 %";
     pub(crate) const PER_SECOND: &str = "a second";
+    pub(crate) const PER_CPU_SECOND: &str = "a CPU second";
+    pub(crate) const PER_MESSAGE: &str = "CPU per message";
     pub(crate) const IDLE: &str = "idle";
     pub(crate) const AFTER_BURST: &str = "after a burst";
     pub(crate) const AT_MOST: &str = "at most";
@@ -162,6 +172,8 @@ const HUB: &str = "gateway, hub";
 const SOCKET_RED: &str = "socket.red";
 const SOCKET_IO: &str = "socket.io";
 const SOCKETIOXIDE: &str = "socketioxide";
+const SOCKETCLUSTER: &str = "socketcluster";
+const REMOTEDEV: &str = "remotedev";
 
 /// All comparisons, in the order in which they are run.
 pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
@@ -171,6 +183,16 @@ pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
             rate,
             burst,
             bytes: 100,
+            warmup,
+            duration,
+        })
+    };
+    let full = |members, publishers, bytes| {
+        Load::Full(FullOptions {
+            members,
+            publishers,
+            in_flight: 16,
+            bytes,
             warmup,
             duration,
         })
@@ -247,6 +269,12 @@ pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
             entry(GATEWAY, Server::Gateway(Listener::SocketIo), load),
             entry(SOCKET_IO, Server::SocketIo, load),
             entry(SOCKETIOXIDE, Server::Socketioxide, load),
+        ]
+    };
+    let sc_servers = |load: &Load| {
+        vec![
+            entry(GATEWAY, Server::Gateway(Listener::Socketcluster), load),
+            entry(SOCKETCLUSTER, Server::Socketcluster, load),
         ]
     };
     let nodes = |load: &Load| {
@@ -432,6 +460,19 @@ pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
             budgets: vec![],
         },
         Case {
+            name: "sio-fanout-full",
+            about: "1,000 members of one room over Socket.IO, a publisher that keeps 16 messages under way: server CPU per delivery at full load",
+            entries: vec![
+                entry(
+                    GATEWAY,
+                    Server::Gateway(Listener::SocketIo),
+                    &full(1_000, 1, 100),
+                ),
+                entry(SOCKET_IO, Server::SocketIo, &full(1_000, 1, 100)),
+            ],
+            budgets: vec![share(0.45, figure::CPU, SOCKET_IO)],
+        },
+        Case {
             name: "sio-calls-50",
             about: "randomNumber over Socket.IO, answered by an ack, 50 connections with one in flight each: server CPU per ack",
             entries: sio_servers(&named_calls(50, 1)),
@@ -470,6 +511,53 @@ pub(crate) fn all(warmup: Duration, duration: Duration) -> Vec<Case> {
             about: "two such nodes with 500 members on each and 50 messages a second, one at a time",
             entries: nodes(&fanout(1_000, 50.0, 1)),
             budgets: vec![at_most(figure::ADDED, Unit::Micros, 3_000.0)],
+        },
+        Case {
+            name: "nodes-full",
+            about: "two such nodes with ten members on each and four publishers that keep 16 messages each under way: deliveries for a CPU second of \
+                    both nodes at full load",
+            entries: nodes(&full(20, 4, 100)),
+            budgets: vec![times(GATEWAY, 3.0, figure::PER_CPU_SECOND, SOCKET_IO)],
+        },
+        Case {
+            name: "sc-fanout",
+            about: "1,000 subscribers of one channel over SocketCluster, 25 publications a second one at a time, as many as the peer can deliver: server \
+                    CPU per delivery",
+            entries: sc_servers(&fanout(1_000, 25.0, 1)),
+            budgets: vec![share(0.35, figure::CPU, SOCKETCLUSTER)],
+        },
+        Case {
+            name: "sc-fanout-bursts",
+            about: "the same in bursts of ten",
+            entries: sc_servers(&fanout(1_000, 25.0, 10)),
+            budgets: vec![share(0.35, figure::CPU, SOCKETCLUSTER)],
+        },
+        Case {
+            name: "sc-calls-50",
+            about: "randomNumber over SocketCluster, 50 connections with one call in flight each: server CPU per answer",
+            entries: sc_servers(&named_calls(50, 1)),
+            budgets: vec![share(0.35, figure::CPU, SOCKETCLUSTER)],
+        },
+        Case {
+            name: "sc-calls-500",
+            about: "the same with ten in flight on each of the 50 connections",
+            entries: sc_servers(&named_calls(50, 10)),
+            budgets: vec![share(0.35, figure::CPU, SOCKETCLUSTER)],
+        },
+        Case {
+            name: "sc-idle",
+            about: "10,000 idle sessions of SocketCluster in one channel: server memory per connection",
+            entries: sc_servers(&idle),
+            budgets: vec![at_most(figure::IDLE, Unit::Bytes, 2_500.0)],
+        },
+        Case {
+            name: "devtools-relay",
+            about: "four apps that keep 16 actions of 500 bytes each under way to three monitors of the Redux DevTools: relayed actions a second",
+            entries: vec![
+                entry(GATEWAY, Server::Gateway(Listener::Relay), &full(3, 4, 500)),
+                entry(REMOTEDEV, Server::Remotedev, &full(3, 4, 500)),
+            ],
+            budgets: vec![times(GATEWAY, 10.0, figure::PER_SECOND, REMOTEDEV)],
         },
         Case {
             name: "start",

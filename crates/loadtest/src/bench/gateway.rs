@@ -31,6 +31,8 @@ pub(crate) struct Addresses {
     pub(crate) script: SocketAddr,
     pub(crate) looping: SocketAddr,
     pub(crate) sio: SocketAddr,
+    pub(crate) sc: SocketAddr,
+    pub(crate) relay: SocketAddr,
 }
 
 impl Addresses {
@@ -45,10 +47,12 @@ impl Addresses {
             script: free_address()?,
             looping: free_address()?,
             sio: free_address()?,
+            sc: free_address()?,
+            relay: free_address()?,
         })
     }
 
-    pub(crate) fn all(self) -> [SocketAddr; 9] {
+    pub(crate) fn all(self) -> [SocketAddr; 11] {
         [
             self.admin,
             self.tcp,
@@ -59,6 +63,8 @@ impl Addresses {
             self.script,
             self.looping,
             self.sio,
+            self.sc,
+            self.relay,
         ]
     }
 
@@ -106,6 +112,8 @@ impl Addresses {
             script,
             looping,
             sio,
+            sc,
+            relay,
         } = self;
         let scripts = scripts.display();
         format!(
@@ -176,6 +184,19 @@ limits = {{ {limits} }}
 
 [listeners.sio.socket_io]
 publish = [ {{ event = "publish", rooms = ["all"], as = "msg" }} ]
+
+[listeners.sc]
+protocol = "devtools-relay"
+bind = "{sc}"
+limits = {{ {limits} }}
+devtools = {{ relay = false }}
+
+[listeners.relay]
+protocol = "devtools-relay"
+bind = "{relay}"
+realm = "devtools"
+limits = {{ {limits} }}
+devtools = {{ relay = true }}
 "#
         )
     }

@@ -67,6 +67,10 @@ enum Only {
     SocketIo,
     /// The crate socketioxide.
     Socketioxide,
+    /// npm `socketcluster-server`.
+    Socketcluster,
+    /// npm `remotedev-server`.
+    Remotedev,
     /// A bare thread that writes to sockets.
     Kernel,
 }
@@ -160,6 +164,8 @@ fn only(server: Server) -> Only {
         Server::SocketRed => Only::SocketRed,
         Server::SocketIo | Server::SocketIoNodes => Only::SocketIo,
         Server::Socketioxide => Only::Socketioxide,
+        Server::Socketcluster => Only::Socketcluster,
+        Server::Remotedev => Only::Remotedev,
         Server::Kernel => Only::Kernel,
     }
 }

@@ -19,7 +19,7 @@ use crate::launch::{Launched, free_address};
 use crate::load::Used;
 use crate::machine::Cores;
 use crate::protocol::Protocol;
-use crate::scenario::{calls, fanout, idle, say};
+use crate::scenario::{calls, fanout, full, idle, say};
 use crate::stream::Tls;
 use crate::subject::Subject;
 
@@ -75,6 +75,16 @@ pub(crate) fn missing(server: Server, options: &BenchOptions) -> Option<String> 
                 .join("socket-io/node_modules/@socket.io/redis-adapter"),
         )),
         Server::Socketioxide => peer(Some(socketioxide(&options.peers))),
+        Server::Socketcluster => peer(Some(
+            options
+                .peers
+                .join("socketcluster/node_modules/socketcluster-server"),
+        )),
+        Server::Remotedev => peer(Some(
+            options
+                .peers
+                .join("remotedev/node_modules/remotedev-server"),
+        )),
         Server::Kernel => None,
     }
 }
@@ -114,6 +124,30 @@ pub(crate) fn run(
             figures.extend(trouble(report.missing + report.out_of_order));
             let added = report.added_p99_us;
             figures.extend(added.map(|added| Figure::new(figure::ADDED, Unit::Micros, added)));
+            figures
+        }
+        Load::Full(load) => {
+            let report = full::run(subject, load)?;
+            let mut figures = cpu(&report.used);
+            figures.extend(
+                report
+                    .used
+                    .server_us_per_message
+                    .map(|each| Figure::new(figure::PER_CPU_SECOND, Unit::Count, 1e6 / each)),
+            );
+            figures.extend(
+                report
+                    .server_us_per_published
+                    .map(|each| Figure::new(figure::PER_MESSAGE, Unit::Micros, each)),
+            );
+            figures.push(Figure::new(
+                figure::PER_SECOND,
+                Unit::Count,
+                report.messages_per_second,
+            ));
+            figures.extend(quantiles(&report.latency));
+            figures.extend(circumstances(&report.used));
+            figures.extend(trouble(report.missing + report.out_of_order));
             figures
         }
         Load::Calls(load) => {
@@ -213,6 +247,16 @@ fn start(entry: &Entry, options: &BenchOptions, cores: Option<Cores>) -> anyhow:
             let command = Command::new(program);
             peer(command, &folder, protocol, protocol.path(), cores)
         }
+        Server::Socketcluster => {
+            let folder = options.peers.join("socketcluster");
+            let protocol = Protocol::Socketcluster;
+            peer(node(), &folder, protocol, protocol.path(), cores)
+        }
+        Server::Remotedev => {
+            let folder = options.peers.join("remotedev");
+            let protocol = Protocol::DevtoolsRelay;
+            peer(node(), &folder, protocol, protocol.path(), cores)
+        }
         Server::Kernel => bail!("the kernel is no process"),
     }
 }
@@ -265,6 +309,8 @@ fn gateway(
         Listener::Script => (Protocol::WsRpc, addresses.script),
         Listener::Loop => (Protocol::WsRpc, addresses.looping),
         Listener::SocketIo => (Protocol::SocketIo, addresses.sio),
+        Listener::Socketcluster => (Protocol::Socketcluster, addresses.sc),
+        Listener::Relay => (Protocol::DevtoolsRelay, addresses.relay),
     };
     let mut subject = subject(&launched, protocol, address, protocol.path())?;
     if listener == Listener::Tls {

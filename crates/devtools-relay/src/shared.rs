@@ -151,7 +151,7 @@ impl Shared {
             None => Arc::clone(self.listener.branch()),
             Some(name) => match self.teams.get(name) {
                 Some(known) => Arc::clone(known),
-                None => team(&self.listener, name).ok_or(NobodyKnown)?,
+                None => team(&self.listener, name, self.options.codec).ok_or(NobodyKnown)?,
             },
         };
         Ok((access, branch))

@@ -1,6 +1,9 @@
 //! The last state of every instance and what has happened since, within a bound of bytes.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
 
 use polyport_core::{Json, RealmName};
 
@@ -12,10 +15,15 @@ const SHARE: usize = 4;
 /// What is counted for an instance beside its messages.
 const OVERHEAD: usize = 512;
 
+/// A realm and one of its instances.
+type Key = (RealmName, Arc<str>);
+
 /// Histories by realm and instance.
 #[derive(Default)]
 pub struct History {
-    instances: HashMap<(RealmName, Box<str>), Instance>,
+    instances: HashMap<Key, Instance>,
+    /// Who was heard of when, by the history's own clock: apps choose their instances' names, and may choose many.
+    heard: BTreeMap<u64, Key>,
     bytes: usize,
     clock: u64,
 }
@@ -26,7 +34,7 @@ struct Instance {
     base: Option<Json>,
     actions: VecDeque<Json>,
     bytes: usize,
-    /// When it was last heard of, by the history's own clock.
+    /// When it was last heard of; never yet at 0.
     heard: u64,
 }
 
@@ -58,11 +66,13 @@ impl History {
             return;
         }
         self.clock += 1;
-        let key = (realm.clone(), head.shown_as().unwrap_or(sender).into());
-        let instance = self.instances.entry(key).or_insert_with(|| {
+        let key: Key = (realm.clone(), head.shown_as().unwrap_or(sender).into());
+        let instance = self.instances.entry(key.clone()).or_insert_with(|| {
             self.bytes += OVERHEAD;
             Instance::new()
         });
+        self.heard.remove(&instance.heard);
+        self.heard.insert(self.clock, key);
         instance.heard = self.clock;
         if let Some(name) = &head.name {
             instance.name = Some((&**name).into());
@@ -87,8 +97,7 @@ impl History {
     /// Lets go of those that were not heard of for longest, until the rest has room.
     fn evict(&mut self, most: usize) {
         while self.bytes > most {
-            let oldest = self.instances.iter().min_by_key(|(_, it)| it.heard);
-            let Some(key) = oldest.map(|(key, _)| key.clone()) else {
+            let Some((_, key)) = self.heard.pop_first() else {
                 return;
             };
             if let Some(gone) = self.instances.remove(&key) {

@@ -9,6 +9,7 @@
 //! [`Backend`] (call → answer), [`TokenVerifier`] (token → identity), [`FlushPool`] (many peers to write to at once).
 
 mod asking;
+mod asks;
 mod backplane;
 mod call;
 mod close;
@@ -31,6 +32,7 @@ mod opening;
 mod outbox;
 mod params;
 mod pattern;
+mod peer;
 mod permissions;
 mod places;
 mod publishing;
@@ -41,6 +43,7 @@ mod several;
 mod turn;
 mod wire;
 
+pub use asks::{Answered, Asks, NoAcks, Unanswered};
 pub use backplane::{Backplane, Order, Promise, ServersAnswered};
 pub use call::{
     ActionInfo, Answer, Ask, Backend, Call, CallArgs, CallError, Denial, Hooks, InputInfo, Reply,
@@ -77,12 +80,13 @@ pub use opening::{
 };
 pub use outbox::{Flushed, FrameQueue, FrameSource, Outbox, Transport, Wrote};
 pub use params::{Params, ParamsFull};
+pub use peer::Peer;
 pub use permissions::{Permissions, PermissionsError};
 pub use realm::Realm;
 pub use room::{MemberInfo, RoomInfo};
 pub use session::{
-    Answered, Asks, CallTicket, JoinError, LeaveError, NoAcks, Opening, OpeningOn, Peer,
-    PublishError, Session, SessionRef, Unanswered, Unsent, WeakSession,
+    CallTicket, JoinError, LeaveError, Opening, OpeningOn, PublishError, Session, SessionRef,
+    Unsent, WeakSession,
 };
 pub use turn::FlushPool;
 pub use wire::Wire;

@@ -1,69 +1,30 @@
 //! One client connection as the core knows it.
 
+mod calls;
+mod rooms;
+
 use std::{
     fmt,
-    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Instant,
 };
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
+pub use self::{
+    calls::{CallTicket, Unsent},
+    rooms::{JoinError, LeaveError},
+};
 use crate::{
-    Admission, Args, Branch, CallError, CloseReason, Delivered, Dialect, Event, EventName, Except,
-    Flushed, Frame, Handshake, Identity, LimitKind, Listener, MemberInfo, Millis, Outbox, Params,
-    ParamsFull, Realm, RoomName, Sender, SessionId, Target, Transport, Wire, events,
+    Admission, Answered, Args, Asks, Branch, CloseReason, Delivered, Dialect, Event, EventName,
+    Except, Flushed, Frame, Handshake, Identity, LimitKind, Listener, Millis, NoAcks, Outbox,
+    Params, Peer, Realm, RoomName, Sender, SessionId, Target, Transport, Wire, events,
     room::{Room, Seat},
     site_room,
 };
-
-/// The other end of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peer {
-    /// TCP; the client's own address if a PROXY header named it.
-    Ip(SocketAddr),
-    /// A unix socket.
-    Unix,
-}
-
-impl Peer {
-    /// The address as text, never in the IPv4-mapped form; empty for a unix socket.
-    #[must_use]
-    pub fn address(&self) -> String {
-        self.ip().map(|ip| ip.to_string()).unwrap_or_default()
-    }
-
-    /// The address, canonical.
-    #[must_use]
-    pub fn ip(&self) -> Option<IpAddr> {
-        match self {
-            Self::Ip(address) => Some(address.ip().to_canonical()),
-            Self::Unix => None,
-        }
-    }
-
-    /// The port; 0 for a unix socket.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        match self {
-            Self::Ip(address) => address.port(),
-            Self::Unix => 0,
-        }
-    }
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ip(address) => fmt::Display::fmt(address, f),
-            Self::Unix => f.write_str("unix"),
-        }
-    }
-}
 
 /// What a session is opened with.
 pub struct Opening {
@@ -89,62 +50,6 @@ pub struct OpeningOn<'a> {
     pub asks: Option<Arc<dyn Asks>>,
     /// A frame that precedes everything else the client hears.
     pub greeting: Option<Frame>,
-}
-
-/// Asks the clients of a protocol in which clients answer what they are told.
-pub trait Asks: Send + Sync {
-    /// Tells `event` to the session alone. `respond` gets the arguments of the answer, or why there will be none.
-    fn ask(&self, session: &SessionRef, event: &Event, respond: Answered);
-
-    /// The session is to end and its connection to go on.
-    fn disconnect(&self, session: &SessionRef);
-
-    /// What its client calls itself, where servers of the protocol know each other's clients by such names. Nothing while the
-    /// client is lost.
-    fn client_name(&self, session: &SessionRef) -> Option<String> {
-        let _ = session;
-        None
-    }
-
-    /// How its client came, as far as that is still known: it is kept only where other nodes may ask.
-    fn handshake(&self, session: &SessionRef) -> Handshake {
-        let _ = session;
-        Handshake::default()
-    }
-
-    /// Something that the server tells this session alone and that is meant for the protocol, not for its client: whether it
-    /// was, and is done.
-    fn order(&self, session: &SessionRef, event: &Event) -> bool {
-        let _ = (session, event);
-        false
-    }
-
-    /// The server has taken the session out of a room.
-    fn taken_out(&self, session: &SessionRef, room: &RoomName) {
-        let _ = (session, room);
-    }
-
-    /// The session is somebody else now, or nobody.
-    fn identified(&self, session: &SessionRef) {
-        let _ = session;
-    }
-
-    /// The session's identity has ended and it goes on as nobody's.
-    fn identity_expired(&self, session: &SessionRef) {
-        let _ = session;
-    }
-}
-
-/// Gets a client's answer: its arguments, or why there will be none.
-pub type Answered = Box<dyn FnOnce(Result<Args, Unanswered>) + Send>;
-
-/// Why a client has not answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unanswered {
-    /// The session has ended, or so many answers were asked for since that no more may be outstanding.
-    Ended,
-    /// Its answer is this error, or its protocol has such a one for who keeps silent: a string, or an object with `message`.
-    Error(crate::Json),
 }
 
 /// The owner's handle of an open session: the connection holds it. Dropping it closes the session and leaves its rooms.
@@ -189,28 +94,6 @@ struct Membership {
     seat: Seat,
 }
 
-/// Why a session is not in a room now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum JoinError {
-    /// It was in it before.
-    #[error("already in this room")]
-    AlreadyIn,
-    /// The listener's permissions do not let it join.
-    #[error("not authorized to join room")]
-    Forbidden,
-    /// It is in as many rooms as it may be.
-    #[error("too many rooms")]
-    TooManyRooms,
-    /// It has ended.
-    #[error("the session has ended")]
-    Ended,
-}
-
-/// A session left a room it is not in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not in this room")]
-pub struct LeaveError;
-
 /// Why an event was not published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
@@ -221,11 +104,6 @@ pub enum PublishError {
     #[error("not authorized to publish to room")]
     Forbidden,
 }
-
-/// Clients of this protocol do not answer what they are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("clients of this protocol do not answer events")]
-pub struct NoAcks;
 
 impl Session {
     /// Opens a session: registers it and puts it into its listener's rooms.
@@ -569,147 +447,6 @@ impl SessionRef {
         }
     }
 
-    // --- rooms ------------------------------------------------------------------------------------------------------
-
-    /// Whether this session may join a room now, at the client's wish: for front ends that ask somebody else before
-    /// [`SessionRef::put_into`].
-    ///
-    /// # Errors
-    /// [`JoinError::Forbidden`] or [`JoinError::AlreadyIn`].
-    pub fn may_join(&self, room: &RoomName) -> Result<(), JoinError> {
-        if self.is_in(room) {
-            return Err(JoinError::AlreadyIn);
-        }
-        let permissions = self.listener().permissions();
-        if !self.is_anothers(room) && permissions.may_join(room, self.identity().as_deref()) {
-            Ok(())
-        } else {
-            Err(JoinError::Forbidden)
-        }
-    }
-
-    /// Whether a room is what a client calls itself: nobody listens to what is meant for another alone.
-    fn is_anothers(&self, room: &RoomName) -> bool {
-        let hub = self.listener().hub();
-        hub.alone_in(self.realm(), room.as_str()).is_some()
-    }
-
-    /// Joins a room at the client's wish.
-    ///
-    /// # Errors
-    /// [`JoinError`]; nothing changed.
-    pub fn join(&self, room: &RoomName) -> Result<(), JoinError> {
-        let identity = self.identity();
-        let permissions = self.listener().permissions();
-        let may_join = permissions.may_join(room, identity.as_deref()) && !self.is_anothers(room);
-        if !may_join && !self.is_in(room) {
-            return Err(JoinError::Forbidden);
-        }
-        self.put_into(room)
-    }
-
-    /// Joins a room because the server says so: no permission is asked, the bound holds.
-    ///
-    /// # Errors
-    /// [`JoinError`], never [`JoinError::Forbidden`]; nothing changed.
-    pub fn put_into(&self, room: &RoomName) -> Result<(), JoinError> {
-        let mut state = self.0.state.lock();
-        if state.ended {
-            return Err(JoinError::Ended);
-        }
-        if state.rooms.iter().any(|m| m.room.name() == room) {
-            return Err(JoinError::AlreadyIn);
-        }
-        let limits = self.listener().limits();
-        if state.rooms.len() >= limits.rooms_per_session.max(self.0.branch.join().len()) {
-            events::limit_hit(self, LimitKind::Rooms);
-            return Err(JoinError::TooManyRooms);
-        }
-        let (joined, seat) = self.realm().add(room, self);
-        state.rooms.push(Membership { room: joined, seat });
-        drop(state);
-        self.membership_changed(room);
-        Ok(())
-    }
-
-    /// Leaves a room.
-    ///
-    /// # Errors
-    /// [`LeaveError`] when it is not in it.
-    pub fn leave(&self, room: &RoomName) -> Result<(), LeaveError> {
-        let membership = {
-            let mut state = self.0.state.lock();
-            let index = state
-                .rooms
-                .iter()
-                .position(|m| m.room.name() == room)
-                .ok_or(LeaveError)?;
-            state.rooms.remove(index)
-        };
-        self.realm().remove(&membership.room, self, membership.seat);
-        self.membership_changed(room);
-        Ok(())
-    }
-
-    /// Leaves a room because the server says so: its client hears of it where the protocol has words for that.
-    ///
-    /// # Errors
-    /// [`LeaveError`] when it is not in it.
-    pub fn take_out(&self, room: &RoomName) -> Result<(), LeaveError> {
-        self.leave(room)?;
-        if let Some(asks) = &self.0.asks {
-            asks.taken_out(self, room);
-        }
-        Ok(())
-    }
-
-    /// Leaves every room, for good: a session that is ending joins nothing any more.
-    pub fn leave_all(&self) {
-        let rooms = {
-            let mut state = self.0.state.lock();
-            state.ended = true;
-            std::mem::take(&mut state.rooms)
-        };
-        for membership in rooms {
-            self.realm().remove(&membership.room, self, membership.seat);
-            self.membership_changed(membership.room.name());
-        }
-    }
-
-    fn membership_changed(&self, room: &RoomName) {
-        if let Some(backplane) = self.listener().hub().backplane() {
-            backplane.membership_changed(self.realm().name(), room, self.id());
-        }
-    }
-
-    fn changed(&self) {
-        if let Some(backplane) = self.listener().hub().backplane() {
-            backplane.session_changed(self.realm().name(), self.id());
-        }
-    }
-
-    /// Whether it is in a room.
-    #[must_use]
-    pub fn is_in(&self, room: &RoomName) -> bool {
-        let state = self.0.state.lock();
-        state.rooms.iter().any(|m| m.room.name() == room)
-    }
-
-    /// How it is in a room, if it is.
-    #[must_use]
-    pub fn membership(&self, room: &RoomName) -> Option<MemberInfo> {
-        let state = self.0.state.lock();
-        let membership = state.rooms.iter().find(|m| m.room.name() == room)?;
-        membership.room.member(self, membership.seat)
-    }
-
-    /// The rooms it is in, in order of joining.
-    #[must_use]
-    pub fn rooms(&self) -> Vec<RoomName> {
-        let state = self.0.state.lock();
-        state.rooms.iter().map(|m| m.room.name().clone()).collect()
-    }
-
     // --- who it is --------------------------------------------------------------------------------------------------
 
     /// Who it is, if that is known.
@@ -772,92 +509,10 @@ impl SessionRef {
         self.changed();
     }
 
-    // --- params and calls -------------------------------------------------------------------------------------------
-
-    /// Looks at, or changes, the session's params. For changes that can grow them use [`SessionRef::set_param`].
-    pub fn with_params<R>(&self, work: impl FnOnce(&mut Params) -> R) -> R {
-        work(&mut self.0.state.lock().params)
-    }
-
-    /// Sets one param within the listener's bounds.
-    ///
-    /// # Errors
-    /// [`ParamsFull`]; it is counted and nothing changed.
-    pub fn set_param(&self, name: &str, value: crate::Json) -> Result<(), ParamsFull> {
-        let limits = self.listener().limits();
-        let result = self.with_params(|params| {
-            params.set_within(name, value, limits.params_per_session, limits.params_bytes)
-        });
-        if result.is_err() {
-            events::limit_hit(self, LimitKind::Params);
+    fn changed(&self) {
+        if let Some(backplane) = self.listener().hub().backplane() {
+            backplane.session_changed(self.realm().name(), self.id());
         }
-        result
-    }
-
-    /// Replaces all params within the listener's bounds.
-    ///
-    /// # Errors
-    /// [`ParamsFull`]; it is counted and nothing changed.
-    pub fn replace_params(&self, new: Params) -> Result<(), ParamsFull> {
-        let limits = self.listener().limits();
-        if new.len() > limits.params_per_session || new.bytes() > limits.params_bytes {
-            events::limit_hit(self, LimitKind::Params);
-            return Err(ParamsFull);
-        }
-        self.with_params(|params| *params = new);
-        Ok(())
-    }
-
-    /// Begins a call, unless the listener drains or too many are in flight. Give the answer to [`CallTicket::finish`].
-    ///
-    /// # Errors
-    /// [`CallError::ShuttingDown`] or [`CallError::TooManyPending`]; counted.
-    pub fn begin_call(&self) -> Result<CallTicket, CallError> {
-        let in_flight = self.0.calls_in_flight.fetch_add(1, Ordering::Relaxed);
-        self.0.unsettled.fetch_add(1, Ordering::Relaxed);
-        let ticket = CallTicket {
-            session: self.downgrade(),
-            listener: Arc::clone(self.listener()),
-            started: Instant::now(),
-            is_finished: false,
-        };
-        let error = if self.listener().is_draining() {
-            CallError::ShuttingDown
-        } else if in_flight >= self.listener().limits().calls_in_flight {
-            events::limit_hit(self, LimitKind::CallsInFlight);
-            CallError::TooManyPending
-        } else {
-            return Ok(ticket);
-        };
-        drop(ticket.finish(Some(&error)));
-        Err(error)
-    }
-
-    /// Says that this session waits for something that is no call: until what comes back is dropped, a draining session
-    /// does not end.
-    #[must_use]
-    pub fn unsettle(&self) -> Unsettled {
-        self.0.unsettled.fetch_add(1, Ordering::Relaxed);
-        Unsettled(self.downgrade())
-    }
-
-    /// Calls that wait for their answer.
-    #[must_use]
-    pub fn calls_in_flight(&self) -> usize {
-        self.0.calls_in_flight.load(Ordering::Relaxed)
-    }
-
-    /// Whether no call is in flight and every answer is queued: a draining session may end.
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
-        self.0.unsettled.load(Ordering::Acquire) == 0
-    }
-
-    /// Whether a handler should leave its remaining input for another turn, so that what is queued leaves first: this turn
-    /// has queued very many frames, or this session has much waiting.
-    #[must_use]
-    pub fn is_turn_over(&self) -> bool {
-        self.0.wire.is_turn_over()
     }
 
     /// A handle that does not keep the session alive.
@@ -901,83 +556,5 @@ impl WeakSession {
     #[must_use]
     pub fn upgrade(&self) -> Option<SessionRef> {
         self.0.upgrade().map(SessionRef)
-    }
-}
-
-/// A call in flight. A call that is dropped unfinished no longer counts as pending.
-#[derive(Debug)]
-pub struct CallTicket {
-    session: WeakSession,
-    listener: Arc<Listener>,
-    started: Instant,
-    is_finished: bool,
-}
-
-/// An answer that is computed and not queued yet. Drop it when the answer is queued: until then a draining session waits.
-#[derive(Debug)]
-#[must_use = "dropping it says that the answer is queued"]
-pub struct Unsent(CallTicket);
-
-impl CallTicket {
-    /// Counts the answer, by its error if it is one, and its time. From now on the call is not in flight: a client that
-    /// keeps as many as it may can send the next one as soon as it reads this answer.
-    pub fn finish(mut self, error: Option<&CallError>) -> Unsent {
-        self.end();
-        let metrics = self.listener.metrics();
-        metrics.call(error).inc();
-        metrics
-            .call_duration
-            .observe(self.started.elapsed().as_secs_f64());
-        Unsent(self)
-    }
-
-    /// Where the answer goes.
-    #[must_use]
-    pub fn session(&self) -> &WeakSession {
-        &self.session
-    }
-
-    fn end(&mut self) {
-        if !std::mem::replace(&mut self.is_finished, true)
-            && let Some(session) = self.session.upgrade()
-        {
-            session.0.calls_in_flight.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Unsent {
-    /// Where the answer goes.
-    #[must_use]
-    pub fn session(&self) -> Option<SessionRef> {
-        self.0.session.upgrade()
-    }
-}
-
-impl Drop for CallTicket {
-    fn drop(&mut self) {
-        self.end();
-        settle(&self.session);
-    }
-}
-
-/// Something that a session waits for. It does not keep the session.
-#[derive(Debug)]
-pub struct Unsettled(WeakSession);
-
-impl Drop for Unsettled {
-    fn drop(&mut self) {
-        settle(&self.0);
-    }
-}
-
-fn settle(session: &WeakSession) {
-    let Some(session) = session.upgrade() else {
-        return;
-    };
-    session.0.unsettled.fetch_sub(1, Ordering::Release);
-    // A draining connection may have waited for this.
-    if session.listener().is_draining() {
-        session.wake();
     }
 }

@@ -126,9 +126,13 @@ fn the_core_stands_on_no_socket_no_runtime_and_no_other_crate_of_ours() {
 
 #[test]
 fn the_core_names_no_protocol() {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for entry in fs::read_dir(sources).unwrap() {
-        let path = entry.unwrap().path();
+    let mut to_visit = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(path) = to_visit.pop() {
+        if path.is_dir() {
+            let inside = fs::read_dir(path).unwrap();
+            to_visit.extend(inside.map(|entry| entry.unwrap().path()));
+            continue;
+        }
         let text = fs::read_to_string(&path).unwrap();
         let code = text
             .lines()

@@ -1,0 +1,147 @@
+'use strict'
+// The pages say what is so: the book names each of them, links lead somewhere, configurations pass the check, commands exist.
+
+const assert = require('node:assert/strict')
+const fs = require('node:fs')
+const path = require('node:path')
+const { describe, test } = require('node:test')
+const { Authority } = require('./lib/certificates')
+const { anchors, blocks, links, pages } = require('./lib/pages')
+const { ROOT, run, temporaryFolder } = require('./lib/polyport')
+
+const PAGES = pages()
+const inDocs = (file) => file.startsWith('docs/')
+
+describe('the book', () => {
+  test('names every page, once', () => {
+    const named = links(PAGES.get('docs/SUMMARY.md')).map((link) => path.join('docs', link))
+    const all = [...PAGES.keys()].filter((file) => inDocs(file) && file !== 'docs/SUMMARY.md')
+    assert.deepEqual(named.sort(), all.sort())
+  })
+
+  test('takes the pages beside it and leaves nothing among them', () => {
+    const settings = fs.readFileSync(path.join(ROOT, 'docs', 'book.toml'), 'utf8')
+    assert.match(settings, /^src = "\."$/m)
+    assert.match(settings, /^build-dir = "\.\.\/target\//m)
+    assert.match(settings, /^create-missing = false$/m)
+  })
+})
+
+describe('links', () => {
+  for (const [file, page] of PAGES) {
+    test(file, () => {
+      const dead = links(page).filter((link) => {
+        const [target, anchor] = link.split('#')
+        const there = target === '' ? file : path.join(path.dirname(file), target)
+        // Whoever reads the site has nothing but docs/.
+        if (inDocs(file) && !inDocs(there)) return true
+        if (!fs.existsSync(path.join(ROOT, there))) return true
+        return anchor !== undefined && !anchors(PAGES.get(there) ?? '').has(anchor)
+      })
+      assert.deepEqual(dead, [])
+    })
+  }
+})
+
+/** What snippets name: files that are not shipped, and variables. */
+function surroundings() {
+  const folder = temporaryFolder('polyport-snippets-')
+  fs.cpSync(path.join(ROOT, 'docs', 'examples'), path.join(folder, 'docs', 'examples'), { recursive: true })
+  fs.mkdirSync(path.join(folder, 'devtools-page'))
+  fs.writeFileSync(path.join(folder, 'devtools-page', 'index.html'), '<!doctype html>')
+  fs.writeFileSync(path.join(folder, 'hello.js'), "require('socket.red')(0, () => ({ api: {} }))\n")
+  for (const name of ['anna', 'ci']) fs.writeFileSync(path.join(folder, `${name}.secret`), `the secret of ${name}\n`)
+  const authority = new Authority(folder)
+  authority.issue('localhost')
+  for (const [cert, key] of [['cert.pem', 'key.pem'], ['a.pem', 'a-key.pem'], ['b.pem', 'b-key.pem']]) {
+    fs.copyFileSync(path.join(folder, 'localhost.pem'), path.join(folder, cert))
+    fs.copyFileSync(path.join(folder, 'localhost.key'), path.join(folder, key))
+  }
+  return { folder, env: { POLYPORT_JWT_SECRET: 'a secret that is long enough for HS256' } }
+}
+
+const PROTOCOLS = { tcp: 'tcp-verbs', rpc: 'ws-rpc', pocket: 'ws-channels', messaging: 'socket-io', devtools: 'devtools-relay' }
+
+/** What a fragment leaves out and cannot do without: its listener's protocol and address, the backends that it names. */
+function frame(snippet) {
+  const has = (table) => new RegExp(`^\\[${table}[.\\]]`, 'm').test(snippet)
+  const set = []
+  const listeners = new Set([...snippet.matchAll(/^\[listeners\.(\w+)/gm)].map(([, name]) => name))
+  if (listeners.size === 0) listeners.add('tcp')
+  for (const name of listeners) {
+    const own = snippet.match(new RegExp(`^\\[listeners\\.${name}\\]\\n((?:(?!\\[).*\\n?)*)`, 'm'))?.[1] ?? ''
+    if (!/^protocol\s*=/m.test(own)) set.push(`listeners.${name}.protocol=${PROTOCOLS[name]}`)
+    if (!/^bind\s*=/m.test(own)) set.push(`listeners.${name}.bind=127.0.0.1:0`)
+  }
+  if (/"tour"/.test(snippet) && !has('backends\\.tour')) set.push('backends.tour.kind=script', 'backends.tour.file=docs/examples/tour.js')
+  return set.flatMap((setting) => ['--set', setting])
+}
+
+describe('configurations', () => {
+  const { folder, env } = surroundings()
+  const check = (text, args = []) => {
+    const file = path.join(folder, 'gateway.toml')
+    fs.writeFileSync(file, text)
+    return run(['check', '--config', file, ...args], { env })
+  }
+
+  for (const [file, page] of PAGES) {
+    for (const { text, line } of blocks(page).filter(({ language }) => language === 'toml')) {
+      test(`${file}:${line}`, () => {
+        const done = check(`${text}\n`, frame(`${text}\n`))
+        assert.equal(done.status, 0, done.stderr)
+      })
+    }
+  }
+
+  test('a snippet with a mistake does not pass', () => {
+    assert.notEqual(check('[listeners.tcp]\nprotocol = "tcp-verbs"\nbind = "127.0.0.1:0"\ncompat = "v20"\n').status, 0)
+    assert.notEqual(check('[listeners.tcp.verbs]\ncompat = "v99"\n', frame('[listeners.tcp.verbs]\n')).status, 0)
+  })
+})
+
+/** Commands of the gateway in blocks that a shell would take, and in code within the text. */
+function commands(page) {
+  const shell = blocks(page).filter(({ language }) => ['', 'sh', 'console'].includes(language))
+  const lines = shell.flatMap(({ text }) => text.replace(/\\\n\s*/g, ' ').split('\n'))
+  const inText = [...page.matchAll(/`(polyport[^`\n]*)`/g)].map(([, code]) => code)
+  return [...lines, ...inText]
+    .map((line) => line.replace(/^\$ /, '').replace(/^target\/release\//, ''))
+    .filter((line) => /^polyport( |$)/.test(line))
+    // The first line of what a start prints.
+    .filter((line) => !/^polyport \d/.test(line))
+    .map((line) => line.split(/\s/).slice(1))
+}
+
+/** The words before the first option or value that is the reader's own. */
+function subcommands(words) {
+  const end = words.findIndex((word) => !/^[a-z][a-z-]*$/.test(word))
+  return end < 0 ? words : words.slice(0, end)
+}
+
+describe('commands of the gateway', () => {
+  const helps = new Map()
+  const help = (words) => {
+    const key = words.join(' ')
+    if (!helps.has(key)) helps.set(key, run([...words, '--help']))
+    return helps.get(key)
+  }
+
+  for (const [file, page] of PAGES) {
+    const shown = commands(page)
+    if (shown.length === 0) continue
+    test(file, () => {
+      for (const words of shown) {
+        const { status, stdout, stderr } = help(subcommands(words))
+        assert.equal(status, 0, `polyport ${words.join(' ')}: ${stderr}`)
+        for (const [option] of words.join(' ').matchAll(/(?<=^| )--[a-z-]+/g)) {
+          assert.match(stdout, new RegExp(`${option}\\b`), `polyport ${words.join(' ')}`)
+        }
+      }
+    })
+  }
+
+  test('there is no help of a command that does not exist', () => {
+    assert.notEqual(help(['chekc']).status, 0)
+  })
+})

@@ -1,0 +1,65 @@
+'use strict'
+// The pages of docs/ and the README, and what stands in them.
+
+const fs = require('node:fs')
+const path = require('node:path')
+const { ROOT } = require('./polyport')
+
+/** Every page below docs/, and the README, by its path from the top of the repository. */
+function pages() {
+  const below = fs.readdirSync(path.join(ROOT, 'docs'), { recursive: true })
+  const names = below.filter((name) => name.endsWith('.md')).map((name) => path.join('docs', name))
+  return new Map(['README.md', ...names.sort()].map((name) => [name, fs.readFileSync(path.join(ROOT, name), 'utf8')]))
+}
+
+/**
+ * The blocks of a page in order: `language`, `text`, the `line` they begin in, and `lead`, the paragraph right before them.
+ */
+function blocks(page) {
+  const found = []
+  let lead = ''
+  let open
+  for (const [index, line] of page.split('\n').entries()) {
+    if (open) {
+      if (line === '```') {
+        found.push({ ...open, text: open.lines.join('\n') })
+        open = undefined
+        lead = ''
+      } else {
+        open.lines.push(line)
+      }
+    } else if (line.startsWith('```')) {
+      open = { language: line.slice(3), lead: lead.trim(), line: index + 1, lines: [] }
+    } else if (line.trim() !== '') {
+      lead = paragraphGoesOn(lead) ? `${lead} ${line}` : line
+    } else if (lead !== '' && !lead.endsWith('\n')) {
+      lead += '\n'
+    }
+  }
+  return found
+}
+
+const paragraphGoesOn = (lead) => lead !== '' && !lead.endsWith('\n')
+
+const withoutBlocks = (page) => page.replace(/^```.*\n[^]*?^```$/gm, '')
+
+/** What the links of a page lead to, other sites left out. */
+function links(page) {
+  const prose = withoutBlocks(page).replace(/`[^`\n]*`/g, '')
+  return [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target).filter((target) => !target.includes('://'))
+}
+
+/** The anchors of a page's headings, as GitHub and mdBook make them. */
+function anchors(page) {
+  const seen = new Map()
+  return new Set(
+    [...withoutBlocks(page).matchAll(/^#+ (.*)$/gm)].map(([, heading]) => {
+      const plain = heading.trim().toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-')
+      const times = seen.get(plain) ?? 0
+      seen.set(plain, times + 1)
+      return times === 0 ? plain : `${plain}-${times}`
+    }),
+  )
+}
+
+module.exports = { pages, blocks, links, anchors }

@@ -1,0 +1,36 @@
+'use strict'
+// The pages that lead a newcomer by the hand, done as they say: every block in order, with the outputs that they promise.
+
+const assert = require('node:assert/strict')
+const { after, describe, test } = require('node:test')
+const { pages } = require('./lib/pages')
+const { Walkthrough } = require('./lib/walkthrough')
+
+for (const file of ['docs/start.md', 'docs/tutorial.md']) {
+  describe(file, { concurrency: 1 }, () => {
+    const walk = new Walkthrough(pages().get(file))
+    after(() => walk.end())
+
+    let broken = false
+    for (const step of walk.steps) {
+      test(`line ${step.line}: ${step.text.split('\n')[0]}`, async () => {
+        assert.ok(!broken, 'a step before it has failed')
+        broken = true
+        await walk.take(step)
+        broken = false
+      })
+    }
+  })
+}
+
+describe('a page that promises what does not happen', () => {
+  const walk = new Walkthrough('```console\n$ target/release/polyport\n$ telnet 127.0.0.1 5000\n```\n\nIn telnet:\n\n```text\nsay lobby hi\n{"status":"no"}\n```\n')
+  after(() => walk.end())
+
+  test('fails', async () => {
+    const [first, second] = walk.steps
+    await walk.take(first)
+    await walk.compare('telnet', ['say lobby hi', '{"message":"hi","room":"lobby","from":"ID","context":"user","sentAt":TIME}'])
+    await assert.rejects(walk.compare('telnet', second.text.split('\n'), 100), /telnet to show \{"status":"no"\}/)
+  })
+})

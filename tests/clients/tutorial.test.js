@@ -6,9 +6,17 @@ const { after, describe, test } = require('node:test')
 const { pages } = require('./lib/pages')
 const { Walkthrough } = require('./lib/walkthrough')
 
-for (const file of ['docs/start.md', 'docs/tutorial.md']) {
-  describe(file, { concurrency: 1 }, () => {
-    const walk = new Walkthrough(pages().get(file))
+const PAGES = pages()
+const sections = (file) => PAGES.get(file).split(/^(?=## )/m).slice(1).map((section) => [`${file}, ${section.split('\n')[0]}`, section])
+
+const WALKS = [
+  ...['docs/start.md', 'docs/tutorial.md'].map((file) => [file, PAGES.get(file)]),
+  ...sections('docs/moving.md').filter(([, section]) => section.includes('```console')),
+]
+
+for (const [name, page] of WALKS) {
+  describe(name, { concurrency: 1 }, () => {
+    const walk = new Walkthrough(page)
     after(() => walk.end())
 
     let broken = false

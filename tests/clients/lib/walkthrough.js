@@ -10,12 +10,15 @@ const { LineClient } = require('./line-client')
 const { blocks } = require('./pages')
 const { Polyport, ROOT, environment, temporaryFolder } = require('./polyport')
 const { freePort } = require('./ports')
+const { RedisServer } = require('./redis')
 const { until } = require('./wait')
 
-const PACKAGES = path.join(ROOT, 'tests', 'clients', 'node_modules')
-/** The ports of the shipped configuration, which the test replaces by free ones. */
+const SUITES = path.join(ROOT, 'tests', 'clients')
+const DEPENDENCIES = Object.entries(JSON.parse(fs.readFileSync(path.join(SUITES, 'package.json'), 'utf8')).devDependencies)
+/** Where the listeners of the shipped configuration are. */
 const SHIPPED = { tcp: 5000, rpc: 8080, pocket: 8001, messaging: 3000, devtools: 8000 }
 const ADMIN = 9900
+const ADDRESS = /(127\.0\.0\.1[: ]|\bport: |new Server\()(\d{4,5})\b/g
 
 const masked = (line) =>
   line.replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'ID').replace(/"sentAt":\d{13}/g, '"sentAt":TIME')
@@ -37,11 +40,16 @@ class Terminal {
   }
 }
 
+/**
+ * What blocks are: `console`, commands; `js`, a program that is run; `javascript`, a file that is kept; `toml`, the gateway's
+ * configuration; `json`, what the last command has printed; any other, what a terminal shows.
+ */
 class Walkthrough {
   constructor(page) {
     this.steps = blocks(page)
     this.folder = temporaryFolder('polyport-walkthrough-')
     this.terminals = new Map()
+    this.ports = new Map()
     this.env = {}
     this.ends = []
   }
@@ -52,19 +60,22 @@ class Walkthrough {
     return terminal
   }
 
-  /** The page's addresses, replaced by those of this run. */
-  moved(text) {
-    const ports = Object.entries({ ...SHIPPED, admin: ADMIN })
-    return ports.reduce(
-      (moved, [name, port]) => moved.replace(new RegExp(`(127\\.0\\.0\\.1[: ]|port: )${port}\\b`, 'g'), `$1${this.gateway?.ports[name]}`),
-      text,
-    )
+  /** The free port that stands for one of the page's. */
+  async port(shown) {
+    if (!this.ports.has(shown)) this.ports.set(shown, await freePort())
+    return this.ports.get(shown)
   }
 
-  /** Who a block belongs to: the last program that is named before it, or telnet. */
+  /** The page's addresses, replaced by those of this run. */
+  async moved(text) {
+    for (const [, , shown] of text.matchAll(ADDRESS)) await this.port(Number(shown))
+    return text.replace(ADDRESS, (_, before, shown) => `${before}${this.ports.get(Number(shown))}`)
+  }
+
+  /** Who a block belongs to: the file that is named last before it, or telnet. */
   owner({ lead }) {
-    const named = [...lead.matchAll(/`(?:node )?(\w+\.js)`|\btelnet\b/gi)].at(-1)
-    if (!named) return undefined
+    const named = [...lead.matchAll(/`(?:node )?([\w-]+\.(?:js|toml))`|\btelnet\b/gi)].at(-1)
+    assert.ok(named, `no file and no terminal is named: ${lead}`)
     return named[1] ?? 'telnet'
   }
 
@@ -72,7 +83,9 @@ class Walkthrough {
     if (step.language === 'console') {
       for (const line of step.text.split('\n').map((shown) => shown.replace(/^\$ /, ''))) await this.command(line)
     } else if (step.language === 'js') {
-      this.start(this.owner(step), step.text)
+      await this.start(this.owner(step), step.text)
+    } else if (step.language === 'javascript' || step.language === 'toml') {
+      await this.keep(this.owner(step), step.text)
     } else if (step.language === 'json') {
       assert.equal(this.answer, step.text)
     } else {
@@ -86,15 +99,19 @@ class Walkthrough {
     if (variable) {
       this.env[variable] = this.shell(`${line}; printf %s "$${variable}"`)
     } else if (word.split('/').at(-1) === 'polyport') {
-      await this.run(words)
+      await this.run(words.filter((given) => given !== 'run'))
     } else if (word === 'cargo') {
       assert.equal(line, 'cargo build --release', 'the binary that the suites run is built so')
     } else if (word === 'npm') {
-      this.install(words.slice(1))
+      for (const wanted of words.slice(1)) this.install(wanted)
     } else if (word === 'telnet') {
       await this.telnet(words)
+    } else if (word === 'redis-server') {
+      const redis = await RedisServer.start()
+      this.ports.set(Number(words[words.indexOf('--port') + 1]), redis.port)
+      this.ends.push(() => redis.stop())
     } else {
-      this.answer = this.shell(this.moved(line))
+      this.answer = this.shell(await this.moved(line))
     }
   }
 
@@ -102,34 +119,44 @@ class Walkthrough {
     return execFileSync('bash', ['-c', line], { encoding: 'utf8', env: environment(this.env), timeout: 10_000 })
   }
 
-  /** Starts the gateway with the shipped configuration, on free ports. */
-  async run(words) {
-    const ports = { admin: await freePort() }
-    const args = ['--set', `admin.bind=127.0.0.1:${ports.admin}`]
-    for (const name of Object.keys(SHIPPED)) {
-      ports[name] = await freePort()
-      args.push('--set', `listeners.${name}.bind=127.0.0.1:${ports[name]}`)
-    }
-    this.gateway = new Polyport(ROOT, ports)
-    this.gateway.spawn([...words.filter((given) => given !== 'run'), ...args], this.env)
-    this.ends.push(() => this.gateway.stop())
-    await until(() => `readiness; the log:\n${this.gateway.log}`, async () => (await this.gateway.get('/readyz').catch(() => null))?.status === 200)
+  async keep(name, text) {
+    const file = path.join(this.folder, name)
+    fs.writeFileSync(file, `${await this.moved(text)}\n`)
+    return file
   }
 
-  /** The packages are those of the suites; the page names the same versions. */
-  install(wanted) {
-    for (const spec of wanted) {
-      const [, name, version] = /^([^@]+)(?:@(.*))?$/.exec(spec)
-      const folder = version && fs.existsSync(path.join(PACKAGES, `${name}-${version}`)) ? `${name}-${version}` : name
-      const installed = JSON.parse(fs.readFileSync(path.join(PACKAGES, folder, 'package.json'), 'utf8'))
-      if (version) assert.equal(installed.version, version, spec)
-      fs.mkdirSync(path.join(this.folder, 'node_modules'), { recursive: true })
-      fs.symlinkSync(fs.realpathSync(path.join(PACKAGES, folder)), path.join(this.folder, 'node_modules', name))
+  /** Starts the gateway with the page's `gateway.toml`, or with the shipped one, whose addresses are replaced. */
+  async run(words) {
+    const own = fs.existsSync(path.join(this.folder, 'gateway.toml'))
+    const admin = await this.port(ADMIN)
+    const args = [...words, '--set', `admin.bind=127.0.0.1:${admin}`]
+    for (const [name, shown] of own ? [] : Object.entries(SHIPPED)) {
+      args.push('--set', `listeners.${name}.bind=127.0.0.1:${await this.port(shown)}`)
     }
+    const gateway = new Polyport(own ? this.folder : ROOT, { admin })
+    gateway.spawn(args, this.env)
+    this.ends.push(() => gateway.stop())
+    await until(
+      () => `readiness; the log:\n${gateway.log}`,
+      async () => {
+        assert.equal(gateway.exit, null, gateway.log)
+        return (await gateway.get('/readyz').catch(() => null))?.status === 200
+      },
+    )
+  }
+
+  /** Links the package that the suites have in that version, under the name that the page's programs ask for. */
+  install(wanted) {
+    const [, name, version] = /^(@?[^@]+)(?:@(.+))?$/.exec(wanted)
+    const found = DEPENDENCIES.find(([alias, value]) => value === `npm:${wanted}` || (alias === name && [undefined, value].includes(version)))
+    assert.ok(found, `the suites have no ${wanted}`)
+    const link = path.join(this.folder, 'node_modules', name)
+    fs.mkdirSync(path.dirname(link), { recursive: true })
+    if (!fs.existsSync(link)) fs.symlinkSync(fs.realpathSync(path.join(SUITES, 'node_modules', found[0])), link)
   }
 
   async telnet(words) {
-    const [host, port] = this.moved(words.join(' ')).split(' ')
+    const [host, port] = (await this.moved(words.join(' '))).split(' ')
     const client = await LineClient.connect({ host, port: Number(port) })
     const terminal = new Terminal('telnet')
     terminal.send = (line) => client.send(line)
@@ -139,11 +166,9 @@ class Walkthrough {
   }
 
   /** A program of the page in a process of its own. A script for pages finds the library of Pocketsocket there. */
-  start(name, code) {
-    assert.ok(name, 'a program has a name')
-    const file = path.join(this.folder, name)
-    fs.writeFileSync(file, this.moved(code))
-    const page = code.includes('pocket.socket') ? ['--require', path.join(ROOT, 'tests', 'clients', 'programs', 'pocket-page.js')] : []
+  async start(name, code) {
+    const file = await this.keep(name, code)
+    const page = code.includes('pocket.socket') ? ['--require', path.join(SUITES, 'programs', 'pocket-page.js')] : []
     const child = spawn(process.execPath, [...page, file], { cwd: this.folder, stdio: ['ignore', 'pipe', 'pipe'] })
     const terminal = new Terminal(name)
     for (const stream of [child.stdout, child.stderr]) readline.createInterface({ input: stream }).on('line', (line) => terminal.lines.push(line))

@@ -120,6 +120,46 @@ function subcommands(words) {
   return end < 0 ? words : words.slice(0, end)
 }
 
+const UNITS = { '': 1, µs: 1e-6, ms: 1e-3, B: 1, KB: 1e3, MB: 1e6, GB: 1e9, KiB: 2 ** 10, MiB: 2 ** 20 }
+const AMOUNT = /([\d.,]*\d)(?: (µs|ms|B|KB|MB|GB|KiB|MiB)\b)?/g
+const amount = (number, unit = '') => Number(number.replaceAll(',', '')) * UNITS[unit]
+
+/** What a calculation gives: products and quotients, and sums of them. */
+function calculated(text) {
+  const plain = text.replace(AMOUNT, (_, number, unit) => amount(number, unit))
+  return plain.split(' + ').reduce((sum, term) => {
+    const [first, ...more] = term.split(/ ([×/]) /)
+    let product = Number(first)
+    for (let at = 0; at < more.length; at += 2) product *= more[at] === '×' ? Number(more[at + 1]) : 1 / Number(more[at + 1])
+    return sum + product
+  }, 0)
+}
+
+describe('capacity', () => {
+  const page = PAGES.get('docs/capacity.md')
+
+  test('its figures are those that were measured', () => {
+    const tables = page.split('\n').filter((line) => line.startsWith('|')).join('\n')
+    const figures = [...tables.matchAll(/[\d.,]*\d (?:µs|B)\b/g)].map(([figure]) => figure.split(' '))
+    assert.ok(figures.length > 20, `only ${figures.length} figures`)
+    const measured = PAGES.get('docs/performance.md')
+    const strange = figures.filter(([number]) => !new RegExp(`(?<![\\d.,])${number.replaceAll('.', '\\.')}(?![\\d.,]*\\d)`).test(measured))
+    assert.deepEqual(strange, [])
+  })
+
+  for (const { text } of blocks(page).filter(({ language }) => language === 'text')) {
+    for (const line of text.split('\n')) {
+      test(line, () => {
+        const [, calculation, result] = /^\S.*?\s{2,}(.*) = (.*)$/.exec(line)
+        const [[, number, unit]] = result.matchAll(AMOUNT)
+        const told = amount(number, unit)
+        const right = calculated(calculation)
+        assert.ok(Math.abs(right - told) <= 0.02 * told, `it is ${right}`)
+      })
+    }
+  }
+})
+
 describe('commands of the gateway', () => {
   const helps = new Map()
   const help = (words) => {

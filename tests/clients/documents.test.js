@@ -61,7 +61,7 @@ function surroundings() {
 
 const PROTOCOLS = { tcp: 'tcp-verbs', rpc: 'ws-rpc', pocket: 'ws-channels', messaging: 'socket-io', devtools: 'devtools-relay' }
 
-/** What a fragment leaves out and cannot do without: its listener's protocol and address, the backends that it names. */
+/** What a fragment leaves out and cannot do without: its listener's protocol and address, the backends and tokens that it names. */
 function frame(snippet) {
   const has = (table) => new RegExp(`^\\[${table}[.\\]]`, 'm').test(snippet)
   const set = []
@@ -73,8 +73,12 @@ function frame(snippet) {
     if (!/^bind\s*=/m.test(own)) set.push(`listeners.${name}.bind=127.0.0.1:0`)
   }
   if (/"tour"/.test(snippet) && !has('backends\\.tour')) set.push('backends.tour.kind=script', 'backends.tour.file=docs/examples/tour.js')
+  if (/tokens = "main"/.test(snippet) && !has('tokens\\.main')) set.push('tokens.main.keys=[{ algorithm = "HS256", secret = "env:POLYPORT_JWT_SECRET" }]')
   return set.flatMap((setting) => ['--set', setting])
 }
+
+/** Also where it is shown as plain text, from the first table on. */
+const isConfiguration = ({ language, text }) => language === 'toml' || (language === 'text' && /^\[[a-z]+[\w.]*\]$/m.test(text))
 
 describe('configurations', () => {
   const { folder, env } = surroundings()
@@ -87,7 +91,7 @@ describe('configurations', () => {
   }
 
   for (const [file, page] of PAGES) {
-    for (const { text, line } of blocks(page).filter(({ language }) => language === 'toml')) {
+    for (const { text, line } of blocks(page).filter(isConfiguration)) {
       test(`${file}:${line}`, () => {
         const done = check(`${text}\n`, frame(`${text}\n`))
         assert.equal(done.status, 0, done.stderr)
@@ -142,7 +146,7 @@ describe('capacity', () => {
     const tables = page.split('\n').filter((line) => line.startsWith('|')).join('\n')
     const figures = [...tables.matchAll(/[\d.,]*\d (?:µs|B)\b/g)].map(([figure]) => figure.split(' '))
     assert.ok(figures.length > 20, `only ${figures.length} figures`)
-    const measured = PAGES.get('docs/performance.md')
+    const [, measured] = /^## Side by side$([^]*?)^### How a script is asked$/m.exec(PAGES.get('docs/performance.md'))
     const strange = figures.filter(([number]) => !new RegExp(`(?<![\\d.,])${number.replaceAll('.', '\\.')}(?![\\d.,]*\\d)`).test(measured))
     assert.deepEqual(strange, [])
   })

@@ -15,13 +15,13 @@ const WALKS = [
 ]
 
 for (const [name, page] of WALKS) {
-  describe(name, { concurrency: 1 }, () => {
+  describe(name, () => {
     const walk = new Walkthrough(page)
     after(() => walk.end())
 
     let broken = false
     for (const step of walk.steps) {
-      test(`line ${step.line}: ${step.text.split('\n')[0]}`, async () => {
+      test(`${step.language} ${step.text.split('\n')[0]}`, async () => {
         assert.ok(!broken, 'a step before it has failed')
         broken = true
         await walk.take(step)

@@ -17,29 +17,25 @@ function pages() {
  */
 function blocks(page) {
   const found = []
-  let lead = ''
+  let paragraph = { lines: [], goesOn: true }
   let open
   for (const [index, line] of page.split('\n').entries()) {
-    if (open) {
-      if (line === '```') {
-        found.push({ ...open, text: open.lines.join('\n') })
-        open = undefined
-        lead = ''
-      } else {
-        open.lines.push(line)
-      }
+    if (open && line === '```') {
+      found.push({ ...open, text: open.lines.join('\n') })
+      open = undefined
+      paragraph = { lines: [], goesOn: true }
+    } else if (open) {
+      open.lines.push(line)
     } else if (line.startsWith('```')) {
-      open = { language: line.slice(3), lead: lead.trim(), line: index + 1, lines: [] }
-    } else if (line.trim() !== '') {
-      lead = paragraphGoesOn(lead) ? `${lead} ${line}` : line
-    } else if (lead !== '' && !lead.endsWith('\n')) {
-      lead += '\n'
+      open = { language: line.slice(3), lead: paragraph.lines.join(' '), line: index + 1, lines: [] }
+    } else if (line.trim() === '') {
+      paragraph.goesOn = false
+    } else {
+      paragraph = { lines: paragraph.goesOn ? [...paragraph.lines, line] : [line], goesOn: true }
     }
   }
   return found
 }
-
-const paragraphGoesOn = (lead) => lead !== '' && !lead.endsWith('\n')
 
 const withoutBlocks = (page) => page.replace(/^```.*\n[^]*?^```$/gm, '')
 

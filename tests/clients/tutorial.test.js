@@ -11,6 +11,7 @@ const sections = (file) => PAGES.get(file).split(/^(?=## )/m).slice(1).map((sect
 
 const WALKS = [
   ...['docs/start.md', 'docs/tutorial.md'].map((file) => [file, PAGES.get(file)]),
+  ...sections('docs/scripts.md').filter(([name]) => name.endsWith('Five minutes to a first API')),
   ...sections('docs/moving.md').filter(([, section]) => section.includes('```console')),
 ]
 
@@ -30,6 +31,8 @@ for (const [name, page] of WALKS) {
     }
   })
 }
+
+test('no walk is missing', () => assert.equal(WALKS.length, 8))
 
 describe('a page that promises what does not happen', () => {
   const walk = new Walkthrough('```console\n$ target/release/polyport\n$ telnet 127.0.0.1 5000\n```\n\nIn telnet:\n\n```text\nsay lobby hi\n{"status":"no"}\n```\n')

@@ -40,6 +40,9 @@ pub enum KeyError {
     /// An RSA key of less than 2048 bits.
     #[error("RSA keys of less than 2048 bits are not safe")]
     ShortRsa,
+    /// A public key where a token is to be made.
+    #[error("a public key checks tokens and makes none")]
+    SignsNothing,
 }
 
 impl Key {

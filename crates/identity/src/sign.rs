@@ -1,22 +1,55 @@
 //! Making tokens: for a hint at the start, for trying things out, for tests.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+use jsonwebtoken::{EncodingKey, crypto};
 use polyport_core::Json;
+use serde::Serialize;
 
-/// `{"alg":"HS256","typ":"JWT"}`.
-const HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
+use crate::{Algorithm, KeyError, KeyMaterial, KeyRule, key::Key};
+
+#[derive(Serialize)]
+struct Header<'a> {
+    alg: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kid: Option<&'a str>,
+    typ: &'static str,
+}
 
 /// A token with these claims, a JSON object, signed with HS256 and a shared secret.
-///
-/// # Panics
-/// Never: HMAC takes a key of any length.
 #[must_use]
 pub fn sign(secret: &[u8], claims: &Json) -> String {
-    let claims = URL_SAFE_NO_PAD.encode(claims.as_str());
-    let message = format!("{HEADER}.{claims}");
+    signed(Algorithm::Hs256, None, secret, claims)
+}
+
+impl KeyRule {
+    /// A token with these claims, a JSON object, that this key accepts.
+    ///
+    /// # Errors
+    /// [`KeyError`] when no token could be checked with the key, or when it is a public one, which signs nothing.
+    pub fn sign(&self, claims: &Json) -> Result<String, KeyError> {
+        let known = Key::new(self)?;
+        match &self.material {
+            KeyMaterial::Secret(secret) => Ok(signed(
+                known.algorithm,
+                known.kid.as_deref(),
+                secret,
+                claims,
+            )),
+            KeyMaterial::PublicKey(_) => Err(KeyError::SignsNothing),
+        }
+    }
+}
+
+fn signed(algorithm: Algorithm, kid: Option<&str>, secret: &[u8], claims: &Json) -> String {
+    let header = Json::encode(&Header {
+        alg: algorithm.name(),
+        kid,
+        typ: "JWT",
+    });
+    let [header, claims] = [&header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.as_str()));
+    let message = format!("{header}.{claims}");
     let key = EncodingKey::from_secret(secret);
-    let signature = crypto::sign(message.as_bytes(), &key, Algorithm::HS256)
+    let signature = crypto::sign(message.as_bytes(), &key, algorithm.implementation())
         .expect("HMAC takes a key of any length");
     format!("{message}.{signature}")
 }

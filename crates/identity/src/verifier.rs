@@ -197,13 +197,28 @@ impl Verifier {
     /// [`TokenVerifier::verify`] as if it were `now`.
     #[must_use]
     pub fn verify_at(&self, token: &str, request: &OpenRequest, now: Millis) -> Verified {
+        self.verified(token, now, || self.sites.site(request))
+    }
+
+    /// [`Verifier::verify_at`] for a token that came with no opening: it is on the site that it names, if it names one.
+    #[must_use]
+    pub fn verify_alone(&self, token: &str, now: Millis) -> Verified {
+        self.verified(token, now, || None)
+    }
+
+    fn verified(
+        &self,
+        token: &str,
+        now: Millis,
+        site: impl FnOnce() -> Option<String>,
+    ) -> Verified {
         let parsed = match Token::parse(token) {
             Ok(parsed) => parsed,
             Err(error) => return Verified::Now(Err(error)),
         };
         let error = match self.shared.judge(&parsed) {
             Judged::Signed => {
-                return Verified::Now(self.identity(&parsed, now, || self.sites.site(request)));
+                return Verified::Now(self.identity(&parsed, now, site));
             }
             Judged::Bad(error) => return Verified::Now(Err(error)),
             Judged::Unknown(error) => error,
@@ -214,7 +229,7 @@ impl Verifier {
         };
         let verifier = self.clone();
         let token = token.to_owned();
-        let site = self.sites.site(request);
+        let site = site();
         Verified::Later(Box::pin(async move {
             newer.await;
             let token = Token::parse(&token)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Inputs, SettingOption};
+use crate::config::{Inputs, Period, SettingOption};
 
 /// One gateway for the live connections of applications that speak different real-time protocols.
 #[derive(Debug, Clone, PartialEq, Parser)]
@@ -52,6 +52,9 @@ enum Subcommands {
     Schema,
     /// Make a key of the server API: prints it, and the hash that stands in the configuration
     ApiKey,
+    /// JSON Web Tokens: make one, or see what is in one
+    #[command(subcommand)]
+    Token(TokenCommands),
     /// The relay of the Redux DevTools
     #[command(subcommand)]
     Devtools(DevtoolsCommands),
@@ -67,6 +70,50 @@ enum DevtoolsCommands {
     },
     /// Say again to a relay what an app has said, as an app of its own; ends with Ctrl-C
     Replay(Replay),
+}
+
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+enum TokenCommands {
+    /// Make a token that the configuration accepts, and print it
+    Make {
+        #[command(flatten)]
+        token: MakeToken,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Print header, claims and times of a token, and whether the configuration accepts it; exit status 1 if it does not
+    Inspect {
+        /// The token; without it, or with -, it is read from standard input, where other processes do not see it
+        token: Option<String>,
+        #[command(flatten)]
+        options: Options,
+    },
+}
+
+/// The token that is made.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct MakeToken {
+    /// The [tokens.NAME] of the configuration whose key signs it and whose demands it meets [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    pub tokens: Option<String>,
+    /// Signs it with HS256 and the secret in this environment variable, and reads no configuration
+    #[arg(long, value_name = "NAME", conflicts_with = "tokens")]
+    pub secret_env: Option<String>,
+    /// The key's id [default: the first key with a secret signs]
+    #[arg(long, value_name = "ID")]
+    pub kid: Option<String>,
+    /// The user's id, in the claim that the configuration names, else in sub
+    #[arg(long, value_name = "ID")]
+    pub user: Option<String>,
+    /// The site, in the claim that the configuration names
+    #[arg(long, value_name = "HOST")]
+    pub site: Option<String>,
+    /// One more claim, its value JSON or a plain text; may be repeated
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
+    pub claims: Vec<(String, serde_json::Value)>,
+    /// How long it is good for, for example 90s or 12h; 0s is for ever
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = period)]
+    pub expires: Period,
 }
 
 /// What is replayed, where to and how.
@@ -104,6 +151,10 @@ pub enum Command {
     Schema,
     /// Make a key of the server API.
     ApiKey,
+    /// Make a token.
+    MakeToken(MakeToken),
+    /// Say what is in the token, or in the one on standard input.
+    InspectToken(Option<String>),
     /// Fetch the page of the Redux DevTools into a folder.
     InstallPage(PathBuf),
     /// Say a recording of an app again.
@@ -121,6 +172,12 @@ impl Cli {
             Some(Subcommands::Health(_)) => Command::Health,
             Some(Subcommands::Schema) => Command::Schema,
             Some(Subcommands::ApiKey) => Command::ApiKey,
+            Some(Subcommands::Token(TokenCommands::Make { token, .. })) => {
+                Command::MakeToken(token.clone())
+            }
+            Some(Subcommands::Token(TokenCommands::Inspect { token, .. })) => {
+                Command::InspectToken(token.clone())
+            }
             Some(Subcommands::Devtools(DevtoolsCommands::InstallPage { to })) => {
                 Command::InstallPage(to.clone())
             }
@@ -139,7 +196,10 @@ impl Cli {
                 Subcommands::Run(options)
                 | Subcommands::Check(options)
                 | Subcommands::Config(options)
-                | Subcommands::Health(options),
+                | Subcommands::Health(options)
+                | Subcommands::Token(
+                    TokenCommands::Make { options, .. } | TokenCommands::Inspect { options, .. },
+                ),
             ) => Some(options),
             Some(Subcommands::Schema | Subcommands::ApiKey | Subcommands::Devtools(_)) | None => {
                 None
@@ -184,6 +244,21 @@ fn speed(text: &str) -> Result<f64, String> {
     speed
         .filter(is_good)
         .ok_or_else(|| "expected a number between 0.001 and 1000000".to_owned())
+}
+
+fn period(text: &str) -> Result<Period, String> {
+    text.parse()
+        .map_err(|_| "expected a time such as 90s or 12h".to_owned())
+}
+
+fn claim(text: &str) -> Result<(String, serde_json::Value), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => {
+            let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+            Ok((name.to_owned(), value))
+        }
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
 }
 
 fn set(text: &str) -> Result<SettingOption, String> {

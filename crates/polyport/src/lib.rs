@@ -6,6 +6,7 @@
 //! - [`logging`]: logs to standard error, with a filter that a reload can replace.
 //! - [`summary`]: what is printed when the gateway is up.
 //! - [`run`]: starts everything, reloads, and stops in order; `service` is what the service manager hears of it.
+//! - [`token_command`]: making and inspecting tokens.
 //! - [`install_page`], [`replay`]: commands about the relay of DevTools.
 //! - [`gateway`]: the listeners that run, and how a new configuration changes them; `backends`, `backplane`, `tokens` and
 //!   `secrets` are its parts.
@@ -26,4 +27,5 @@ pub mod run;
 mod secrets;
 mod service;
 pub mod summary;
+pub mod token_command;
 mod tokens;

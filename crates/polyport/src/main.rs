@@ -5,12 +5,12 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Parser;
 use polyport::{
     cli::{Cli, Command},
     config::{self, Inputs, Loaded, Problems},
-    health, install_page, logging, replay, run,
+    health, install_page, logging, replay, run, token_command,
 };
 
 /// `EX_CONFIG` of sysexits.h: the configuration is wrong, and trying again will not help.
@@ -58,6 +58,16 @@ fn act(command: Command, inputs: &Inputs) -> anyhow::Result<()> {
         Command::ApiKey => {
             let made = polyport_admin::ApiKeys::generate();
             say(&format!("key   {}\nhash  {}\n", made.key, made.hash))
+        }
+        Command::MakeToken(wanted) => say(&token_command::make(&wanted, inputs)?),
+        Command::InspectToken(token) => {
+            let inspection = token_command::inspect(token.as_deref(), inputs)?;
+            say(&inspection.text)?;
+            ensure!(
+                inspection.is_accepted,
+                "the configuration does not accept this token"
+            );
+            Ok(())
         }
         Command::InstallPage(to) => say(&install_page::install(&to)?),
         Command::Replay(options) => replay::replay(&options, |line| say(&format!("{line}\n"))),

@@ -13,7 +13,8 @@ use polyport_net::{HttpClient, Tasks};
 
 use crate::{
     config::{
-        AuthConfig, JwksConfig, JwksPlace, KeyMaterial, SecretConfig, TokenAlgorithm, TokensConfig,
+        AuthConfig, JwksConfig, JwksPlace, KeyMaterial, SecretConfig, TokenAlgorithm,
+        TokenKeyConfig, TokensConfig,
     },
     secrets::Secrets,
 };
@@ -141,28 +142,32 @@ pub(crate) fn sample(configs: &[TokensConfig], secrets: &Secrets, now: u64) -> O
     Some(sign(&secret, &claims))
 }
 
-fn start(
+/// A key as the checks of tokens take it.
+pub(crate) fn key_rule(key: &TokenKeyConfig, secrets: &Secrets) -> anyhow::Result<KeyRule> {
+    let material = match &key.material {
+        KeyMaterial::Secret(secret) => Material::Secret(secrets.load(secret)?),
+        KeyMaterial::PublicKey(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            Material::PublicKey(text)
+        }
+    };
+    Ok(KeyRule {
+        algorithm: algorithm(key.algorithm),
+        kid: key.kid.clone(),
+        material,
+    })
+}
+
+/// What checks tokens by these rules.
+pub(crate) fn start(
     config: &TokensConfig,
     secrets: &Secrets,
     tasks: &Tasks,
     client: &HttpClient,
 ) -> anyhow::Result<Verifier> {
-    let mut keys = Vec::new();
-    for key in &config.keys {
-        let material = match &key.material {
-            KeyMaterial::Secret(secret) => Material::Secret(secrets.load(secret)?),
-            KeyMaterial::PublicKey(path) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("cannot read {}", path.display()))?;
-                Material::PublicKey(text)
-            }
-        };
-        keys.push(KeyRule {
-            algorithm: algorithm(key.algorithm),
-            kid: key.kid.clone(),
-            material,
-        });
-    }
+    let keys = config.keys.iter().map(|key| key_rule(key, secrets));
+    let keys = keys.collect::<anyhow::Result<_>>()?;
     let mut rules = TokenRules {
         keys,
         jwks: config.jwks.as_ref().map(jwks),

@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod token;
+
 use std::{
     fs,
+    io::Write,
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 struct Outcome {
@@ -15,17 +18,33 @@ struct Outcome {
 }
 
 fn polyport(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Outcome {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = Command::new(env!("CARGO_BIN_EXE_polyport"))
+    polyport_told(folder, arguments, variables, "")
+}
+
+/// The program with a text on its standard input.
+fn polyport_told(
+    folder: &Path,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+    input: &str,
+) -> Outcome {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_polyport"))
         .args(arguments)
         .env_clear()
         .envs(variables.iter().copied())
         .current_dir(folder)
-        .output()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
+    // A command that reads nothing may have ended before.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = child.wait_with_output().unwrap();
     Outcome {
         status: status.code(),
         stdout: String::from_utf8(stdout).unwrap(),

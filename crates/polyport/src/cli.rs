@@ -45,7 +45,12 @@ enum Subcommands {
     /// Check the configuration and the files that it names, without starting
     Check(Options),
     /// Print the configuration in effect, with the source of each value
-    Config(Options),
+    Config {
+        #[command(flatten)]
+        options: Options,
+        #[command(subcommand)]
+        command: Option<ConfigCommands>,
+    },
     /// Ask the gateway that runs with this configuration whether it is ready
     Health(Options),
     /// Print the JSON Schema of the configuration, for editors
@@ -70,6 +75,25 @@ enum DevtoolsCommands {
     },
     /// Say again to a relay what an app has said, as an app of its own; ends with Ctrl-C
     Replay(Replay),
+}
+
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+enum ConfigCommands {
+    /// What a setting means, may be and is, who set it, and when a change takes effect
+    Explain {
+        /// The setting, for example listeners.tcp.limits.idle
+        key: String,
+        #[command(flatten)]
+        options: Options,
+    },
+}
+
+impl ConfigCommands {
+    fn options(&self) -> &Options {
+        match self {
+            Self::Explain { options, .. } => options,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Subcommand)]
@@ -145,6 +169,8 @@ pub enum Command {
     Check,
     /// Print the configuration in effect.
     Config,
+    /// Explain a setting.
+    ExplainSetting(String),
     /// Ask a gateway that runs whether it is ready.
     Health,
     /// Print the JSON Schema of the configuration.
@@ -168,7 +194,11 @@ impl Cli {
         match &self.command {
             None | Some(Subcommands::Run(_)) => Command::Run,
             Some(Subcommands::Check(_)) => Command::Check,
-            Some(Subcommands::Config(_)) => Command::Config,
+            Some(Subcommands::Config { command: None, .. }) => Command::Config,
+            Some(Subcommands::Config {
+                command: Some(ConfigCommands::Explain { key, .. }),
+                ..
+            }) => Command::ExplainSetting(key.clone()),
             Some(Subcommands::Health(_)) => Command::Health,
             Some(Subcommands::Schema) => Command::Schema,
             Some(Subcommands::ApiKey) => Command::ApiKey,
@@ -195,21 +225,23 @@ impl Cli {
             Some(
                 Subcommands::Run(options)
                 | Subcommands::Check(options)
-                | Subcommands::Config(options)
                 | Subcommands::Health(options)
                 | Subcommands::Token(
                     TokenCommands::Make { options, .. } | TokenCommands::Inspect { options, .. },
                 ),
-            ) => Some(options),
+            ) => [Some(options), None],
+            Some(Subcommands::Config { options, command }) => {
+                [Some(options), command.as_ref().map(ConfigCommands::options)]
+            }
             Some(Subcommands::Schema | Subcommands::ApiKey | Subcommands::Devtools(_)) | None => {
-                None
+                [None, None]
             }
         };
         let mut inputs = Inputs {
             variables: variables.collect(),
             ..Inputs::default()
         };
-        for options in [Some(&self.options), behind].into_iter().flatten() {
+        for options in [Some(&self.options)].into_iter().chain(behind).flatten() {
             options.add_to(&mut inputs);
         }
         inputs

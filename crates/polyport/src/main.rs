@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, Error, ensure};
 use clap::Parser;
 use polyport::{
     cli::{Cli, Command},
@@ -54,6 +54,10 @@ fn act(command: Command, inputs: &Inputs) -> anyhow::Result<()> {
             ))
         }
         Command::Config => say(&inputs.load()?.effective()),
+        Command::ExplainSetting(key) => {
+            let explained = inputs.load()?.explain(&key).map_err(Error::msg)?;
+            say(&explained)
+        }
         Command::Health => say(&health::ask(inputs.load()?.config.admin)?),
         Command::ApiKey => {
             let made = polyport_admin::ApiKeys::generate();

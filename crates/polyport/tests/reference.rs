@@ -3,10 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{env, fmt::Write as _, fs, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    fmt::Write as _,
+    fs,
+    path::PathBuf,
+};
 
 use polyport::config::{
-    Compat, ListenerSettings, ProtocolName, Settings, VerbsSettings, json_schema,
+    Compat, ListenerSettings, ProtocolName, Settings, TakesEffect, VerbsSettings, json_schema,
+    kind, meaning, table,
 };
 use serde_json::Value;
 
@@ -26,6 +33,81 @@ fn the_reference_is_up_to_date() {
     }
 }
 
+/// Every key says when a change takes effect, and says the same as the table about reloading.
+#[test]
+fn every_key_takes_effect_as_the_table_about_reloading_says() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let (_, section) = page.split_once("### Reloading\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let mut told = BTreeMap::new();
+    for row in section.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<_> = row.split(" | ").collect();
+        let effect = match cells[1] {
+            at if at.contains("at once") => TakesEffect::Live,
+            at if at.contains("at the next start") => TakesEffect::Restart,
+            _ => TakesEffect::NewConnections,
+        };
+        if cells[0].contains("of a script") {
+            told.insert("Scripts:".to_owned(), effect);
+            continue;
+        }
+        for name in cells[0].split('`').skip(1).step_by(2) {
+            let path = match name.trim_matches(['[', ']']) {
+                key if name.contains(['[', '.']) => key.to_owned(),
+                key => format!("listeners.NAME.{key}"),
+            };
+            assert!(told.insert(path, effect).is_none(), "{name} is told twice");
+        }
+    }
+    let mut seen = BTreeSet::new();
+    check_effects("", &json_schema().to_value(), &told, &mut seen);
+    let unseen: Vec<_> = told.keys().filter(|path| !seen.contains(*path)).collect();
+    assert!(unseen.is_empty(), "rows about no key: {unseen:?}");
+}
+
+fn check_effects(
+    path: &str,
+    schema: &Value,
+    told: &BTreeMap<String, TakesEffect>,
+    seen: &mut BTreeSet<String>,
+) {
+    for (key, property) in schema["properties"].as_object().unwrap() {
+        let path = format!("{path}{}{key}", if path.is_empty() { "" } else { "." });
+        let effect = TakesEffect::of(property);
+        let effect = effect.unwrap_or_else(|| panic!("{path} does not say when it takes effect"));
+        let (inside, path) = match named(property) {
+            Some(named) => (Some(named), format!("{path}.NAME")),
+            None => (table(property), path),
+        };
+        let is_of_script = meaning(property, "").starts_with("Scripts: ");
+        let around = || {
+            let mut ends: Vec<_> = path.match_indices('.').map(|(end, _)| end).collect();
+            ends.push(path.len());
+            ends.into_iter()
+                .rev()
+                .map(|end| &path[..end])
+                .find(|around| told.contains_key(*around))
+        };
+        let row = if is_of_script {
+            Some("Scripts:")
+        } else {
+            around()
+        };
+        match row {
+            Some(row) if row == path || inside.is_none() => {
+                assert_eq!(told[row], effect, "{path} by the row about {row}");
+                seen.insert(row.to_owned());
+            }
+            None if inside.is_none() => panic!("no row is about {path}"),
+            _ => {}
+        }
+        if let Some(inside) = inside {
+            check_effects(&path, inside, told, seen);
+        }
+    }
+}
+
 /// `page` with `text` between the two markers called `name`.
 fn replaced(page: &str, name: &str, text: &str) -> String {
     let (begin, end) = (
@@ -40,8 +122,8 @@ fn replaced(page: &str, name: &str, text: &str) -> String {
 fn settings_tables() -> String {
     let schema = json_schema().to_value();
     let mut text = String::new();
-    for table in ["log", "shutdown", "limits", "admin", "api", "backplane"] {
-        describe_table(table, &schema["properties"][table], &mut text);
+    for name in ["log", "shutdown", "limits", "admin", "api", "backplane"] {
+        describe_table(name, &schema["properties"][name], &mut text);
     }
     for tables in ["tokens", "backends", "listeners"] {
         let one = &schema["properties"][tables]["additionalProperties"];
@@ -57,37 +139,31 @@ fn describe_table(path: &str, schema: &Value, text: &mut String) {
     keys.sort_by_key(|(key, _)| *key);
     let about = schema["description"].as_str().unwrap();
     let _ = write!(text, "### `[{path}]`\n\n{about}\n\n");
-    let is_plain = |property: &Value| inner(property).is_none() && named(property).is_none();
+    let is_plain = |property: &Value| table(property).is_none() && named(property).is_none();
     if keys.iter().any(|(_, property)| is_plain(property)) {
-        text.push_str("| key | value | default | meaning |\n|---|---|---|---|\n");
+        text.push_str("| key | value | default | change | meaning |\n|---|---|---|---|---|\n");
     }
     for (key, property) in keys.iter().filter(|(_, property)| is_plain(property)) {
         let _ = writeln!(
             text,
-            "| `{key}` | {} | {} | {} |",
-            kind(property).replace('|', "\\|"),
+            "| `{key}` | {} | {} | {} | {} |",
+            kind(property, "`").replace('|', "\\|"),
             default(path, property),
-            meaning(property).replace('|', "\\|"),
+            change(property),
+            meaning(property, "`").replace('|', "\\|"),
         );
     }
     text.push('\n');
     for (key, property) in keys {
-        let (table, path) = match (inner(property), named(property)) {
-            (Some(table), _) => (table, format!("{path}.{key}")),
-            (None, Some(table)) => (table, format!("{path}.{key}.NAME")),
+        let (inner, path) = match (table(property), named(property)) {
+            (Some(inner), _) => (inner, format!("{path}.{key}")),
+            (None, Some(named)) => (named, format!("{path}.{key}.NAME")),
             (None, None) => continue,
         };
-        let mut table = table.clone();
-        table["description"] = property["description"].clone();
-        describe_table(&path, &table, text);
+        let mut inner = inner.clone();
+        inner["description"] = property["description"].clone();
+        describe_table(&path, &inner, text);
     }
-}
-
-/// The schema of the table that a key holds, or of the tables of its list.
-fn inner(property: &Value) -> Option<&Value> {
-    let one = property["anyOf"].get(0).unwrap_or(property);
-    let one = one.get("items").unwrap_or(one);
-    one.get("properties").map(|_| one)
 }
 
 /// The schema of the tables that a key holds under names.
@@ -96,42 +172,12 @@ fn named(property: &Value) -> Option<&Value> {
     one.get("properties").map(|_| one)
 }
 
-fn kind(property: &Value) -> String {
-    if let Some(title) = property["title"].as_str() {
-        return title.to_owned();
+fn change(property: &Value) -> &'static str {
+    match TakesEffect::of(property).unwrap() {
+        TakesEffect::Live => "at once",
+        TakesEffect::NewConnections => "new",
+        TakesEffect::Restart => "restart",
     }
-    if let Some(words) = words(property) {
-        return words
-            .iter()
-            .map(|word| format!("`{word}`"))
-            .collect::<Vec<_>>()
-            .join(", ");
-    }
-    match property["type"].as_str() {
-        Some("array") => match words(&property["items"]) {
-            Some(_) => format!("list of {}", kind(&property["items"])),
-            None => format!("list of {}s", kind(&property["items"])),
-        },
-        Some("boolean") => "`true`, `false`".to_owned(),
-        Some("integer") => "number".to_owned(),
-        Some("object") => format!("table of {}s", kind(&property["additionalProperties"])),
-        Some(other) => other.to_owned(),
-        None => panic!("no words for {property}"),
-    }
-}
-
-/// The values of a setting that takes one of a few.
-fn words(property: &Value) -> Option<Vec<String>> {
-    if let Some(Value::Array(words)) = property.get("enum") {
-        return Some(words.iter().map(Value::to_string).collect());
-    }
-    let choices = property["oneOf"].as_array()?;
-    Some(
-        choices
-            .iter()
-            .map(|choice| choice["const"].to_string())
-            .collect(),
-    )
 }
 
 fn default(path: &str, property: &Value) -> String {
@@ -140,19 +186,6 @@ fn default(path: &str, property: &Value) -> String {
         None if path.ends_with(".verbs") => "by `compat`".to_owned(),
         None => String::new(),
     }
-}
-
-fn meaning(property: &Value) -> String {
-    let mut text = property["description"]
-        .as_str()
-        .unwrap_or_default()
-        .replace('\n', " ");
-    for choice in property["oneOf"].as_array().into_iter().flatten() {
-        let about = choice["description"].as_str().unwrap_or_default();
-        let about = about.trim_end_matches('.').replace('\n', " ");
-        let _ = write!(text, " `{}`: {about}.", choice["const"]);
-    }
-    text
 }
 
 /// Each switch as a row, each bundle as a column.

@@ -40,6 +40,38 @@ pub(crate) fn print(settings: &Settings, layers: &Layers) -> String {
     commented
 }
 
+/// The value at `path` and who set it, if there is one.
+pub(crate) fn value(
+    settings: &Settings,
+    layers: &Layers,
+    path: &[String],
+) -> Option<(String, String)> {
+    let mut value = &values(settings);
+    for key in path {
+        value = match value {
+            toml::Value::Table(table) => table.get(key)?,
+            toml::Value::Array(list) => list.get(key.parse::<usize>().ok()?)?,
+            _ => return None,
+        };
+    }
+    let source = source(&layers.place(path, Part::Value), path);
+    Some((written(value), source))
+}
+
+/// The settings as TOML has them.
+pub(crate) fn values(settings: &Settings) -> toml::Value {
+    toml::Value::try_from(settings).expect("settings consist of what TOML can say")
+}
+
+/// A value on one line.
+pub(crate) fn written(value: &toml::Value) -> String {
+    match value {
+        // The writer would spread it over lines; a JSON string is a TOML string too.
+        toml::Value::String(text) => serde_json::Value::from(text.as_str()).to_string(),
+        other => other.to_string(),
+    }
+}
+
 fn to_toml(settings: &impl Serialize) -> String {
     toml::to_string(settings).expect("settings consist of what TOML can say")
 }

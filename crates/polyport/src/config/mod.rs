@@ -5,6 +5,7 @@
 //! [`Inputs::load`] reads the file and [`Loaded::check_paths`] looks at the files that it names.
 
 mod effective;
+mod explain;
 mod layers;
 mod locate;
 mod places;
@@ -27,6 +28,7 @@ use locate::{Document, KeyPath, Part};
 use polyport_net::TlsAcceptance;
 use resolve::{NamedPath, PathKind, Resolved, collisions};
 
+pub use explain::{TakesEffect, kind, meaning, table};
 pub use places::{ApiKeyHash, ProtocolVersion, Secret, TokenPlace};
 pub use report::{Place, Problem, Problems};
 pub use resolved::{
@@ -398,6 +400,15 @@ impl Loaded {
     #[must_use]
     pub fn effective(&self) -> String {
         effective::print(&self.settings, &self.layers)
+    }
+
+    /// What the setting `key` means, may be and is, and when a change of it takes effect.
+    ///
+    /// # Errors
+    /// What is wrong with `key`.
+    pub fn explain(&self, key: &str) -> Result<String, String> {
+        let path: KeyPath = key.split('.').map(str::to_owned).collect();
+        explain::explain(&path, &self.settings, &self.layers)
     }
 }
 

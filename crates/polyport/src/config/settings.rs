@@ -41,30 +41,39 @@ use super::{
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// What is logged, and how.
+    #[schemars(extend("x-takes-effect" = "live"))]
     #[serde(deserialize_with = "table")]
     pub log: LogSettings,
     /// How the gateway stops.
+    #[schemars(extend("x-takes-effect" = "live"))]
     #[serde(deserialize_with = "table")]
     pub shutdown: ShutdownSettings,
     /// Bounds of the whole process.
+    #[schemars(extend("x-takes-effect" = "live"))]
     #[serde(deserialize_with = "table")]
     pub limits: ProcessLimitSettings,
     /// The listener for metrics and health checks. Without this table there is none.
+    #[schemars(extend("x-takes-effect" = "restart"))]
     #[serde(deserialize_with = "optional_table")]
     pub admin: Option<AdminSettings>,
     /// The server API, on the admin listener. Without this table there is none.
+    #[schemars(extend("x-takes-effect" = "restart"))]
     #[serde(deserialize_with = "optional_table")]
     pub api: Option<ApiSettings>,
     /// How tokens are checked, each way under a name that listeners use.
+    #[schemars(extend("x-takes-effect" = "live"))]
     #[serde(deserialize_with = "tables")]
     pub tokens: BTreeMap<String, TokenSettings>,
     /// Scripts and services, each under a name that listeners use in `backends`.
+    #[schemars(extend("x-takes-effect" = "live"))]
     #[serde(deserialize_with = "tables")]
     pub backends: BTreeMap<String, BackendSettings>,
     /// How the nodes of a cluster reach each other.
+    #[schemars(extend("x-takes-effect" = "restart"))]
     #[serde(deserialize_with = "table")]
     pub backplane: BackplaneSettings,
     /// The listeners, each under a name of your choice (letters, digits, `-`, `_`) that logs and metrics show.
+    #[schemars(extend("x-takes-effect" = "new-connections"))]
     #[serde(deserialize_with = "tables")]
     pub listeners: BTreeMap<String, ListenerSettings>,
 }
@@ -76,6 +85,7 @@ pub struct LogSettings {
     /// `off`, `error`, `warn`, `info`, `debug` or `trace`, and the same per module: `"info,polyport_net=debug"`.
     pub level: String,
     /// How a log line looks.
+    #[schemars(extend("x-takes-effect" = "restart"))]
     #[serde(deserialize_with = "word")]
     pub format: LogFormat,
 }
@@ -169,6 +179,7 @@ pub struct ListenerSettings {
     /// Rooms that every session of this listener is put into when it opens.
     pub join: Vec<String>,
     /// What answers calls, the first that knows the name: `builtin` and names of `[backends.NAME]`.
+    #[schemars(extend("x-takes-effect" = "live"))]
     pub backends: Vec<String>,
     /// Certificate and key, or a list of such tables, one per set of server names. Without it the listener speaks plain TCP.
     #[serde(skip_serializing_if = "no_certificate")]
@@ -176,9 +187,11 @@ pub struct ListenerSettings {
     /// Networks whose connections begin with a PROXY protocol header (version 1 or 2); connections from elsewhere are taken without one.
     pub proxy_protocol: Vec<Network>,
     /// Bounds of this listener.
+    #[schemars(extend("x-takes-effect" = "live"))]
     #[serde(deserialize_with = "table")]
     pub limits: LimitSettings,
     /// Which rooms the sessions of this listener may join and publish to, and what they may call.
+    #[schemars(extend("x-takes-effect" = "live"))]
     #[serde(deserialize_with = "table")]
     pub permissions: PermissionSettings,
     /// What is asked of tokens. Without this table nobody is asked who he is.

@@ -225,6 +225,7 @@ pub enum SiteSource {
 #[serde(default, deny_unknown_fields)]
 pub struct ApiSettings {
     /// The keys, each under a name that logs show.
+    #[schemars(extend("x-takes-effect" = "live"))]
     #[serde(deserialize_with = "tables")]
     pub keys: BTreeMap<String, ApiKeySettings>,
 }

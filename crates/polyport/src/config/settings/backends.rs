@@ -28,21 +28,27 @@ pub struct BackendSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<usize>,
     /// Scripts: the JavaScript file, relative to the configuration file. Required.
+    #[schemars(extend("x-takes-effect" = "new-connections"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
     /// Scripts: engines side by side, each with a thread and variables of its own; more than one only for scripts that keep nothing between calls. Default: 1.
+    #[schemars(extend("x-takes-effect" = "new-connections"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instances: Option<usize>,
     /// Scripts: memory of one engine. Default: `"64MiB"`.
+    #[schemars(extend("x-takes-effect" = "new-connections"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<ByteSize>,
     /// Scripts: time that JavaScript may run without a pause. Default: `"500ms"`.
+    #[schemars(extend("x-takes-effect" = "new-connections"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<Period>,
     /// Scripts: hosts that `fetch` may reach, as `host` or `host:port`. Default: none.
+    #[schemars(extend("x-takes-effect" = "new-connections"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fetch: Option<Vec<String>>,
     /// Scripts: whether the script is loaded anew when one of its files has changed. Default: true.
+    #[schemars(extend("x-takes-effect" = "new-connections"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watch: Option<bool>,
     /// Services: where requests are posted: `http://…`, `https://…`, or `unix:/run/app.sock`. Required.

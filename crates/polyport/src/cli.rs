@@ -43,7 +43,13 @@ enum Subcommands {
     /// Start the gateway (the default)
     Run(Options),
     /// Check the configuration and the files that it names, without starting
-    Check(Options),
+    Check {
+        /// Refuse what is unsafe where other machines reach it: no tokens asked for, pages of any origin, secrets made at the start, limits that are off
+        #[arg(long)]
+        strict: bool,
+        #[command(flatten)]
+        options: Options,
+    },
     /// Print the configuration in effect, with the source of each value
     Config {
         #[command(flatten)]
@@ -166,7 +172,10 @@ pub enum Command {
     /// Start the gateway.
     Run,
     /// Check the configuration and the files that it names.
-    Check,
+    Check {
+        /// Whether unsafe settings are refused.
+        is_strict: bool,
+    },
     /// Print the configuration in effect.
     Config,
     /// Explain a setting.
@@ -193,7 +202,7 @@ impl Cli {
     pub fn command(&self) -> Command {
         match &self.command {
             None | Some(Subcommands::Run(_)) => Command::Run,
-            Some(Subcommands::Check(_)) => Command::Check,
+            Some(Subcommands::Check { strict, .. }) => Command::Check { is_strict: *strict },
             Some(Subcommands::Config { command: None, .. }) => Command::Config,
             Some(Subcommands::Config {
                 command: Some(ConfigCommands::Explain { key, .. }),
@@ -224,7 +233,7 @@ impl Cli {
         let behind = match &self.command {
             Some(
                 Subcommands::Run(options)
-                | Subcommands::Check(options)
+                | Subcommands::Check { options, .. }
                 | Subcommands::Health(options)
                 | Subcommands::Token(
                     TokenCommands::Make { options, .. } | TokenCommands::Inspect { options, .. },
@@ -322,7 +331,7 @@ mod tests {
         assert_eq!(parse("polyport run").unwrap().command(), Command::Run);
         assert_eq!(
             parse("polyport check -c a.toml").unwrap().command(),
-            Command::Check
+            Command::Check { is_strict: false }
         );
         assert_eq!(
             parse("polyport health -c a.toml").unwrap().command(),

@@ -6,6 +6,7 @@
 //! - [`logging`]: logs to standard error, with a filter that a reload can replace.
 //! - [`summary`]: what is printed when the gateway is up.
 //! - [`run`]: starts everything, reloads, and stops in order; `service` is what the service manager hears of it.
+//! - [`safety`]: what `polyport check --strict` refuses.
 //! - [`token_command`]: making and inspecting tokens.
 //! - [`install_page`], [`replay`]: commands about the relay of DevTools.
 //! - [`gateway`]: the listeners that run, and how a new configuration changes them; `backends`, `backplane`, `tokens` and
@@ -24,6 +25,7 @@ pub mod logging;
 mod protocols;
 pub mod replay;
 pub mod run;
+pub mod safety;
 mod secrets;
 mod service;
 pub mod summary;

@@ -10,7 +10,7 @@ use clap::Parser;
 use polyport::{
     cli::{Cli, Command},
     config::{self, Inputs, Loaded, Problems},
-    health, install_page, logging, replay, run, token_command,
+    health, install_page, logging, replay, run, safety, token_command,
 };
 
 /// `EX_CONFIG` of sysexits.h: the configuration is wrong, and trying again will not help.
@@ -45,8 +45,11 @@ fn act(command: Command, inputs: &Inputs) -> anyhow::Result<()> {
             }
             run::run(inputs, loaded, &log)
         }
-        Command::Check => {
+        Command::Check { is_strict } => {
             let loaded = checked(inputs)?;
+            if is_strict {
+                refuse_unsafe(&loaded)?;
+            }
             let listeners = loaded.config.listeners.len();
             say(&format!(
                 "{}: ok, {listeners} listeners\n",
@@ -86,6 +89,18 @@ fn checked(inputs: &Inputs) -> Result<Loaded, Problems> {
     let loaded = inputs.load()?;
     loaded.check_paths()?;
     Ok(loaded)
+}
+
+/// Tells what is doubtful, and refuses what is unsafe.
+fn refuse_unsafe(loaded: &Loaded) -> anyhow::Result<()> {
+    let findings = safety::find(loaded);
+    for doubt in findings.doubtful {
+        writeln!(io::stderr(), "warning: {doubt}").context("standard error cannot be written")?;
+    }
+    if findings.refused.is_empty() {
+        return Ok(());
+    }
+    Err(Problems(findings.refused).into())
 }
 
 fn say(text: &str) -> anyhow::Result<()> {

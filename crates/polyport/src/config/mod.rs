@@ -176,7 +176,7 @@ impl Inputs {
                 layers,
             })
         } else {
-            problems.sort_by_key(|problem| order(&problem.place));
+            in_order(&mut problems);
             Err(Problems(problems))
         }
     }
@@ -295,16 +295,8 @@ fn faults(
                     || (problem.message.starts_with("missing") && about_the_same(key, &known.key))
             })
     };
-    let problem = |setting: &[String], part: Part, message: String| Problem {
-        place: match layers.nearest_place(setting, part) {
-            Place::Default => Place::File {
-                name: file.name.clone(),
-                position: None,
-            },
-            place => place,
-        },
-        key: setting.join("."),
-        message,
+    let problem = |setting: &[String], part: Part, message: String| {
+        problem_at(layers, file, setting, part, message)
     };
     let faults = resolved
         .faults
@@ -321,11 +313,37 @@ fn faults(
     faults.chain(collisions).collect()
 }
 
+/// What is wrong with a setting, at its place or that of the table around it.
+fn problem_at(
+    layers: &Layers,
+    file: &SourceFile,
+    setting: &[String],
+    part: Part,
+    message: String,
+) -> Problem {
+    Problem {
+        place: match layers.nearest_place(setting, part) {
+            Place::Default => Place::File {
+                name: file.name.clone(),
+                position: None,
+            },
+            place => place,
+        },
+        key: setting.join("."),
+        message,
+    }
+}
+
 fn about_the_same(known: &str, key: &str) -> bool {
     !known.is_empty()
         && key
             .strip_prefix(known)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Puts problems in the order of the file; those of other places follow.
+pub(crate) fn in_order(problems: &mut [Problem]) {
+    problems.sort_by_key(|problem| order(&problem.place));
 }
 
 fn order(place: &Place) -> (u8, Option<(usize, usize)>) {
@@ -394,6 +412,18 @@ impl Loaded {
                 message: error.to_string(),
             })
         })
+    }
+
+    /// What is wrong with a setting that reads well.
+    pub(crate) fn problem(&self, setting: &[&str], message: String) -> Problem {
+        let setting: KeyPath = setting.iter().map(|key| (*key).to_owned()).collect();
+        problem_at(&self.layers, &self.file, &setting, Part::Value, message)
+    }
+
+    /// The bounds of a listener that are switched off, but for `idle`, which is off by itself: pings find who is gone.
+    pub(crate) fn limits_off(&self, listener: &str) -> Vec<&'static str> {
+        let limits = self.settings.listeners.get(listener).map(|it| &it.limits);
+        limits.map(LimitSettings::off).unwrap_or_default()
     }
 
     /// The configuration in effect as TOML, each value with where it comes from as a comment.

@@ -363,6 +363,44 @@ impl Default for LimitSettings {
     }
 }
 
+impl LimitSettings {
+    /// The bounds that are switched off, but for `idle`.
+    pub(super) fn off(&self) -> Vec<&'static str> {
+        let Self {
+            sessions,
+            sessions_per_address,
+            message,
+            outbox,
+            calls_in_flight,
+            rooms_per_session,
+            params_per_session,
+            params_bytes,
+            handshake,
+            idle: _,
+            write,
+            call,
+        } = self;
+        let zero = ByteSize::default();
+        let none = Period::default();
+        [
+            ("sessions", *sessions == 0),
+            ("sessions_per_address", *sessions_per_address == 0),
+            ("message", *message == Some(zero)),
+            ("outbox", *outbox == Some(zero)),
+            ("calls_in_flight", *calls_in_flight == Some(0)),
+            ("rooms_per_session", *rooms_per_session == 0),
+            ("params_per_session", *params_per_session == 0),
+            ("params_bytes", *params_bytes == zero),
+            ("handshake", *handshake == none),
+            ("write", *write == none),
+            ("call", *call == Some(none)),
+        ]
+        .into_iter()
+        .filter_map(|(name, is_off)| is_off.then_some(name))
+        .collect()
+    }
+}
+
 /// What sessions may do, as patterns: `*` any text, `?` one character, `{a,b}` one of several; `{user}` and `{site}` stand for who the session is. Rooms `user(…)` and `site(…)` are covered only by patterns that begin so.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

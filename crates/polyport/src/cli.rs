@@ -1,8 +1,13 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use clap_mangen::Man;
 
 use crate::config::{Inputs, Period, SettingOption};
 
@@ -63,6 +68,17 @@ enum Subcommands {
     Schema,
     /// Make a key of the server API: prints it, and the hash that stands in the configuration
     ApiKey,
+    /// Print a script that completes this program's command lines in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print this program's manual page, for man -l -; or write those of all commands into a folder
+    Man {
+        /// The folder
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+    },
     /// JSON Web Tokens: make one, or see what is in one
     #[command(subcommand)]
     Token(TokenCommands),
@@ -186,6 +202,10 @@ pub enum Command {
     Schema,
     /// Make a key of the server API.
     ApiKey,
+    /// Print a script that completes command lines in a shell.
+    Completions(Shell),
+    /// Print the manual page, or write those of all commands into a folder.
+    Man(Option<PathBuf>),
     /// Make a token.
     MakeToken(MakeToken),
     /// Say what is in the token, or in the one on standard input.
@@ -211,6 +231,8 @@ impl Cli {
             Some(Subcommands::Health(_)) => Command::Health,
             Some(Subcommands::Schema) => Command::Schema,
             Some(Subcommands::ApiKey) => Command::ApiKey,
+            Some(Subcommands::Completions { shell }) => Command::Completions(*shell),
+            Some(Subcommands::Man { to }) => Command::Man(to.clone()),
             Some(Subcommands::Token(TokenCommands::Make { token, .. })) => {
                 Command::MakeToken(token.clone())
             }
@@ -242,9 +264,14 @@ impl Cli {
             Some(Subcommands::Config { options, command }) => {
                 [Some(options), command.as_ref().map(ConfigCommands::options)]
             }
-            Some(Subcommands::Schema | Subcommands::ApiKey | Subcommands::Devtools(_)) | None => {
-                [None, None]
-            }
+            Some(
+                Subcommands::Schema
+                | Subcommands::ApiKey
+                | Subcommands::Completions { .. }
+                | Subcommands::Man { .. }
+                | Subcommands::Devtools(_),
+            )
+            | None => [None, None],
         };
         let mut inputs = Inputs {
             variables: variables.collect(),
@@ -255,6 +282,38 @@ impl Cli {
         }
         inputs
     }
+}
+
+/// What may stand on the command line.
+fn syntax() -> clap::Command {
+    <Cli as CommandFactory>::command()
+}
+
+/// The script that completes command lines in `shell`.
+#[must_use]
+pub fn completions(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut syntax(), "polyport", &mut script);
+    script
+}
+
+/// The manual page of the program itself.
+///
+/// # Errors
+/// None in fact: it is written to memory.
+pub fn manual() -> io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    Man::new(syntax().disable_help_subcommand(true)).render(&mut page)?;
+    Ok(page)
+}
+
+/// Writes the manual page of the program and one of each command into a folder, which is made.
+///
+/// # Errors
+/// When they cannot be written.
+pub fn write_manual(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    clap_mangen::generate_to(syntax(), folder)
 }
 
 impl Options {
@@ -382,10 +441,7 @@ mod tests {
 
     #[test]
     fn the_help_names_the_defaults_that_the_code_uses() {
-        use clap::CommandFactory;
-        let help = <Cli as CommandFactory>::command()
-            .render_long_help()
-            .to_string();
+        let help = syntax().render_long_help().to_string();
         assert!(help.contains(DEFAULT_FILE), "{help}");
         assert!(help.contains(FILE_VARIABLE), "{help}");
     }

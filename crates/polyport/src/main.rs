@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Error, ensure};
 use clap::Parser;
 use polyport::{
-    cli::{Cli, Command},
+    cli::{self, Cli, Command},
     config::{self, Inputs, Loaded, Problems},
     health, install_page, logging, replay, run, safety, token_command,
 };
@@ -66,6 +66,12 @@ fn act(command: Command, inputs: &Inputs) -> anyhow::Result<()> {
             let made = polyport_admin::ApiKeys::generate();
             say(&format!("key   {}\nhash  {}\n", made.key, made.hash))
         }
+        Command::Completions(shell) => say_bytes(&cli::completions(shell)),
+        Command::Man(None) => say_bytes(&cli::manual()?),
+        Command::Man(Some(folder)) => {
+            let written = cli::write_manual(&folder);
+            written.with_context(|| format!("{} cannot be written", folder.display()))
+        }
         Command::MakeToken(wanted) => say(&token_command::make(&wanted, inputs)?),
         Command::InspectToken(token) => {
             let inspection = token_command::inspect(token.as_deref(), inputs)?;
@@ -104,7 +110,11 @@ fn refuse_unsafe(loaded: &Loaded) -> anyhow::Result<()> {
 }
 
 fn say(text: &str) -> anyhow::Result<()> {
+    say_bytes(text.as_bytes())
+}
+
+fn say_bytes(text: &[u8]) -> anyhow::Result<()> {
     io::stdout()
-        .write_all(text.as_bytes())
+        .write_all(text)
         .context("standard output cannot be written")
 }

@@ -108,12 +108,20 @@ enum ConfigCommands {
         #[command(flatten)]
         options: Options,
     },
+    /// What a reload would change if another file stood in the place of this one, and what needs a restart
+    Diff {
+        /// The other file
+        #[arg(long, value_name = "NEW")]
+        file: PathBuf,
+        #[command(flatten)]
+        options: Options,
+    },
 }
 
 impl ConfigCommands {
     fn options(&self) -> &Options {
         match self {
-            Self::Explain { options, .. } => options,
+            Self::Explain { options, .. } | Self::Diff { options, .. } => options,
         }
     }
 }
@@ -196,6 +204,8 @@ pub enum Command {
     Config,
     /// Explain a setting.
     ExplainSetting(String),
+    /// Say what would be different with another file.
+    CompareWith(PathBuf),
     /// Ask a gateway that runs whether it is ready.
     Health,
     /// Print the JSON Schema of the configuration.
@@ -228,6 +238,10 @@ impl Cli {
                 command: Some(ConfigCommands::Explain { key, .. }),
                 ..
             }) => Command::ExplainSetting(key.clone()),
+            Some(Subcommands::Config {
+                command: Some(ConfigCommands::Diff { file, .. }),
+                ..
+            }) => Command::CompareWith(file.clone()),
             Some(Subcommands::Health(_)) => Command::Health,
             Some(Subcommands::Schema) => Command::Schema,
             Some(Subcommands::ApiKey) => Command::ApiKey,

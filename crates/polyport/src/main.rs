@@ -61,6 +61,12 @@ fn act(command: Command, inputs: &Inputs) -> anyhow::Result<()> {
             let explained = inputs.load()?.explain(&key).map_err(Error::msg)?;
             say(&explained)
         }
+        Command::CompareWith(file) => {
+            let now = inputs.load()?;
+            let new = inputs.load_in_place(&now, &file)?;
+            new.check_paths()?;
+            say(&now.difference(&new))
+        }
         Command::Health => say(&health::ask(inputs.load()?.config.admin)?),
         Command::ApiKey => {
             let made = polyport_admin::ApiKeys::generate();

@@ -63,13 +63,28 @@ pub(crate) fn values(settings: &Settings) -> toml::Value {
     toml::Value::try_from(settings).expect("settings consist of what TOML can say")
 }
 
-/// A value on one line.
+/// A value on one line, without names and passwords that stand in addresses.
 pub(crate) fn written(value: &toml::Value) -> String {
-    match value {
+    let text = match value {
         // The writer would spread it over lines; a JSON string is a TOML string too.
         toml::Value::String(text) => serde_json::Value::from(text.as_str()).to_string(),
         other => other.to_string(),
+    };
+    let mut parts = text.split("://");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(['/', '"', '\'']).unwrap_or(part.len());
+        let (authority, rest) = part.split_at(end);
+        shown.push_str("://");
+        match authority.rsplit_once('@') {
+            Some((_, host)) => {
+                let _ = write!(shown, "…@{host}");
+            }
+            None => shown.push_str(authority),
+        }
+        shown.push_str(rest);
     }
+    shown
 }
 
 fn to_toml(settings: &impl Serialize) -> String {
@@ -105,4 +120,21 @@ fn source(place: &Place, path: &[String]) -> String {
 fn has_default(table: &impl Serialize, key: &str) -> bool {
     let document = Document::parse(&to_toml(table)).expect("what was just written reads");
     document.values().contains_key(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_shown_without_passwords() {
+        let check = |value: toml::Value, expected: &str| assert_eq!(written(&value), expected);
+        check("a\nb".into(), r#""a\nb""#);
+        check("http://host/p@th".into(), r#""http://host/p@th""#);
+        check("redis://me:p@ss@host:1/2".into(), r#""redis://…@host:1/2""#);
+        check(
+            vec!["redis://:one@a", "redis://b"].into(),
+            r#"["redis://…@a", "redis://b"]"#,
+        );
+    }
 }

@@ -4,6 +4,7 @@
 //! [`locate`] knows on which line, [`report`] finds the words for it. Nothing is bound or opened here, except that
 //! [`Inputs::load`] reads the file and [`Loaded::check_paths`] looks at the files that it names.
 
+mod diff;
 mod effective;
 mod explain;
 mod layers;
@@ -179,6 +180,24 @@ impl Inputs {
             in_order(&mut problems);
             Err(Problems(problems))
         }
+    }
+
+    /// Resolves the configuration as it would be with the file at `path` in the place of the one that `now` was read from.
+    ///
+    /// # Errors
+    /// [`Problems`] when the file cannot be read or anything in it or in the other layers is wrong.
+    pub fn load_in_place(&self, now: &Loaded, path: &Path) -> Result<Loaded, Problems> {
+        let text = fs::read(path)
+            .map_err(|error| unreadable(path, &format!("cannot be read: {error}")))
+            .and_then(|bytes| {
+                String::from_utf8(bytes).map_err(|_| unreadable(path, "not UTF-8 text"))
+            });
+        self.load_from(&SourceFile {
+            name: path.display().to_string(),
+            text: text.map_err(|problem| Problems(vec![problem]))?,
+            folder: now.file.folder.clone(),
+            built_in: false,
+        })
     }
 
     /// The file to read: the one that is named, else the default one, else the one that is built in.
@@ -430,6 +449,12 @@ impl Loaded {
     #[must_use]
     pub fn effective(&self) -> String {
         effective::print(&self.settings, &self.layers)
+    }
+
+    /// What is different in `new`, and when that would take effect.
+    #[must_use]
+    pub fn difference(&self, new: &Self) -> String {
+        diff::print(&self.settings, &new.settings)
     }
 
     /// What the setting `key` means, may be and is, and when a change of it takes effect.

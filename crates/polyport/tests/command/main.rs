@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod completions;
+mod diff;
 mod explain;
 mod strict;
 mod token;

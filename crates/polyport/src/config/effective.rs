@@ -46,7 +46,20 @@ pub(crate) fn value(
     layers: &Layers,
     path: &[String],
 ) -> Option<(String, String)> {
-    let mut value = &values(settings);
+    let settings = values(settings);
+    let source = source(&layers.place(path, Part::Value), path);
+    Some((written(get(&settings, path)?), source))
+}
+
+/// The names in the table at `path`, if there are any.
+pub(crate) fn keys(settings: &Settings, path: &[String]) -> Option<String> {
+    let settings = values(settings);
+    let table = get(&settings, path)?.as_table()?;
+    let names: Vec<_> = table.keys().map(String::as_str).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+fn get<'a>(mut value: &'a toml::Value, path: &[String]) -> Option<&'a toml::Value> {
     for key in path {
         value = match value {
             toml::Value::Table(table) => table.get(key)?,
@@ -54,8 +67,7 @@ pub(crate) fn value(
             _ => return None,
         };
     }
-    let source = source(&layers.place(path, Part::Value), path);
-    Some((written(value), source))
+    Some(value)
 }
 
 /// The settings as TOML has them.

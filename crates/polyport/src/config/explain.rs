@@ -209,6 +209,10 @@ pub(crate) fn explain(
     if let Some(keys) = table(&schema).and_then(|table| table["properties"].as_object()) {
         let keys: Vec<_> = keys.keys().map(String::as_str).collect();
         line("keys", &keys.join(", "));
+    } else if schema["additionalProperties"].get("properties").is_some() {
+        line("keys", "names of your choice");
+        let names = effective::keys(settings, path);
+        line("now", &names.unwrap_or_else(|| "none".to_owned()));
     } else {
         line("type", &kind(&schema, ""));
         if let Some(default) = schema.get("default") {

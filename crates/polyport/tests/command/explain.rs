@@ -100,6 +100,8 @@ fn the_value_is_the_one_in_effect() {
         ],
     );
     check("shutdown", &["keys          deadline"]);
+    check("backends", &["now           calls, service"]);
+    check("api.keys", &["now           none"]);
     // What is live for a service is a new engine for a script.
     let live = "takes effect  at once, for open sessions too";
     check("backends.service.timeout", &[live]);

@@ -12,8 +12,8 @@ use std::{
 };
 
 use polyport::config::{
-    Compat, ListenerSettings, ProtocolName, Settings, TakesEffect, VerbsSettings, json_schema,
-    kind, meaning, table,
+    Compat, Inputs, ListenerSettings, ProtocolName, Settings, SourceFile, TakesEffect,
+    VerbsSettings, json_schema, kind, meaning, table,
 };
 use serde_json::Value;
 
@@ -64,6 +64,58 @@ fn every_key_takes_effect_as_the_table_about_reloading_says() {
     check_effects("", &json_schema().to_value(), &told, &mut seen);
     let unseen: Vec<_> = told.keys().filter(|path| !seen.contains(*path)).collect();
     assert!(unseen.is_empty(), "rows about no key: {unseen:?}");
+}
+
+/// What takes effect for new connections only is what a listener is bound anew for, but for certificates and PROXY
+/// networks, which each new connection looks at.
+#[test]
+fn listeners_are_bound_anew_for_what_is_not_live() {
+    const BIND: &str = "bind = \"127.0.0.1:1\"";
+    const CHANGES: [&str; 11] = [
+        "bind = \"127.0.0.1:2\"",
+        "realm = \"other\"",
+        "join = [\"lobby\"]",
+        "backends = []",
+        "tls = { cert = \"c.pem\", key = \"k.pem\" }",
+        "proxy_protocol = [\"10.0.0.0/8\"]",
+        "limits = { idle = \"5m\", handshake = \"1s\" }",
+        "permissions = { call = [] }",
+        "auth = {}",
+        "site = { sources = [] }",
+        "rpc = { validators = true }",
+    ];
+    let listener = |settings: &str| {
+        let text = format!(
+            "[tokens.main]\nkeys = [{{ algorithm = \"HS256\", secret = \"env:POLYPORT_JWT_SECRET\" }}]\n\
+             [listeners.one]\nprotocol = \"ws-rpc\"\n{settings}\n"
+        );
+        let file = SourceFile {
+            name: "one".to_owned(),
+            text,
+            folder: "/".into(),
+            built_in: false,
+        };
+        let mut config = Inputs::default().load_from(&file).unwrap().config;
+        config.listeners.remove(0)
+    };
+    let schema = json_schema().to_value();
+    let keys = &schema["properties"]["listeners"]["additionalProperties"]["properties"];
+    let before = listener(BIND);
+    for change in CHANGES {
+        let key = change.split(' ').next().unwrap();
+        let after = listener(&match key {
+            "bind" => change.to_owned(),
+            _ => format!("{BIND}\n{change}"),
+        });
+        assert_ne!(before, after, "{change}");
+        let is_live = TakesEffect::of(&keys[key]) == Some(TakesEffect::Live);
+        let is_looked_at = ["tls", "proxy_protocol"].contains(&key);
+        assert_eq!(
+            before.is_same_front_end(&after),
+            is_live || is_looked_at,
+            "{change}"
+        );
+    }
 }
 
 fn check_effects(

@@ -8,6 +8,7 @@ const path = require('node:path')
 const { after, before, describe, test } = require('node:test')
 const jwt = require('jsonwebtoken')
 const WebSocket = require('ws')
+const { LineClient } = require('./lib/line-client')
 const { Polyport, temporaryFolder } = require('./lib/polyport')
 const { until, within } = require('./lib/wait')
 
@@ -296,6 +297,29 @@ describe('Socket.IO', () => {
       const bad = await fetch(address, { method: 'POST', body: '' })
       assert.equal(bad.status, 400)
       await until('the end of the session', async () => !(await isKnown(address)))
+    })
+
+    test('who is refused for the size of its body may send it to the end, and goes on', async () => {
+      const { pathname, search } = new URL(await handshake())
+      const client = await LineClient.connect({ port: gateway.ports.io })
+      const status = async () => {
+        for (;;) {
+          const [, code] = /HTTP\/1\.1 (\d+)/.exec(await client.next()) ?? []
+          if (code) return Number(code)
+        }
+      }
+      const head = (headers) => `POST ${pathname}${search} HTTP/1.1\r\nhost: x\r\n${headers}\r\n\r\n`
+      const pong = `${head('content-length: 1')}3`
+      const size = 4_000_000
+      await client.write(head(`content-length: ${size}`))
+      assert.equal(await status(), 413)
+      await client.write(`${'x'.repeat(size)}${pong}`)
+      assert.equal(await status(), 200)
+      await client.write(`${head('transfer-encoding: chunked')}${size.toString(16)}\r\n${'x'.repeat(size / 2)}`)
+      assert.equal(await status(), 413)
+      await client.write(`${'x'.repeat(size / 2)}\r\n0\r\n\r\n${pong}`)
+      assert.equal(await status(), 200)
+      client.close()
     })
 
     test('a client that says it closes is gone', async () => {

@@ -4,7 +4,7 @@ use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, request::Parts};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::{
     Request, Response, body::Incoming, server::conn::http1, service::service_fn, upgrade::Upgraded,
 };
@@ -14,6 +14,7 @@ use polyport_core::{
     Admission, Guest, Later, Listener, OpenRequest, Opening, Peer, Received, Reception,
     RefuseReason, Refused, SessionId,
 };
+use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -27,6 +28,10 @@ use crate::{
 
 /// Longest request head, in bytes.
 const MAX_HEAD: usize = 16 << 10;
+
+/// How long a body that nobody wants is read on, and how much of it.
+const UNWANTED_TIME: Duration = Duration::from_secs(2);
+const UNWANTED_BYTES: usize = 64 << 20;
 
 /// Most headers of a request.
 const MAX_HEADERS: usize = 64;
@@ -91,6 +96,23 @@ impl HttpRequest {
             payload: None,
         }
     }
+}
+
+/// Reads the rest of a body that nobody wants, within bounds: a client that is still sending when its connection closes gets a
+/// reset in place of the answer.
+pub async fn throw_away(mut body: Incoming) {
+    let rest = async {
+        let mut left = UNWANTED_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(length) {
+                Some(less) => left = less,
+                None => return,
+            }
+        }
+    };
+    // Who takes longer is cut.
+    let _ = timeout(UNWANTED_TIME, rest).await;
 }
 
 /// How a connection stands among those that are allowed.
@@ -174,7 +196,7 @@ pub trait WsFrontEnd: Send + Sync + 'static {
     /// Whether the client may have a session. The request is answered only when this is decided.
     fn decide(&self, request: HttpRequest, listener: &Arc<Listener>) -> Decision<Self::Grant>;
 
-    /// Whether connections go on after requests that were answered well, without a bound on their time. Such requests must
+    /// Whether connections go on after requests that were answered well, or with 413, without a bound on their time. Such requests must
     /// belong to sessions ([`HttpRequest::admit`], [`HttpRequest::is_of_session`]). Places are then taken by sessions when
     /// they open, not by connections; those that serve none are bounded by themselves ([`Listener::admit_connection`]).
     fn keeps_alive(&self) -> bool {
@@ -364,7 +386,9 @@ impl<F: WsFrontEnd> Door<F> {
         let place = standing
             .place
             .get_or_insert_with(|| self.listener.readmit_connection(address));
-        let goes_on = self.front_end.keeps_alive() && status.is_success() && place.may_idle();
+        // A session goes on behind a request that was too large.
+        let is_well = status.is_success() || status == StatusCode::PAYLOAD_TOO_LARGE;
+        let goes_on = self.front_end.keeps_alive() && is_well && place.may_idle();
         standing.has_served |= goes_on;
         goes_on
     }

@@ -42,6 +42,7 @@ pub use entity::{entity_tag, knows_entity};
 pub use flush::FlushTasks;
 pub use http::{
     Decision, HttpAnswer, HttpRequest, WsFrontEnd, http_answer, receive, serve_websockets,
+    throw_away,
 };
 pub use in_order::{InOrder, TooManyJobs};
 pub use inherited::Inherited;

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use polyport_core::{CloseReason, LimitKind};
-use polyport_net::{HttpAnswer, HttpRequest, ws};
+use polyport_net::{HttpAnswer, HttpRequest, throw_away, ws};
 use tokio::time::{sleep, timeout};
 
 use crate::{
@@ -121,8 +121,11 @@ pub(crate) async fn post(
     answering: &Answering,
 ) -> HttpAnswer {
     let limit = engine.shared.listener.limits().message;
-    let too_large = || {
+    let too_large = |body: Option<_>| {
         engine.wire.limit_hit(LimitKind::Message);
+        if let Some(body) = body {
+            engine.shared.tasks.spawn(throw_away(body));
+        }
         empty(StatusCode::PAYLOAD_TOO_LARGE)
     };
     let headers = &request.head.headers;
@@ -130,14 +133,15 @@ pub(crate) async fn post(
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit as u64) {
-        return too_large();
+        return too_large(request.body);
     }
     let is_octets = is_octets(headers);
     if std::mem::replace(&mut engine.state.lock().is_posting, true) {
         engine.overlap();
         return empty(StatusCode::BAD_REQUEST);
     }
-    let collected = match request.body {
+    let mut body = request.body;
+    let collected = match &mut body {
         None => Some(Ok(Bytes::new())),
         Some(body) => {
             let collecting = Limited::new(body, limit).collect();
@@ -147,8 +151,8 @@ pub(crate) async fn post(
     };
     engine.state.lock().is_posting = false;
     let body = match collected {
-        Some(Ok(body)) => body,
-        Some(Err(error)) if error.is::<http_body_util::LengthLimitError>() => return too_large(),
+        Some(Ok(read)) => read,
+        Some(Err(error)) if error.is::<LengthLimitError>() => return too_large(body),
         Some(Err(_)) | None => {
             engine.end();
             return empty(StatusCode::BAD_REQUEST);

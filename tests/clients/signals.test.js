@@ -183,6 +183,60 @@ describe('SIGTERM and SIGINT', () => {
     assert.deepEqual(await gateway.ended, { code: 0, signal: null })
   })
 
+  test('with a window sessions of all listeners leave evenly', async () => {
+    const window = 4_000
+    const each = 100
+    await start({ shutdown: { deadline: '20s', window: `${window}ms` }, listeners: { tcp: verbsListener(), pocket: { protocol: 'ws-channels' } } })
+    const many = (open) => Promise.all(Array.from({ length: each }, open))
+    const lines = await many(() => LineClient.open({ port: gateway.ports.tcp }))
+    const pages = await many(() => FrameClient.open({ port: gateway.ports.pocket }))
+    const busy = await LineClient.open({ port: gateway.ports.tcp })
+    await busy.send(sleep(window + 1_000))
+    assert.equal((await busy.ask('detailsView')).data.pendingActions, 1)
+    const begin = Date.now()
+    gateway.signal('SIGTERM')
+    const left = { lines: [], pages: [] }
+    const leaving = [
+      ...lines.map(async (client) => {
+        assert.equal(await client.rest(3 * window), BYE)
+        left.lines.push(Date.now() - begin)
+      }),
+      ...pages.map(async (page) => {
+        let frame = await page.next(3 * window)
+        // Until its turn a page hears who leaves the hub.
+        while (frame.kind !== 'close') frame = await page.next(3 * window)
+        assert.equal(frame.code, 1001)
+        left.pages.push(Date.now() - begin)
+        page.close()
+      }),
+    ]
+    await until('/readyz to say that it drains', async () => (await gateway.get('/readyz')).status === 503)
+    assert.equal(await reachable(gateway.ports.tcp), false)
+    assert.ok(left.lines.length + left.pages.length < each, 'most sessions are still there')
+    await Promise.all(leaving)
+    for (const [kind, times] of Object.entries(left)) {
+      assert.equal(times.length, each)
+      for (const quarter of [1, 2, 3, 4]) {
+        const [from, to] = [((quarter - 1) * window) / 4, quarter === 4 ? Infinity : (quarter * window) / 4]
+        const count = times.filter((time) => time >= from && time < to).length
+        assert.ok(count > 8 && count < 45, `${count} of ${each} ${kind} left in quarter ${quarter}`)
+      }
+      assert.ok(Math.max(...times) < window + 2_000, `the last of ${kind} left after ${Math.max(...times)} ms`)
+    }
+    assert.equal(JSON.parse(await busy.next()).sleepDuration, window + 1_000)
+    assert.equal(await busy.rest(), BYE)
+    assert.deepEqual(await gateway.ended, { code: 0, signal: null })
+  })
+
+  test('a window ends when nobody is left', async () => {
+    await start({ shutdown: { window: '60s' }, listeners: { tcp: verbsListener() } })
+    const client = await LineClient.open({ port: gateway.ports.tcp })
+    gateway.signal('SIGTERM')
+    await until('the drain to begin', async () => !(await reachable(gateway.ports.tcp)))
+    client.close()
+    assert.deepEqual(await gateway.ended, { code: 0, signal: null })
+  })
+
   test('a second signal ends it at once', async () => {
     await start({ shutdown: { deadline: '60s' }, listeners: { tcp: verbsListener() } })
     const client = await LineClient.open({ port: gateway.ports.tcp })

@@ -70,7 +70,11 @@ pub(crate) fn start(
     Ok(RedisRooms::start(options, hub, tasks))
 }
 
-fn options(config: &RedisConfig, secrets: &Secrets) -> anyhow::Result<RedisOptions> {
+/// Where Redis is and how it lets in.
+///
+/// # Errors
+/// When a file or a secret cannot be used.
+pub(crate) fn deployment(config: &RedisConfig, secrets: &Secrets) -> anyhow::Result<Deployment> {
     let kind = match config.deployment {
         RedisDeployment::Single => Kind::Single,
         RedisDeployment::Sentinel => Kind::Sentinel {
@@ -91,8 +95,12 @@ fn options(config: &RedisConfig, secrets: &Secrets) -> anyhow::Result<RedisOptio
         ..login(&config.login, secrets)?
     };
     let urls = config.urls.iter().map(String::as_str);
+    Ok(Deployment::new(urls, kind, login, tls)?)
+}
+
+fn options(config: &RedisConfig, secrets: &Secrets) -> anyhow::Result<RedisOptions> {
     Ok(RedisOptions {
-        deployment: Deployment::new(urls, kind, login, tls)?,
+        deployment: deployment(config, secrets)?,
         keys: config.keys.clone(),
         classic: config.classic,
         sharded: config.sharded.map(|has_rooms| {

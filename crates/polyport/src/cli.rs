@@ -9,7 +9,10 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::config::{Inputs, Period, SettingOption};
+use crate::{
+    config::{Inputs, Period, SettingOption},
+    remote::{Asked, Disconnect, Drain, Publish, Reach, Rooms, Sessions},
+};
 
 /// One gateway for the live connections of applications that speak different real-time protocols.
 #[derive(Debug, Clone, PartialEq, Parser)]
@@ -64,6 +67,20 @@ enum Subcommands {
     },
     /// Ask the gateway that runs with this configuration whether it is ready
     Health(Options),
+    /// Look for what keeps a gateway from running well: files, addresses, clock, certificates, Redis, services, keys
+    Doctor(Options),
+    /// Show how the gateway that runs does: sessions, calls, events, backends; anew every second, until Ctrl-C
+    Top(Top),
+    /// List who is connected to the gateway that runs
+    Sessions(Remote<Sessions>),
+    /// List the rooms of the gateway that runs
+    Rooms(Remote<Rooms>),
+    /// Send an event to clients, whatever they speak
+    Publish(Remote<Publish>),
+    /// End sessions, each in its protocol's own way
+    Disconnect(Remote<Disconnect>),
+    /// Stop the gateway that runs in order, as SIGTERM does
+    Drain(Remote<Drain>),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Make a key of the server API: prints it, and the hash that stands in the configuration
@@ -170,6 +187,32 @@ pub struct MakeToken {
     pub expires: Period,
 }
 
+/// An overview of a gateway that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+struct Top {
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    reach: Reach,
+    /// Print one overview and end
+    #[arg(long)]
+    once: bool,
+}
+
+/// A question to the server API of a gateway that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+struct Remote<T: Args> {
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    reach: Reach,
+    /// Print the answer as the server API gives it, for programs
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    asked: T,
+}
+
 /// What is replayed, where to and how.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Replay {
@@ -208,6 +251,24 @@ pub enum Command {
     CompareWith(PathBuf),
     /// Ask a gateway that runs whether it is ready.
     Health,
+    /// Look for what keeps a gateway from running well.
+    Doctor,
+    /// Show how a gateway that runs does.
+    Top {
+        /// Where it is.
+        reach: Reach,
+        /// One overview, instead of one every second.
+        once: bool,
+    },
+    /// Ask a gateway that runs.
+    Remote {
+        /// Where it is.
+        reach: Reach,
+        /// What it is asked.
+        asked: Asked,
+        /// Whether programs read the answer.
+        as_json: bool,
+    },
     /// Print the JSON Schema of the configuration.
     Schema,
     /// Make a key of the server API.
@@ -243,6 +304,16 @@ impl Cli {
                 ..
             }) => Command::CompareWith(file.clone()),
             Some(Subcommands::Health(_)) => Command::Health,
+            Some(Subcommands::Doctor(_)) => Command::Doctor,
+            Some(Subcommands::Top(top)) => Command::Top {
+                reach: top.reach.clone(),
+                once: top.once,
+            },
+            Some(Subcommands::Sessions(remote)) => remote.command(Asked::Sessions),
+            Some(Subcommands::Rooms(remote)) => remote.command(Asked::Rooms),
+            Some(Subcommands::Publish(remote)) => remote.command(Asked::Publish),
+            Some(Subcommands::Disconnect(remote)) => remote.command(Asked::Disconnect),
+            Some(Subcommands::Drain(remote)) => remote.command(Asked::Drain),
             Some(Subcommands::Schema) => Command::Schema,
             Some(Subcommands::ApiKey) => Command::ApiKey,
             Some(Subcommands::Completions { shell }) => Command::Completions(*shell),
@@ -271,6 +342,7 @@ impl Cli {
                 Subcommands::Run(options)
                 | Subcommands::Check { options, .. }
                 | Subcommands::Health(options)
+                | Subcommands::Doctor(options)
                 | Subcommands::Token(
                     TokenCommands::Make { options, .. } | TokenCommands::Inspect { options, .. },
                 ),
@@ -278,6 +350,12 @@ impl Cli {
             Some(Subcommands::Config { options, command }) => {
                 [Some(options), command.as_ref().map(ConfigCommands::options)]
             }
+            Some(Subcommands::Top(top)) => [Some(&top.options), None],
+            Some(Subcommands::Sessions(remote)) => [Some(&remote.options), None],
+            Some(Subcommands::Rooms(remote)) => [Some(&remote.options), None],
+            Some(Subcommands::Publish(remote)) => [Some(&remote.options), None],
+            Some(Subcommands::Disconnect(remote)) => [Some(&remote.options), None],
+            Some(Subcommands::Drain(remote)) => [Some(&remote.options), None],
             Some(
                 Subcommands::Schema
                 | Subcommands::ApiKey
@@ -328,6 +406,16 @@ pub fn manual() -> io::Result<Vec<u8>> {
 pub fn write_manual(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     clap_mangen::generate_to(syntax(), folder)
+}
+
+impl<T: Args + Clone> Remote<T> {
+    fn command(&self, asked: impl FnOnce(T) -> Asked) -> Command {
+        Command::Remote {
+            reach: self.reach.clone(),
+            asked: asked(self.asked.clone()),
+            as_json: self.json,
+        }
+    }
 }
 
 impl Options {
@@ -424,6 +512,33 @@ mod tests {
         for bad in ["--speed 0", "--speed fast", "--speed 2 --at-once"] {
             let line = format!("polyport devtools replay a.jsonl {bad}");
             assert!(parse(&line).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_command_to_the_server_api_says_whom_it_means() {
+        let asked = |line: &str| match parse(line).map(|cli| cli.command()) {
+            Ok(Command::Remote { asked, .. }) => Some(asked),
+            _ => None,
+        };
+        let line = r#"polyport publish --room lobby --realm r news -1 {"n":1} "x""#;
+        let Some(Asked::Publish(publish)) = asked(line) else {
+            panic!("{:?}", parse(line));
+        };
+        assert_eq!(publish.to.whom.room.as_deref(), Some("lobby"));
+        assert_eq!(publish.args, ["-1", r#"{"n":1}"#, r#""x""#]);
+        assert!(asked("polyport disconnect --session x").is_some());
+        for bad in [
+            "publish news",
+            "publish --room a",
+            "publish --room a --user 7 news",
+            "publish --room a --everyone news",
+            "publish --room a news hello",
+            "disconnect",
+            "disconnect --realm r",
+            "sessions --limit 0",
+        ] {
+            assert!(parse(&format!("polyport {bad}")).is_err(), "{bad}");
         }
     }
 

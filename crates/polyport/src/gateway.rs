@@ -25,7 +25,7 @@ use crate::{
     backends::{Backends, Surroundings},
     backplane,
     config::{BUILTIN, Config, ListenerConfig, Protocol},
-    protocols,
+    goodbye, protocols,
     secrets::Secrets,
     tokens::{self, Tokens},
 };
@@ -190,9 +190,14 @@ impl Gateway {
         &self.process.transportation.inherited
     }
 
+    /// From now on sessions are told goodbye over this time when the gateway stops, whatever the configuration says.
+    pub(crate) fn set_shutdown_window(&mut self, window: Duration) {
+        self.config.shutdown_window = window;
+    }
+
     /// The longest that [`Gateway::stop`] takes for sessions to end.
     pub(crate) fn longest_stop(&self) -> Duration {
-        self.config.shutdown_deadline + LAST_WORDS
+        self.config.shutdown_window + self.config.shutdown_deadline + LAST_WORDS
     }
 
     /// The configuration in force.
@@ -326,7 +331,7 @@ impl Gateway {
         }
     }
 
-    /// Stops in order: accepts no more, lets calls in flight finish until the deadline, says goodbye, flushes, closes.
+    /// Stops in order: accepts no more, says goodbye to sessions evenly over the window, if there is one, lets calls in flight finish until the deadline, says goodbye, flushes, closes.
     pub async fn stop(&self) {
         self.end_sessions().await;
         if let Some(rooms) = &self.backplane {
@@ -339,6 +344,9 @@ impl Gateway {
             running.server.stop_accepting();
         }
         info!(sessions = self.process.hub.len(), "draining");
+        if !self.config.shutdown_window.is_zero() {
+            goodbye::over(self.config.shutdown_window, &self.process.hub).await;
+        }
         for listener in self.all_listeners() {
             listener.drain();
         }

@@ -19,18 +19,24 @@ const MOST: u64 = 64 << 10;
 /// # Errors
 /// When it cannot be asked, or says that it is not ready; then with its reasons.
 pub fn ask(admin: Option<SocketAddr>) -> anyhow::Result<String> {
+    let (is_ready, body) = look(admin)?;
+    ensure!(is_ready, "{}", body.trim_end());
+    Ok(body)
+}
+
+/// Whether that gateway is ready, and what it says of it.
+pub(crate) fn look(admin: Option<SocketAddr>) -> anyhow::Result<(bool, String)> {
     let address = admin.context("there is no [admin] listener that could be asked")?;
     let address = SocketAddr::new(from_here(address.ip()), address.port());
     let answer = exchange(address).with_context(|| format!("{address} does not answer"))?;
     let (head, body) = answer
         .split_once("\r\n\r\n")
         .with_context(|| format!("{address} does not speak HTTP"))?;
-    ensure!(head.split(' ').nth(1) == Some("200"), "{}", body.trim_end());
-    Ok(body.to_owned())
+    Ok((head.split(' ').nth(1) == Some("200"), body.to_owned()))
 }
 
 /// Where a listener on all addresses is reached from the same machine.
-fn from_here(ip: IpAddr) -> IpAddr {
+pub(crate) fn from_here(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -3,6 +3,8 @@
 //! - [`cli`]: what the command line may say.
 //! - [`config`]: from the file, the environment and the command line to a [`config::Config`] that can be run.
 //! - [`health`]: asks a gateway that runs whether it is ready.
+//! - [`doctor`]: looks for what keeps a gateway from running well.
+//! - [`remote`]: the commands about a gateway that runs, clients of its server API.
 //! - [`logging`]: logs to standard error, with a filter that a reload can replace.
 //! - [`summary`]: what is printed when the gateway is up.
 //! - [`run`]: starts everything, reloads, and stops in order; `service` is what the service manager hears of it.
@@ -10,7 +12,7 @@
 //! - [`token_command`]: making and inspecting tokens.
 //! - [`install_page`], [`replay`]: commands about the relay of DevTools.
 //! - [`gateway`]: the listeners that run, and how a new configuration changes them; `backends`, `backplane`, `tokens` and
-//!   `secrets` are its parts.
+//!   `secrets` are its parts, and `goodbye` spreads the end of its sessions over time.
 //!
 //! Nobody imports this crate; it may import every other. Start reading at `main.rs`, then `config/mod.rs`.
 
@@ -18,11 +20,14 @@ mod backends;
 mod backplane;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod gateway;
+mod goodbye;
 pub mod health;
 pub mod install_page;
 pub mod logging;
 mod protocols;
+pub mod remote;
 pub mod replay;
 pub mod run;
 pub mod safety;

@@ -5,12 +5,12 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, Error, ensure};
+use anyhow::{Context, Error, bail, ensure};
 use clap::Parser;
 use polyport::{
     cli::{self, Cli, Command},
     config::{self, Inputs, Loaded, Problems},
-    health, install_page, logging, replay, run, safety, token_command,
+    doctor, health, install_page, logging, remote, replay, run, safety, token_command,
 };
 
 /// `EX_CONFIG` of sysexits.h: the configuration is wrong, and trying again will not help.
@@ -68,6 +68,21 @@ fn act(command: Command, inputs: &Inputs) -> anyhow::Result<()> {
             say(&now.difference(&new))
         }
         Command::Health => say(&health::ask(inputs.load()?.config.admin)?),
+        Command::Doctor => {
+            let report = doctor::examine(inputs)?;
+            say(&report.to_string())?;
+            match report.wrong() {
+                0 => say("nothing is wrong\n"),
+                1 => bail!("1 thing is wrong"),
+                wrong => bail!("{wrong} things are wrong"),
+            }
+        }
+        Command::Top { reach, once } => say(&remote::top(inputs, &reach, once)?),
+        Command::Remote {
+            reach,
+            asked,
+            as_json,
+        } => say(&remote::ask(inputs, &reach, &asked, as_json)?),
         Command::ApiKey => {
             let made = polyport_admin::ApiKeys::generate();
             say(&format!("key   {}\nhash  {}\n", made.key, made.hash))

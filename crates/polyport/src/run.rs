@@ -9,14 +9,15 @@ use std::{
 };
 
 use anyhow::Context;
-use polyport_admin::{AdminState, ApiOptions, Readiness};
+use polyport_admin::{AdminState, ApiOptions, Drain, Readiness};
 use polyport_net::{Inherited, raise_open_file_limit};
 use tokio::{
     net::TcpListener,
     runtime,
     signal::unix::{Signal, SignalKind, signal},
+    time::timeout,
 };
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     backplane,
@@ -44,8 +45,11 @@ pub fn run(inputs: &Inputs, loaded: Loaded, log: &LogHandle) -> anyhow::Result<(
 /// What the process takes to end when its sessions have: other nodes are told.
 const TO_LEAVE: Duration = Duration::from_secs(3);
 
+/// What answers of the server API have to leave, once everything else is over.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
 /// Files that the process needs beside its connections.
-const OTHER_FILES: u64 = 64;
+pub(crate) const OTHER_FILES: u64 = 64;
 
 /// Every session needs an open file: a limit below the number of sessions is the real bound, and a harsher one.
 fn warn_of_few_files(open_files: Option<u64>, config: &Config) {
@@ -86,9 +90,11 @@ async fn serve(
     let made_up = access.as_ref().and_then(|access| access.made_up.clone());
     let hub = Arc::clone(gateway.hub());
     let mut state = AdminState::new(hub, Arc::clone(&readiness), env!("CARGO_PKG_VERSION"));
+    let drain = Arc::new(Drain::default());
     if let Some(access) = access {
         state = state.with_api(ApiOptions {
             keys: access.keys,
+            drain: Arc::clone(&drain),
             ..ApiOptions::default()
         });
     }
@@ -100,7 +106,24 @@ async fn serve(
     readiness.set_ready(true);
     announce(&gateway, admin, made_up.as_deref())?;
     service::ready(&status(&gateway));
-    while let Told::Reload = signals.next().await {
+    let mut is_asked_for = false;
+    loop {
+        let told = tokio::select! {
+            told = signals.next() => told,
+            window = drain.wished() => Told::Drain(window),
+        };
+        match told {
+            Told::Reload => {}
+            Told::Stop => break,
+            Told::Drain(window) => {
+                info!("told by the server API to stop");
+                is_asked_for = true;
+                if let Some(window) = window {
+                    gateway.set_shutdown_window(window);
+                }
+                break;
+            }
+        }
         service::reloading();
         let taken = reload(&mut gateway, inputs, log, &state).await;
         let mut status = status(&gateway);
@@ -114,6 +137,14 @@ async fn serve(
     tokio::select! {
         () = gateway.stop() => info!("stopped"),
         () = signals.stop_again() => warn!("told to stop again: stopping at once"),
+    }
+    // Where nobody is there the stop is over before whoever asked for it has the answer.
+    if is_asked_for
+        && timeout(LAST_ANSWERS, gateway.tasks().finish())
+            .await
+            .is_err()
+    {
+        debug!("some tasks have not ended in time");
     }
     Ok(())
 }
@@ -231,6 +262,8 @@ async fn reload(
 enum Told {
     Reload,
     Stop,
+    /// Stop, with sessions leaving over this time, if one was said.
+    Drain(Option<Duration>),
 }
 
 /// The signals that the process listens to.

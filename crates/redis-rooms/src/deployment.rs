@@ -1,5 +1,7 @@
 //! Where Redis is, and the way to it: looked up anew for every connection, since it may have moved.
 
+mod probe;
+
 use std::time::Duration;
 
 use rand::seq::SliceRandom;
@@ -10,6 +12,8 @@ use redis::{
     cluster::{ClusterClient, ClusterClientBuilder},
     io::tcp::TcpSettings,
 };
+
+pub use probe::ServerInfo;
 
 /// How long a connection, the TLS and the login may take.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -64,7 +68,7 @@ pub struct Tls {
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ConnectError {
+pub enum ConnectError {
     /// A server says no, or nobody answers.
     #[error("{address}: {error}")]
     Redis {

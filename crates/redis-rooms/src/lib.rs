@@ -29,5 +29,5 @@ mod subscriptions;
 mod typed;
 
 pub use backplane::{Health, RedisRooms};
-pub use deployment::{Deployment, Kind, Login, Tls, UrlError};
+pub use deployment::{ConnectError, Deployment, Kind, Login, ServerInfo, Tls, UrlError};
 pub use options::{Expose, RedisOptions, Sharding, StreamOptions};

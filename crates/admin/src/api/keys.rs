@@ -113,12 +113,13 @@ struct Rooms(Permissions);
 
 impl ApiKeys {
     /// What a key can be allowed to do. `publish` is `broadcast` too; `batch` needs the verbs of its commands.
-    pub const VERBS: [&'static str; 10] = [
+    pub const VERBS: [&'static str; 11] = [
         "publish",
         "call",
         "join",
         "leave",
         "disconnect",
+        "drain",
         "serverSideEmit",
         "sessions",
         "rooms",

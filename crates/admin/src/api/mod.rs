@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod call;
 mod commands;
+mod drain;
 mod error;
 mod idempotency;
 mod info;
@@ -32,6 +33,7 @@ use hyper::{
 use polyport_core::{ApiMetrics, CommandError, Hub, Realm, RealmName};
 use tokio::time::Instant;
 
+pub use drain::Drain;
 pub use keys::{ApiKeys, KeyError, KeyOptions, NewKey};
 pub(crate) use verb::Verb;
 
@@ -54,6 +56,8 @@ pub struct ApiOptions {
     pub realm: RealmName,
     /// Bytes of a body.
     pub max_body: usize,
+    /// Who hears that the process is to stop.
+    pub drain: Arc<Drain>,
 }
 
 /// Without keys nobody gets in; the realm `default`; 1 MiB.
@@ -63,6 +67,7 @@ impl Default for ApiOptions {
             keys: ApiKeys::default(),
             realm: RealmName::new("default").expect("it is short and not empty"),
             max_body: 1 << 20,
+            drain: Arc::default(),
         }
     }
 }
@@ -74,6 +79,7 @@ pub(crate) struct Api {
     keys: ArcSwap<ApiKeys>,
     realm: RealmName,
     max_body: usize,
+    drain: Arc<Drain>,
     answers: Arc<Answers>,
     metrics: [ApiMetrics; Verb::ALL.len()],
     version: String,
@@ -88,6 +94,7 @@ impl Api {
             keys: ArcSwap::from_pointee(options.keys),
             realm: options.realm,
             max_body: options.max_body,
+            drain: options.drain,
             answers: Arc::default(),
             metrics,
             version: version.to_owned(),
@@ -205,6 +212,7 @@ impl Api {
             Verb::Join => self.join(key, body).await,
             Verb::Leave => self.leave(key, body).await,
             Verb::Disconnect => self.disconnect(key, body).await,
+            Verb::Drain => self.drain(key, body),
             Verb::ServerSideEmit => self.server_side_emit(key, body).await,
             _ => self.batch(key, body).await,
         }
@@ -241,6 +249,10 @@ impl Api {
     fn node(&self) -> Option<Arc<str>> {
         let cluster = self.hub.cluster()?;
         Some(Arc::clone(cluster.node()))
+    }
+
+    fn drain_wish(&self) -> &Drain {
+        &self.drain
     }
 
     fn hub(&self) -> &Hub {

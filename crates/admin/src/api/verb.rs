@@ -11,6 +11,7 @@ pub(crate) enum Verb {
     Join,
     Leave,
     Disconnect,
+    Drain,
     ServerSideEmit,
     Batch,
     Sessions,
@@ -29,6 +30,7 @@ pub(crate) enum Right {
     Join,
     Leave,
     Disconnect,
+    Drain,
     ServerSideEmit,
     Sessions,
     Rooms,
@@ -37,13 +39,14 @@ pub(crate) enum Right {
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Publish,
         Self::Broadcast,
         Self::Call,
         Self::Join,
         Self::Leave,
         Self::Disconnect,
+        Self::Drain,
         Self::ServerSideEmit,
         Self::Batch,
         Self::Sessions,
@@ -62,6 +65,7 @@ impl Verb {
             Self::Join => "/api/join",
             Self::Leave => "/api/leave",
             Self::Disconnect => "/api/disconnect",
+            Self::Drain => "/api/drain",
             Self::ServerSideEmit => "/api/serverSideEmit",
             Self::Batch => "/api/batch",
             Self::Sessions => "/api/sessions",
@@ -82,6 +86,7 @@ impl Verb {
             Self::Join => "join",
             Self::Leave => "leave",
             Self::Disconnect => "disconnect",
+            Self::Drain => "drain",
             Self::ServerSideEmit => "serverSideEmit",
             Self::Batch => "batch",
             Self::Sessions => "sessions",
@@ -103,6 +108,7 @@ impl Verb {
                 | Self::Join
                 | Self::Leave
                 | Self::Disconnect
+                | Self::Drain
                 | Self::ServerSideEmit
                 | Self::Batch
         )
@@ -137,6 +143,7 @@ impl Verb {
             Self::Publish | Self::Broadcast | Self::Join | Self::Leave | Self::Disconnect => {
                 &[200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429]
             }
+            Self::Drain => &[200, 400, 401, 403, 405, 408, 409, 413, 415, 422, 429],
             Self::Batch => &[200, 400, 401, 405, 408, 409, 413, 415, 422, 429],
             Self::Session => &[200, 400, 401, 403, 404, 405, 429, 503],
             Self::Sessions | Self::Rooms | Self::Presence => &[200, 400, 401, 403, 404, 405, 429],
@@ -153,6 +160,7 @@ impl Verb {
             Self::Join => Some(Right::Join),
             Self::Leave => Some(Right::Leave),
             Self::Disconnect => Some(Right::Disconnect),
+            Self::Drain => Some(Right::Drain),
             Self::ServerSideEmit => Some(Right::ServerSideEmit),
             Self::Sessions | Self::Session => Some(Right::Sessions),
             Self::Rooms => Some(Right::Rooms),
@@ -165,12 +173,13 @@ impl Verb {
 
 impl Right {
     /// In the order of [`crate::ApiKeys::VERBS`].
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Publish,
         Self::Call,
         Self::Join,
         Self::Leave,
         Self::Disconnect,
+        Self::Drain,
         Self::ServerSideEmit,
         Self::Sessions,
         Self::Rooms,
@@ -191,6 +200,7 @@ impl Right {
             Self::Join => "join",
             Self::Leave => "leave",
             Self::Disconnect => "disconnect",
+            Self::Drain => "drain",
             Self::ServerSideEmit => "serverSideEmit",
             Self::Sessions => "sessions",
             Self::Rooms => "rooms",

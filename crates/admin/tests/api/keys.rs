@@ -89,6 +89,7 @@ async fn a_key_has_its_verbs_alone() {
         ("POST", "/api/join"),
         ("POST", "/api/leave"),
         ("POST", "/api/disconnect"),
+        ("POST", "/api/drain"),
         ("POST", "/api/serverSideEmit"),
         ("GET", "/api/sessions"),
         ("GET", "/api/sessions/x"),

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use polyport_admin::{AdminState, ApiKeys, ApiOptions, KeyOptions, Readiness, serve};
+use polyport_admin::{AdminState, ApiKeys, ApiOptions, Drain, KeyOptions, Readiness, serve};
 use polyport_core::{
     Answered, Arg, Asks, CloseReason, Dialect, Event, Frame, FrameQueue, Hub, Identity, Json,
     Limits, Listener, ListenerConfig, OpeningOn, Peer, Permissions, RealmName, RoomName, Session,
@@ -110,6 +110,7 @@ pub(crate) struct World {
     pub(crate) hub: Arc<Hub>,
     pub(crate) state: AdminState,
     pub(crate) readiness: Arc<Readiness>,
+    pub(crate) drain: Arc<Drain>,
     pub(crate) address: SocketAddr,
     listener: Arc<Listener>,
     elsewhere: Arc<Listener>,
@@ -154,6 +155,7 @@ pub(crate) async fn world_with(mut keys: Vec<KeyOptions>) -> World {
         keys: ApiKeys::new(&keys).unwrap(),
         ..ApiOptions::default()
     };
+    let drain = Arc::clone(&options.drain);
     let state = AdminState::new(Arc::clone(&hub), Arc::clone(&readiness), "1.2.3");
     let state = state.with_api(options);
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -164,6 +166,7 @@ pub(crate) async fn world_with(mut keys: Vec<KeyOptions>) -> World {
         hub,
         state,
         readiness,
+        drain,
         address,
         listener: one,
         elsewhere,

@@ -65,6 +65,9 @@ pub const DEFAULT_FILE: &str = "gateway.toml";
 /// The environment variable that names the file, for where no command line can be given.
 pub const FILE_VARIABLE: &str = "POLYPORT_CONFIG";
 
+/// The environment variable with a key of the server API that has all rights.
+pub const API_KEY_VARIABLE: &str = "POLYPORT_API_KEY";
+
 /// What is used when there is no file: the one that is shipped.
 const SHIPPED: &str = include_str!("../../../../gateway.toml");
 

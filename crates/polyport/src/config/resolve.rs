@@ -141,6 +141,7 @@ impl Resolver<'_> {
                 format: settings.log.format,
             },
             shutdown_deadline: settings.shutdown.deadline.0,
+            shutdown_window: settings.shutdown.window.0,
             sessions: settings.limits.sessions,
             admin,
             api: api.map(|api| self.api(api, settings.admin.is_some())),

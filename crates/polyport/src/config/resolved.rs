@@ -37,6 +37,8 @@ pub struct Config {
     pub log: LogConfig,
     /// How long calls in flight and unsent bytes are waited for when the gateway stops.
     pub shutdown_deadline: Duration,
+    /// Time over which sessions are told goodbye before that.
+    pub shutdown_window: Duration,
     /// Sessions at once on all listeners together; 0 is no bound.
     pub sessions: usize,
     /// Where metrics and health checks are served, if anywhere.

@@ -118,12 +118,15 @@ pub enum LogFormat {
 pub struct ShutdownSettings {
     /// How long calls in flight and unsent bytes are waited for after SIGTERM or SIGINT.
     pub deadline: Period,
+    /// Time over which sessions are told goodbye evenly, before the deadline begins to run; 0 tells all at once.
+    pub window: Period,
 }
 
 impl Default for ShutdownSettings {
     fn default() -> Self {
         Self {
             deadline: Period::secs(10),
+            window: Period::secs(0),
         }
     }
 }

@@ -99,7 +99,7 @@ fn the_value_is_the_one_in_effect() {
             "environment   none",
         ],
     );
-    check("shutdown", &["keys          deadline"]);
+    check("shutdown", &["keys          deadline, window"]);
     check("backends", &["now           calls, service"]);
     check("api.keys", &["now           none"]);
     // What is live for a service is a new engine for a script.

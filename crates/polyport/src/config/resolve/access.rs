@@ -7,6 +7,7 @@ use polyport_identity::{SiteRules, SiteSource, base_domain};
 
 use super::Resolver;
 use crate::config::{
+    API_KEY_VARIABLE,
     places::TokenPlace,
     report::suggestion,
     resolved::{
@@ -18,9 +19,6 @@ use crate::config::{
         TokenKeySettings, TokenSettings,
     },
 };
-
-/// The variable that holds the key with all rights.
-const API_KEY_VARIABLE: &str = "POLYPORT_API_KEY";
 
 /// Shorter keys have no 128 bits and can be guessed.
 const MIN_API_KEY: usize = 22;

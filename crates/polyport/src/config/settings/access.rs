@@ -260,6 +260,8 @@ pub enum ApiVerb {
     Leave,
     /// Ending sessions.
     Disconnect,
+    /// Stopping the process in order.
+    Drain,
     /// Asking the other servers of a realm.
     #[serde(rename = "serverSideEmit")]
     ServerSideEmit,
@@ -283,6 +285,7 @@ impl ApiVerb {
             Self::Join => "join",
             Self::Leave => "leave",
             Self::Disconnect => "disconnect",
+            Self::Drain => "drain",
             Self::ServerSideEmit => "serverSideEmit",
             Self::Sessions => "sessions",
             Self::Rooms => "rooms",

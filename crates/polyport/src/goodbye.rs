@@ -1,0 +1,66 @@
+//! Ending sessions evenly over a time, so that their clients do not all come to other nodes at once.
+
+use std::time::Duration;
+
+use polyport_core::{CloseReason, Hub, SessionRef};
+use rand::seq::SliceRandom;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+/// How often it is looked whose turn it is.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Says goodbye to one session after the other, in no order, so that those of every listener leave evenly. Whoever waits for an answer
+/// at its turn is told once it has it. Ends with the window, or when nobody is left; those who came or waited meanwhile are still there
+/// then.
+pub(crate) async fn over(window: Duration, hub: &Hub) {
+    let mut waiting = hub.sessions(|_| true);
+    waiting.shuffle(&mut rand::rng());
+    let total = waiting.len();
+    let mut busy: Vec<SessionRef> = Vec::new();
+    let begin = Instant::now();
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while begin.elapsed() < window && !hub.is_empty() {
+        ticks.tick().await;
+        let left = still_waiting(total, begin.elapsed(), window);
+        busy.extend(waiting.drain(left.min(waiting.len())..));
+        busy.retain(|session| {
+            let is_settled = session.is_settled();
+            if is_settled {
+                session.close(CloseReason::Shutdown);
+            }
+            !is_settled
+        });
+    }
+}
+
+/// How many of all have not had their turn when so much of the window is over.
+fn still_waiting(total: usize, elapsed: Duration, window: Duration) -> usize {
+    let left = window.saturating_sub(elapsed).as_micros();
+    let share = left * total as u128 / window.as_micros().max(1);
+    usize::try_from(share).unwrap_or(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_spread_over_the_window() {
+        let check = |total, elapsed, expected| {
+            let elapsed = Duration::from_millis(elapsed);
+            let window = Duration::from_secs(4);
+            assert_eq!(
+                still_waiting(total, elapsed, window),
+                expected,
+                "{elapsed:?}"
+            );
+        };
+        check(200, 0, 200);
+        check(200, 1_000, 150);
+        check(200, 3_999, 0);
+        check(200, 5_000, 0);
+        check(1, 10, 0);
+        check(0, 10, 0);
+    }
+}

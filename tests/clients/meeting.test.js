@@ -237,9 +237,16 @@ describe('SocketCluster in the lobby', () => {
     return client
   }
 
+  /** A page that is in its hub: the opening is answered a moment before. */
+  const hub = async () => {
+    const page = await FrameClient.open({ port: gateway.ports.pocket })
+    await page.before()
+    return page
+  }
+
   const open = async () => ({
     telnet: await LineClient.open({ port: gateway.ports.tcp }),
-    page: await FrameClient.open({ port: gateway.ports.pocket }),
+    page: await hub(),
     rpc: await FrameClient.open({ port: gateway.ports.rpc }),
     sc: await cluster('cluster', 'lobby'),
     old: await cluster('old'),

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 fn act(command: Command, inputs: &Inputs) -> anyhow::Result<()> {
     match command {
         Command::Run => {
-            let loaded = checked(inputs)?;
+            let loaded = inputs.load_checked()?;
             let log = logging::init(&loaded.config.log)?;
             if loaded.file.built_in {
                 tracing::info!("no gateway.toml here: the configuration that is built in is used");
@@ -46,7 +46,7 @@ fn act(command: Command, inputs: &Inputs) -> anyhow::Result<()> {
             run::run(inputs, loaded, &log)
         }
         Command::Check { is_strict } => {
-            let loaded = checked(inputs)?;
+            let loaded = inputs.load_checked()?;
             if is_strict {
                 refuse_unsafe(&loaded)?;
             }
@@ -110,12 +110,6 @@ fn act(command: Command, inputs: &Inputs) -> anyhow::Result<()> {
             say(&format!("{schema}\n"))
         }
     }
-}
-
-fn checked(inputs: &Inputs) -> Result<Loaded, Problems> {
-    let loaded = inputs.load()?;
-    loaded.check_paths()?;
-    Ok(loaded)
 }
 
 /// Tells what is doubtful, and refuses what is unsafe.

@@ -209,11 +209,7 @@ async fn reload(
     log: &LogHandle,
     admin: &AdminState,
 ) -> bool {
-    let loaded = inputs.load().and_then(|loaded| {
-        loaded.check_paths()?;
-        Ok(loaded)
-    });
-    let config = match loaded {
+    let config = match inputs.load_checked() {
         Ok(loaded) => loaded.config,
         Err(problems) => {
             error!(%problems, "configuration not reloaded, nothing has changed");

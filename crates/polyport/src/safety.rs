@@ -141,7 +141,7 @@ impl Search<'_> {
             if !auth.required {
                 self.doubt(
                     &["listeners", name, "auth"],
-                    "clients without a token come in too; `required = true` keeps them out",
+                    "clients without a token come in too; add `required = true` to keep them out",
                 );
             }
             return;

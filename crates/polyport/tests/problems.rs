@@ -35,7 +35,18 @@ fn problems(text: &str, variables: &[(&str, &str)], options: &[(&str, &str)]) ->
 
 #[track_caller]
 fn check(text: &str, expected: &[&str]) {
-    assert_eq!(problems(text, &[], &[]), expected);
+    compare(&problems(text, &[], &[]), expected);
+}
+
+/// Each is told as expected. What to write instead may follow: `tests/wrong` has that word by word.
+#[track_caller]
+fn compare(told: &[String], expected: &[&str]) {
+    let as_expected = |(told, expected): (&String, &&str)| {
+        told.strip_prefix(*expected)
+            .is_some_and(|more| more.is_empty() || more.starts_with("; "))
+    };
+    let all = told.len() == expected.len() && told.iter().zip(expected).all(as_expected);
+    assert!(all, "{told:#?}\ninstead of\n{expected:#?}");
 }
 
 /// A listener with nothing wrong, on lines 1 to 3.
@@ -147,7 +158,7 @@ fn words_of_a_list() {
     // An index is no word, although serde would take it for one.
     check_more(
         "verbs.message_id = 0",
-        "gateway.toml:4:20: listeners.tcp.verbs.message_id: expected a string, found integer 0",
+        "gateway.toml:4:20: listeners.tcp.verbs.message_id: unknown value `0` (valid: never, if-set, always)",
     );
 }
 
@@ -182,11 +193,11 @@ fn what_a_devtools_listener_could_never_do_is_refused() {
         ("ping_timeout = \"8s\"", "longer than `ping_interval`"),
         ("origins = [\"https://app.example.com\"]", "no origin"),
         ("origins = [\"app.example.com\"]", "no origin"),
-        ("relay = true\nmax_apps = 0", "one at least"),
+        ("relay = true\nmax_apps = 0", "write 1 or more"),
         ("grace = \"25d\"", "below 24 days"),
         (
             "relay = true\nrecordings_size = \"1KiB\"",
-            "\"1MiB\" at least",
+            "write \"1MiB\" or more",
         ),
         ("ask_backends = \"never\"", "never"),
         (
@@ -202,7 +213,7 @@ fn what_a_devtools_listener_could_never_do_is_refused() {
         ("team_hosts = \"*.dev.example\"", "there are no teams"),
         (
             "users = [{ name = \"a:b\", secret = \"env:HOME\" }]",
-            "without a colon",
+            "has no colon",
         ),
         (
             "users = [{ name = \"a\", secret = \"env:NOT_SET\" }]",
@@ -228,8 +239,8 @@ fn what_is_required_is_missing() {
     check(
         "[listeners.tcp]\n",
         &[
-            "gateway.toml:1:12: listeners.tcp.protocol: missing (valid: tcp-verbs, ws-channels, ws-rpc, socket-io, devtools-relay)",
-            "gateway.toml:1:12: listeners.tcp.bind: missing; an address such as \"127.0.0.1:5000\"",
+            "gateway.toml:1:12: listeners.tcp.protocol: missing; write protocol = \"…\" (valid: tcp-verbs, ws-channels, ws-rpc, socket-io, devtools-relay)",
+            "gateway.toml:1:12: listeners.tcp.bind: missing",
         ],
     );
     check_more(
@@ -238,7 +249,7 @@ fn what_is_required_is_missing() {
     );
     check(
         "",
-        &["gateway.toml: listeners: no listener is configured; add a [listeners.NAME] table"],
+        &["gateway.toml:1:1: listeners: no listener is configured; add a [listeners.NAME] table"],
     );
 }
 
@@ -277,7 +288,7 @@ fn names_and_patterns() {
     check(
         "[listeners.\"my tcp\"]\nprotocol = \"tcp-verbs\"\nbind = \"127.0.0.1:0\"\n",
         &[
-            "gateway.toml:1:12: listeners.my tcp: a listener's name consists of letters, digits, `-` and `_`",
+            "gateway.toml:1:12: listeners.my tcp: this name has other characters than letters, digits, `-` and `_`",
         ],
     );
     let told = problems(&good_and("permissions.join = [\"*\", \"[a\"]"), &[], &[]);
@@ -306,7 +317,7 @@ fn delimiters() {
     );
     check_more(
         "verbs.delimiter = \"|\\r\"",
-        "gateway.toml:4:19: listeners.tcp.verbs.delimiter: may not contain \"\\r\", which clients' lines never keep; use \
+        "gateway.toml:4:19: listeners.tcp.verbs.delimiter: may not contain \"\\r\", which clients' lines never keep; write \
          \"\\n\" for lines that end in CR LF",
     );
 }
@@ -392,7 +403,7 @@ fn all_problems_are_told_at_once_in_the_order_of_the_file() {
 fn variables_are_named() {
     #[track_caller]
     fn check(name: &str, value: &str, expected: &[&str]) {
-        assert_eq!(problems(GOOD, &[(name, value)], &[]), expected);
+        compare(&problems(GOOD, &[(name, value)], &[]), expected);
     }
     check(
         "POLYPORT_LISTENERS__TCP__LIMITS__SESIONS",
@@ -422,7 +433,7 @@ fn variables_are_named() {
         "POLYPORT_LOG_LEVEL",
         "debug",
         &[
-            "environment POLYPORT_LOG_LEVEL: no setting; two underscores stand between levels, as in POLYPORT_LOG__LEVEL",
+            "environment POLYPORT_LOG_LEVEL: no setting; write two underscores between levels, POLYPORT_LOG__LEVEL",
         ],
     );
     check(
@@ -464,15 +475,15 @@ fn backends() {
     );
     check_more(
         "[backends.app]\nfile = \"a.js\"\n",
-        "gateway.toml:4:11: backends.app.kind: missing (valid: script, http)",
+        "gateway.toml:4:11: backends.app.kind: missing; write kind = \"…\" (valid: script, http)",
     );
     check_more(
         "[backends.app]\nkind = \"script\"\n",
-        "gateway.toml:4:11: backends.app.file: missing; the JavaScript file",
+        "gateway.toml:4:11: backends.app.file: missing",
     );
     check_more(
         "[backends.app]\nkind = \"script\"\nfile = \"a.js\"\nmemory = \"1MiB\"\n",
-        "gateway.toml:7:10: backends.app.memory: an engine needs 4MiB at least",
+        "gateway.toml:7:10: backends.app.memory: too little for an engine",
     );
     check_more(
         "[backends.app]\nkind = \"script\"\nfile = \"a.js\"\ntime = \"0s\"\n",
@@ -496,7 +507,7 @@ fn backends() {
 fn tokens() {
     check_more(
         "[tokens.main]\n",
-        "gateway.toml:4:9: tokens.main.keys: missing; without a key or a `jwks` no token is good",
+        "gateway.toml:4:9: tokens.main.keys: missing: without a key or a `jwks` no token is good",
     );
     check_more(
         "[tokens.main]\nkeys = [{ algorithm = \"RS256\", secret = \"env:A\" }]\n",
@@ -509,8 +520,7 @@ fn tokens() {
     );
     check_more(
         "[tokens.main]\nkeys = [{ algorithm = \"HS256\", secret = \"hunter2\" }]\n",
-        "gateway.toml:5:41: tokens.main.keys.0.secret: expected where the secret is, \"env:NAME\" or \"file:PATH\", found string \
-         \"hunter2\"",
+        "gateway.toml:5:41: tokens.main.keys.0.secret: expected where the secret is, \"env:NAME\" or \"file:PATH\"",
     );
     check_more(
         "[tokens.main]\nkeys = [{ algorithm = \"HS256\", secret = \"env:APP_SECRET\" }]\n",
@@ -522,7 +532,7 @@ fn tokens() {
     );
     check_more(
         "auth = { tokens = \"main\" }\n",
-        "gateway.toml:4:19: listeners.tcp.auth.tokens: there is no [tokens.main] (valid: )",
+        "gateway.toml:4:19: listeners.tcp.auth.tokens: there is no [tokens.main]",
     );
     check_more(
         "rpc.validators = true\n",
@@ -535,8 +545,7 @@ fn tokens() {
 fn services() {
     check_more(
         "[backends.app]\nkind = \"http\"\n",
-        "gateway.toml:4:11: backends.app.url: missing; expected an address such as \"http://127.0.0.1:7000/polyport\" or \
-         \"unix:/run/app.sock\"",
+        "gateway.toml:4:11: backends.app.url: missing",
     );
     check_more(
         "[backends.app]\nkind = \"htpp\"\n",
@@ -544,12 +553,11 @@ fn services() {
     );
     check_more(
         "[backends.app]\nurl = \"http://a/\"\n",
-        "gateway.toml:4:11: backends.app.kind: missing (valid: script, http)",
+        "gateway.toml:4:11: backends.app.kind: missing; write kind = \"…\" (valid: script, http)",
     );
     check_more(
         "[backends.app]\nkind = \"http\"\nurl = \"ftp://a/\"\n",
-        "gateway.toml:6:7: backends.app.url: expected an address such as \"http://127.0.0.1:7000/polyport\" or \
-         \"unix:/run/app.sock\"",
+        "gateway.toml:6:7: backends.app.url: this is no address of a service",
     );
     check_more(
         "[backends.app]\nkind = \"script\"\nfile = \"a.js\"\nhooks = [\"open\"]\n",
@@ -557,7 +565,7 @@ fn services() {
     );
     check_more(
         "[backends.app]\nkind = \"script\"\nfile = \"a.js\"\nmemory = \"1MiB\"\n",
-        "gateway.toml:7:10: backends.app.memory: an engine needs 4MiB at least",
+        "gateway.toml:7:10: backends.app.memory: too little for an engine",
     );
     check_more(
         "[backends.app]\nkind = \"http\"\nurl = \"http://a/\"\nhooks = [\"opne\"]\n",
@@ -565,7 +573,7 @@ fn services() {
     );
     check_more(
         "[backends.app]\nkind = \"http\"\nurl = \"http://a/\"\nsecrets = [\"hunter2\"]\n",
-        "gateway.toml:7:12: backends.app.secrets.0: expected where the secret is, \"env:NAME\" or \"file:PATH\", found string \"hunter2\"",
+        "gateway.toml:7:12: backends.app.secrets.0: expected where the secret is, \"env:NAME\" or \"file:PATH\"",
     );
     check_more(
         "[backends.app]\nkind = \"http\"\nurl = \"http://a/\"\nsecrets = [\"env:APP_SECRET\"]\n",
@@ -585,11 +593,11 @@ fn services() {
 fn keys_of_the_server_api() {
     check_more(
         "[api]\n",
-        "gateway.toml:4:1: api: the server API is on the admin listener: add [admin]",
+        "gateway.toml:4:1: api: the server API is on the admin listener, and there is none",
     );
     check_more(
         "[admin]\n[api.keys.app]\nhash = \"secret\"\n",
-        "gateway.toml:6:8: api.keys.app.hash: expected a hash such as \"sha256:9f86…\", which `polyport api-key` makes, found string \"secret\"",
+        "gateway.toml:6:8: api.keys.app.hash: expected a hash such as \"sha256:9f86…\", which `polyport api-key` makes",
     );
     let short = problems(
         &good_and("[admin]\n[api]\n"),
@@ -598,7 +606,9 @@ fn keys_of_the_server_api() {
     );
     assert_eq!(
         short,
-        ["gateway.toml:5:1: api: POLYPORT_API_KEY is shorter than 22 characters"]
+        [
+            "gateway.toml:5:1: api: POLYPORT_API_KEY is shorter than 22 characters; make one with `polyport api-key`"
+        ]
     );
 }
 
@@ -613,7 +623,7 @@ fn jsonp_is_for_everybody_or_nobody() {
             &[],
         )
     };
-    let fault = "gateway.toml:5:9: listeners.io.socket_io.jsonp: JSONP can be read by every page, so it needs cors = { origins = [\"*\"] } without credentials";
+    let fault = "gateway.toml:5:9: listeners.io.socket_io.jsonp: JSONP can be read by every page, so it needs all origins; write cors = { origins = [\"*\"] } without credentials";
     for cors in [
         "",
         "cors = { origins = [] }",
@@ -657,9 +667,9 @@ fn what_a_socket_io_listener_could_never_do_is_refused() {
         ),
         (
             "publish = [{ event = \"a\", rooms = [] }]",
-            "name at least one",
+            "write one at least",
         ),
-        ("jwt = { callback = \"0s\" }", "expected a time above zero"),
+        ("jwt = { callback = \"0s\" }", "may not be zero"),
     ] {
         let found = with(line);
         assert_eq!(found.len(), 1, "{line}: {found:?}");
@@ -687,7 +697,7 @@ fn adapters_on_redis_that_cannot_be_together_are_refused() {
         )
     };
     for (lines, expected) in [
-        ("socket_io = { adapters = [] }", "name at least one"),
+        ("socket_io = { adapters = [] }", "write one at least"),
         (
             "socket_io = { adapters = [\"sharded\", \"sharded-static\"] }",
             "one subscriptionMode",
@@ -700,7 +710,7 @@ fn adapters_on_redis_that_cannot_be_together_are_refused() {
             "url = [\"redis://127.0.0.1:6379\", \"x\"]",
             "no address of Redis",
         ),
-        ("queue = \"1KiB\"", "64KiB at least"),
+        ("queue = \"1KiB\"", "write \"64KiB\" or more"),
         (
             "keys = { default = \"a\", shop = \"a\" }",
             "another realm has this key",
@@ -709,9 +719,9 @@ fn adapters_on_redis_that_cannot_be_together_are_refused() {
             "keys = { \"a/b\" = \"c\" }",
             "what follows the slash is a namespace",
         ),
-        ("streams = { length = 99 }", "expected 100 or more"),
-        ("streams = { count = 0 }", "expected 1 to 16"),
-        ("streams = { count = 17 }", "expected 1 to 16"),
+        ("streams = { length = 99 }", "write 100 or more"),
+        ("streams = { count = 0 }", "from 1 to 16"),
+        ("streams = { count = 17 }", "from 1 to 16"),
         (
             "streams = { session_prefix = \"\" }",
             "any key could be taken",
@@ -740,7 +750,7 @@ fn the_engine_of_streams_has_servers_of_its_own() {
     };
     let found = with("socket_io = { adapters = [\"sharded\"] }");
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].contains("leave this out"), "{found:?}");
+    assert!(found[0].contains("; remove this"), "{found:?}");
     for lines in [
         "",
         "streams = { length = 100, count = 16 }",

@@ -141,7 +141,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{Inputs, SHIPPED, SourceFile};
+    use crate::config::{Inputs, SourceFile, source::SHIPPED};
 
     const MORE: &str = r#"
 [api.keys.news]

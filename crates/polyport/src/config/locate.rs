@@ -6,6 +6,8 @@ use figment::value::{Dict, Value};
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue, Deserializer};
 
+use super::syntax::{self, SyntaxError};
+
 /// The keys from the root to a value; a list's elements are counted from 0.
 pub(crate) type KeyPath = Vec<String>;
 
@@ -37,42 +39,18 @@ struct Spans {
     value: Range<usize>,
 }
 
-/// What is wrong with a text that is not TOML.
-#[derive(Debug)]
-pub(crate) struct SyntaxError {
-    pub(crate) position: Option<Position>,
-    pub(crate) message: String,
-}
-
-impl SyntaxError {
-    fn new(text: &str, error: &toml::de::Error) -> Self {
-        Self {
-            position: error.span().map(|span| position(text, span.start)),
-            message: error.message().to_owned(),
-        }
-    }
-}
-
-/// The first error of each line, in the order of the text: the others mostly follow from it.
-fn one_per_line(errors: impl Iterator<Item = SyntaxError>) -> Vec<SyntaxError> {
-    let mut errors: Vec<_> = errors.collect();
-    errors.sort_by_key(|error| error.position);
-    errors.dedup_by_key(|error| error.position.map(|at| at.line));
-    errors
-}
-
 impl Document {
     pub(crate) fn parse(text: &str) -> Result<Self, Vec<SyntaxError>> {
+        // Some editors put a mark in front of what they save, which is no part of the text.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
-            return Err(one_per_line(
-                errors.iter().map(|error| SyntaxError::new(text, error)),
-            ));
+            return Err(syntax::explain(text, &errors));
         }
         let mut spans = HashMap::new();
         outline(table.get_ref(), &mut Vec::new(), &mut spans);
         let values = Dict::deserialize(Deserializer::from(table))
-            .map_err(|error| vec![SyntaxError::new(text, &error)])?;
+            .map_err(|error| syntax::explain(text, [&error]))?;
         Ok(Self {
             text: text.to_owned(),
             spans,
@@ -150,7 +128,8 @@ fn enter(
     }
 }
 
-fn position(text: &str, offset: usize) -> Position {
+/// The line and the column of an offset.
+pub(crate) fn position(text: &str, offset: usize) -> Position {
     let before = &text.as_bytes()[..offset.min(text.len())];
     let line_start = before
         .iter()

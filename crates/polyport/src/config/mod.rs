@@ -1,9 +1,10 @@
 //! The configuration: from `gateway.toml`, the environment and the command line to a [`Config`] that can be run.
 //!
 //! [`settings`] is what may be written, [`resolved`] what the program runs on, [`resolve`] the way between them. [`layers`] merges who said what,
-//! [`locate`] knows on which line, [`report`] finds the words for it. Nothing is bound or opened here, except that
+//! [`locate`] knows on which line, [`report`] finds the words for it, [`syntax`] and [`advice`] those for what to write instead. Nothing is bound or opened here, except that
 //! [`Inputs::load`] reads the file and [`Loaded::check_paths`] looks at the files that it names.
 
+mod advice;
 mod diff;
 mod effective;
 mod explain;
@@ -15,7 +16,9 @@ mod resolve;
 mod resolved;
 mod schema;
 mod settings;
+mod source;
 mod strict;
+mod syntax;
 mod units;
 mod verbs;
 
@@ -28,6 +31,7 @@ use layers::{Layer, Layers};
 use locate::{Document, KeyPath, Part};
 use polyport_net::TlsAcceptance;
 use resolve::{NamedPath, PathKind, Resolved, collisions};
+use syntax::SyntaxError;
 
 pub use explain::{TakesEffect, kind, meaning, table};
 pub use places::{ApiKeyHash, ProtocolVersion, Secret, TokenPlace};
@@ -52,6 +56,7 @@ pub use settings::{
     SocketIoSettings, SocketIoTransport, TlsSettings, TokenAlgorithm, TokenKeySettings,
     TokenSettings, VerbsSettings,
 };
+pub use source::SourceFile;
 pub use strict::OneOrMany;
 pub use units::{Address, ByteSize, Malformed, Network, Period};
 pub use verbs::{
@@ -67,15 +72,6 @@ pub const FILE_VARIABLE: &str = "POLYPORT_CONFIG";
 
 /// The environment variable with a key of the server API that has all rights.
 pub const API_KEY_VARIABLE: &str = "POLYPORT_API_KEY";
-
-/// What is used when there is no file: the one that is shipped.
-const SHIPPED: &str = include_str!("../../../../gateway.toml");
-
-/// The script of the configuration that is shipped, and what is said of it there.
-const SHIPPED_SCRIPT: &str = "docs/examples/tour.js";
-const SHIPPED_BACKEND: &str =
-    "[backends.tour]\nkind = \"script\"\nfile = \"docs/examples/tour.js\"\n";
-const SHIPPED_BACKENDS: &str = "backends = [\"tour\", \"builtin\"]";
 
 const PREFIX: &str = "POLYPORT_";
 
@@ -104,27 +100,25 @@ pub struct SettingOption {
     pub value: String,
 }
 
-/// The text of a configuration file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceFile {
-    /// How messages call it.
-    pub name: String,
-    /// What it says.
-    pub text: String,
-    /// The absolute folder that relative paths start from.
-    pub folder: PathBuf,
-    /// Whether it is the one that is built in.
-    pub built_in: bool,
-}
-
 impl Inputs {
     /// Reads the file and resolves the whole configuration.
     ///
     /// # Errors
     /// [`Problems`] when the file cannot be read or anything in it or in the other layers is wrong.
     pub fn load(&self) -> Result<Loaded, Problems> {
-        let file = self.source().map_err(|problem| Problems(vec![problem]))?;
+        let file = source::find(self).map_err(|problem| Problems(vec![problem]))?;
         self.load_from(&file)
+    }
+
+    /// The same, and looks at the files and folders that the configuration names.
+    ///
+    /// # Errors
+    /// [`Problems`] with those of [`Self::load`] and [`Loaded::check_paths`] together.
+    pub fn load_checked(&self) -> Result<Loaded, Problems> {
+        let file = source::find(self).map_err(|problem| Problems(vec![problem]))?;
+        let (loaded, mut problems) = self.assemble(&file)?;
+        problems.extend(loaded.path_problems());
+        loaded.unless(problems)
     }
 
     /// Resolves the configuration with `file` in the place of the file on disk.
@@ -132,14 +126,20 @@ impl Inputs {
     /// # Errors
     /// [`Problems`] when anything in the file or in the other layers is wrong.
     pub fn load_from(&self, file: &SourceFile) -> Result<Loaded, Problems> {
+        let (loaded, problems) = self.assemble(file)?;
+        loaded.unless(problems)
+    }
+
+    /// What can be made of a file, and what is wrong with it; with what is no TOML, nothing can be made.
+    fn assemble(&self, file: &SourceFile) -> Result<(Loaded, Vec<Problem>), Problems> {
         let document = Document::parse(&file.text).map_err(|errors| {
-            let problem = |error: locate::SyntaxError| Problem {
+            let problem = |error: SyntaxError| Problem {
                 place: Place::File {
                     name: file.name.clone(),
                     position: error.position.map(|at| (at.line, at.column)),
                 },
                 key: String::new(),
-                message: format!("not valid TOML: {}", error.message),
+                message: error.message,
             };
             Problems(errors.into_iter().map(problem).collect())
         })?;
@@ -171,18 +171,14 @@ impl Inputs {
         problems.extend(unread);
         let resolved = resolve::resolve(&settings.clone().filled(), &file.folder, &self.variables);
         problems.extend(faults(&layers, file, &resolved, &problems));
-        if problems.is_empty() {
-            Ok(Loaded {
-                config: resolved.config,
-                file: file.clone(),
-                settings: settings.filled(),
-                paths: resolved.paths,
-                layers,
-            })
-        } else {
-            in_order(&mut problems);
-            Err(Problems(problems))
-        }
+        let loaded = Loaded {
+            config: resolved.config,
+            file: file.clone(),
+            settings: settings.filled(),
+            paths: resolved.paths,
+            layers,
+        };
+        Ok((loaded, problems))
     }
 
     /// Resolves the configuration as it would be with the file at `path` in the place of the one that `now` was read from.
@@ -190,72 +186,12 @@ impl Inputs {
     /// # Errors
     /// [`Problems`] when the file cannot be read or anything in it or in the other layers is wrong.
     pub fn load_in_place(&self, now: &Loaded, path: &Path) -> Result<Loaded, Problems> {
-        let text = fs::read(path)
-            .map_err(|error| unreadable(path, &format!("cannot be read: {error}")))
-            .and_then(|bytes| {
-                String::from_utf8(bytes).map_err(|_| unreadable(path, "not UTF-8 text"))
-            });
         self.load_from(&SourceFile {
             name: path.display().to_string(),
-            text: text.map_err(|problem| Problems(vec![problem]))?,
+            text: source::read(path).map_err(|problem| Problems(vec![problem]))?,
             folder: now.file.folder.clone(),
             built_in: false,
         })
-    }
-
-    /// The file to read: the one that is named, else the default one, else the one that is built in.
-    fn source(&self) -> Result<SourceFile, Problem> {
-        let named = self.file.clone().or_else(|| {
-            self.variables
-                .iter()
-                .find_map(|(name, value)| (name == FILE_VARIABLE).then(|| value.into()))
-        });
-        let path = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
-        let folder = std::path::absolute(path.parent().unwrap_or(&path).join("."));
-        let bytes = fs::read(&path).and_then(|bytes| Ok((bytes, folder?)));
-        match bytes {
-            Ok((bytes, folder)) => match String::from_utf8(bytes) {
-                Ok(text) => Ok(SourceFile {
-                    name: path.display().to_string(),
-                    text,
-                    folder,
-                    built_in: false,
-                }),
-                Err(_) => Err(unreadable(&path, "not UTF-8 text")),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => {
-                let folder = std::env::current_dir()
-                    .map_err(|error| unreadable(Path::new("."), &error.to_string()))?;
-                Ok(SourceFile {
-                    name: "built-in gateway.toml".to_owned(),
-                    text: built_in(&folder),
-                    folder,
-                    built_in: true,
-                })
-            }
-            Err(error) => Err(unreadable(&path, &format!("cannot be read: {error}"))),
-        }
-    }
-}
-
-/// The configuration that is shipped; where its script is not, the builtin actions answer all calls.
-fn built_in(folder: &Path) -> String {
-    if folder.join(SHIPPED_SCRIPT).is_file() {
-        return SHIPPED.to_owned();
-    }
-    SHIPPED
-        .replace(SHIPPED_BACKEND, "")
-        .replace(SHIPPED_BACKENDS, "backends = [\"builtin\"]")
-}
-
-fn unreadable(path: &Path, message: &str) -> Problem {
-    Problem {
-        place: Place::File {
-            name: path.display().to_string(),
-            position: None,
-        },
-        key: String::new(),
-        message: message.to_owned(),
     }
 }
 
@@ -295,7 +231,7 @@ fn variable(name: &str) -> Variable {
                 &rest[table.len()..]
             );
             Variable::Slip(format!(
-                "no setting; two underscores stand between levels, as in {fixed}"
+                "no setting; write two underscores between levels, {fixed}"
             ))
         }
         _ => Variable::Foreign,
@@ -329,7 +265,10 @@ fn faults(
         .into_iter()
         .map(|(setting, bind, earlier)| {
             let other = layers.nearest_place(earlier, Part::Value);
-            let message = format!("{bind} is taken by {} ({other})", earlier.join("."));
+            let message = format!(
+                "{bind} is taken by {} ({other}); give one of them another port or path",
+                earlier.join(".")
+            );
             problem(setting, Part::Value, message)
         });
     faults.chain(collisions).collect()
@@ -347,7 +286,7 @@ fn problem_at(
         place: match layers.nearest_place(setting, part) {
             Place::Default => Place::File {
                 name: file.name.clone(),
-                position: None,
+                position: Some((1, 1)),
             },
             place => place,
         },
@@ -396,30 +335,54 @@ impl Loaded {
     /// # Errors
     /// [`Problems`] with each file that cannot be read and each folder that cannot be listed.
     pub fn check_paths(&self) -> Result<(), Problems> {
+        let mut problems = self.path_problems();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        in_order(&mut problems);
+        Err(Problems(problems))
+    }
+
+    fn path_problems(&self) -> Vec<Problem> {
         let mut problems: Vec<_> = self
             .paths
             .iter()
             .filter(|named| named.kind == PathKind::File || self.layers.is_explicit(&named.setting))
             .filter_map(|named| {
                 let error = match named.kind {
-                    PathKind::File => fs::File::open(&named.path).err(),
+                    PathKind::File => fs::File::open(&named.path)
+                        .and_then(|file| file.metadata())
+                        .and_then(|data| match data.is_dir() {
+                            true => Err(io::ErrorKind::IsADirectory.into()),
+                            false => Ok(()),
+                        })
+                        .err(),
                     PathKind::Folder => fs::read_dir(&named.path).err(),
                 }?;
                 Some(Problem {
                     place: self.layers.nearest_place(&named.setting, Part::Value),
                     key: named.setting.join("."),
-                    message: format!("{} cannot be read: {error}", named.path.display()),
+                    message: format!(
+                        "{} cannot be read: {error}; {}",
+                        named.path.display(),
+                        advice::readable(&error, named.kind == PathKind::Folder)
+                    ),
                 })
             })
             .collect();
         if problems.is_empty() {
             problems.extend(self.certificate_problems());
         }
+        problems
+    }
+
+    /// Itself, if nothing is wrong with it.
+    fn unless(self, mut problems: Vec<Problem>) -> Result<Self, Problems> {
         if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(Problems(problems))
+            return Ok(self);
         }
+        in_order(&mut problems);
+        Err(Problems(problems))
     }
 
     /// Certificates that are none, or whose key is another's.
@@ -431,7 +394,7 @@ impl Loaded {
             Some(Problem {
                 place: self.layers.nearest_place(&setting, Part::Value),
                 key: setting.join("."),
-                message: error.to_string(),
+                message: format!("{error}; write PEM files, of a certificate and of its own key"),
             })
         })
     }
@@ -467,26 +430,5 @@ impl Loaded {
     pub fn explain(&self, key: &str) -> Result<String, String> {
         let path: KeyPath = key.split('.').map(str::to_owned).collect();
         explain::explain(&path, &self.settings, &self.layers)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn where_its_script_is_not_the_shipped_configuration_does_without() {
-        let folder = tempfile::tempdir().unwrap();
-        let text = built_in(folder.path());
-        assert!(!text.contains("tour"), "{text}");
-        let file = SourceFile {
-            name: "built-in".to_owned(),
-            text,
-            folder: folder.path().to_owned(),
-            built_in: true,
-        };
-        let loaded = Inputs::default().load_from(&file).unwrap();
-        assert_eq!(loaded.config.listeners.len(), 5);
-        loaded.check_paths().unwrap();
     }
 }

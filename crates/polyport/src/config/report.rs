@@ -4,6 +4,8 @@ use std::fmt;
 
 use figment::error::{Actual, Kind};
 
+use super::advice;
+
 /// One thing that is wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -75,9 +77,16 @@ fn lines(problems: &[Problem]) -> String {
 /// The sentence for an error of the reader about the value at `path`.
 pub(crate) fn describe(kind: &Kind, path: &[String]) -> String {
     match kind {
-        Kind::UnknownField(name, valid) => {
-            format!("unknown key{}", suggestion(name, valid))
-        }
+        Kind::UnknownField(name, valid) => match (advice::place_of_key(path), nearest(name, valid))
+        {
+            (Some(place), None) => {
+                format!(
+                    "unknown key here; write it below {place} (valid: {})",
+                    valid.join(", ")
+                )
+            }
+            _ => format!("unknown key{}", suggestion(name, valid)),
+        },
         Kind::UnknownVariant(word, valid) => {
             let what = if path.last().is_some_and(|key| key == "protocol") {
                 "protocol"
@@ -87,9 +96,18 @@ pub(crate) fn describe(kind: &Kind, path: &[String]) -> String {
             format!("unknown {what} `{word}`{}", suggestion(word, valid))
         }
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
-            format!("expected {}, found {}", plain(expected), Found(found))
+            let instead = advice::instead(found, expected, path);
+            if advice::is_secret(expected) {
+                format!("expected {expected}; {instead}")
+            } else {
+                format!(
+                    "expected {}, found {}; {instead}",
+                    plain(expected),
+                    Found(found)
+                )
+            }
         }
-        Kind::MissingField(_) => "missing".to_owned(),
+        Kind::MissingField(name) => format!("missing; {}", advice::missing(name)),
         other => other.to_string(),
     }
 }
@@ -103,10 +121,10 @@ pub(crate) fn suggestion(word: &str, valid: &[&str]) -> String {
     }
 }
 
-/// The one of `valid` that `word` most likely is a slip of.
+/// The one of `valid` that `word` most likely is a slip of, or the beginning.
 fn nearest<'a>(word: &str, valid: &[&'a str]) -> Option<&'a str> {
     let word = word.to_lowercase().replace('-', "_");
-    valid
+    let near = valid
         .iter()
         .map(|candidate| {
             let folded = candidate.to_lowercase().replace('-', "_");
@@ -114,7 +132,10 @@ fn nearest<'a>(word: &str, valid: &[&'a str]) -> Option<&'a str> {
         })
         .filter(|(distance, candidate)| *distance <= candidate.len().div_ceil(3).min(3))
         .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .map(|(_, candidate)| candidate);
+    let begun =
+        |candidate: &&&str| word.len() > 2 && candidate.replace('-', "_").starts_with(&word);
+    near.or_else(|| valid.iter().find(begun).copied())
 }
 
 /// Edit distance: characters inserted, left out, replaced, or swapped with their neighbour.
@@ -164,6 +185,11 @@ impl fmt::Display for Found<'_> {
             Actual::Char(text) => write!(f, "string \"{text}\""),
             Actual::Seq => f.write_str("a list"),
             Actual::Map => f.write_str("a table"),
+            // Numbers of more than 64 bits.
+            Actual::Other(other) => match other.split('`').nth(1) {
+                Some(number) => write!(f, "integer {number}"),
+                None => f.write_str(other),
+            },
             other => other.fmt(f),
         }
     }

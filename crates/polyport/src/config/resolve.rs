@@ -101,7 +101,10 @@ impl Resolver<'_> {
         let filter = match logging::parse_filter(&settings.log.level) {
             Ok(filter) => filter,
             Err(error) => {
-                self.fault(&["log", "level"], error.to_string());
+                self.fault(
+                    &["log", "level"],
+                    format!("{error}; write one such as \"info\""),
+                );
                 Filter::new()
             }
         };
@@ -109,7 +112,8 @@ impl Resolver<'_> {
             match self.bind(&admin.bind, &["admin", "bind"])? {
                 Bind::Tcp(address) => Some(address),
                 Bind::Unix(_) => {
-                    self.fault(&["admin", "bind"], "expected an address and a port");
+                    let message = "expected an address and a port, not a unix socket; write one such as \"127.0.0.1:9900\"";
+                    self.fault(&["admin", "bind"], message);
                     None
                 }
             }
@@ -159,17 +163,20 @@ impl Resolver<'_> {
         all: &Settings,
     ) -> Option<ListenerConfig> {
         let at = |key: &'static str| ["listeners", name, key];
-        self.name("listener", &["listeners", name]);
+        self.name(&["listeners", name]);
         if settings.protocol.is_none() {
             let valid = ProtocolName::ALL.map(ProtocolName::name).join(", ");
-            self.fault(&at("protocol"), format!("missing (valid: {valid})"));
+            self.fault(
+                &at("protocol"),
+                format!("missing; write protocol = \"…\" (valid: {valid})"),
+            );
         }
         let bind = match &settings.bind {
             Some(address) => self.bind(address, &at("bind")),
             None => {
                 self.fault(
                     &at("bind"),
-                    r#"missing; an address such as "127.0.0.1:5000""#,
+                    r#"missing; write an address, such as bind = "127.0.0.1:5000""#,
                 );
                 None
             }
@@ -237,7 +244,7 @@ impl Resolver<'_> {
                 continue;
             }
             let message = format!(
-                "this table belongs to listeners with protocol = \"{}\", and `{name}` has protocol = \"{}\"",
+                "this table belongs to listeners with protocol = \"{}\", and `{name}` has protocol = \"{}\"; remove it, or write the other protocol",
                 owner.name(),
                 protocol.name()
             );
@@ -290,20 +297,24 @@ impl Resolver<'_> {
         let at = |key: &'static str| ["listeners", name, "verbs", key];
         let delimiter = match settings.delimiter.as_str() {
             "" => {
-                self.fault(&at("delimiter"), "may not be empty");
+                self.fault(
+                    &at("delimiter"),
+                    r#"may not be empty; write one character, such as "\n""#,
+                );
                 None
             }
             // The reader takes every CR for LF, so that LF as delimiter is what CR LF means.
             "\r\n" => Some(b'\n'),
             text if text.contains('\r') => {
-                let message = r#"may not contain "\r", which clients' lines never keep; use "\n" for lines that end in CR LF"#;
+                let message = r#"may not contain "\r", which clients' lines never keep; write "\n" for lines that end in CR LF"#;
                 self.fault(&at("delimiter"), message);
                 None
             }
             text => match text.as_bytes() {
                 [byte] => Some(*byte),
                 _ => {
-                    self.fault(&at("delimiter"), "expected one ASCII character");
+                    let message = r#"expected one ASCII character; write one, such as "\n" or "|""#;
+                    self.fault(&at("delimiter"), message);
                     None
                 }
             },
@@ -388,17 +399,23 @@ impl Resolver<'_> {
             if let Err(error) = Permissions::new(std::slice::from_ref(pattern), &[], &[]) {
                 let index = index.to_string();
                 let setting: Vec<&str> = setting.iter().copied().chain([index.as_str()]).collect();
-                self.fault(&setting, error.to_string());
+                self.fault(
+                    &setting,
+                    format!("{error}; write a pattern such as \"chat*\" or \"[a-z]*\""),
+                );
             }
         }
     }
 
     /// Names stand in logs, metrics and environment variables.
-    fn name(&mut self, of: &str, setting: &[&str]) {
+    fn name(&mut self, setting: &[&str]) {
         let name = setting.last().copied().unwrap_or_default();
         let well_named = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if name.is_empty() || !name.chars().all(well_named) {
-            let message = format!("a {of}'s name consists of letters, digits, `-` and `_`");
+            let message = format!(
+                "this name has other characters than letters, digits, `-` and `_`; write one such as [{}]",
+                example_name(setting)
+            );
             self.fault_at(setting, Part::Key, message);
         }
     }
@@ -425,7 +442,14 @@ impl Resolver<'_> {
             Address::Tcp { host, port } => match look_up(host, *port) {
                 Ok(address) => Bind::Tcp(address),
                 Err(error) => {
-                    let message = format!("the host `{host}` has no address: {error}");
+                    let message = match host.as_str() {
+                        "*" => format!(
+                            "`*` is no host; write \"0.0.0.0:{port}\" for all of IPv4, \"[::]:{port}\" for all of IPv6"
+                        ),
+                        _ => format!(
+                            "the host `{host}` has no address ({error}); write one of this machine's addresses"
+                        ),
+                    };
                     self.fault(setting, message);
                     return None;
                 }
@@ -445,7 +469,7 @@ impl Resolver<'_> {
 
     fn checked<T, E: fmt::Display>(&mut self, result: Result<T, E>, setting: &[&str]) -> Option<T> {
         result
-            .map_err(|error| self.fault(setting, error.to_string()))
+            .map_err(|error| self.fault(setting, format!("{error}; write another name")))
             .ok()
     }
 
@@ -488,6 +512,22 @@ fn collide(one: &Bind, other: &Bind) -> bool {
         }
         _ => false,
     }
+}
+
+/// The table at `setting` with a name that can be had.
+fn example_name(setting: &[&str]) -> String {
+    let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let (name, around) = setting.split_last().unwrap_or((&"", &[]));
+    let kept: String = name
+        .chars()
+        .map(|c| if is_good(c) { c } else { '-' })
+        .collect();
+    let name = if kept.is_empty() {
+        "NAME"
+    } else {
+        kept.as_str()
+    };
+    format!("{}.{name}", around.join("."))
 }
 
 fn keys(setting: &[&str]) -> KeyPath {

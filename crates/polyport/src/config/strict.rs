@@ -66,6 +66,19 @@ impl<T: DeserializeOwned> de::Visitor<'_> for WordVisitor<T> {
         let words: StrDeserializer<'_, E> = text.into_deserializer();
         T::deserialize(words)
     }
+
+    // A number is no word; the error for a wrong one has the list of those that there are.
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<T, E> {
+        self.visit_str(&value.to_string())
+    }
 }
 
 /// Reads a table from a table only: serde's own reader would also take a list, as the table's values in order.

@@ -21,7 +21,7 @@ pub struct Malformed;
 pub struct Period(pub Duration);
 
 impl Period {
-    const EXPECTED: &str = r#"a duration such as "10s""#;
+    pub(super) const EXPECTED: &str = r#"a duration such as "10s""#;
     const UNITS: [(&str, u64); 5] = [
         ("d", 86_400_000),
         ("h", 3_600_000),
@@ -90,7 +90,7 @@ impl fmt::Display for Period {
 pub struct ByteSize(pub usize);
 
 impl ByteSize {
-    const EXPECTED: &str = r#"a size such as "64KiB", "1MiB" or a number of bytes"#;
+    pub(super) const EXPECTED: &str = r#"a size such as "64KiB", "1MiB" or a number of bytes"#;
     const UNITS: [(&str, usize); 4] = [
         ("GiB", 1 << 30),
         ("MiB", 1 << 20),
@@ -154,7 +154,7 @@ pub enum Address {
 }
 
 impl Address {
-    const EXPECTED: &str =
+    pub(super) const EXPECTED: &str =
         r#"an address such as "127.0.0.1:5000", "[::1]:5000" or "unix:/run/polyport.sock""#;
 }
 
@@ -201,7 +201,7 @@ impl fmt::Display for Address {
 pub struct Network(pub IpNet);
 
 impl Network {
-    const EXPECTED: &str = r#"a network or an address such as "10.0.0.0/8" or "::1""#;
+    pub(super) const EXPECTED: &str = r#"a network or an address such as "10.0.0.0/8" or "::1""#;
 }
 
 impl FromStr for Network {

@@ -126,7 +126,10 @@ fn a_file_that_is_not_text_is_refused() {
     fs::write(folder.path().join("gateway.toml"), [0xff, 0xfe]).unwrap();
     let outcome = polyport(folder.path(), &["check"], &[]);
     assert_eq!(outcome.status, Some(78));
-    assert_eq!(outcome.stderr, "gateway.toml: not UTF-8 text\n");
+    assert_eq!(
+        outcome.stderr,
+        "gateway.toml:1:1: this is UTF-16; save the file as UTF-8\n"
+    );
 }
 
 #[test]

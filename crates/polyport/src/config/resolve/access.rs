@@ -26,11 +26,11 @@ const MIN_API_KEY: usize = 22;
 impl Resolver<'_> {
     pub(super) fn tokens(&mut self, name: &str, settings: &TokenSettings) -> TokensConfig {
         let at = |key: &'static str| ["tokens", name, key];
-        self.name("set of tokens", &["tokens", name]);
+        self.name(&["tokens", name]);
         if settings.keys.is_empty() && settings.jwks.is_none() {
             self.fault(
                 &at("keys"),
-                "missing; without a key or a `jwks` no token is good",
+                r#"missing: without a key or a `jwks` no token is good; write keys = [{ algorithm = "HS256", secret = "env:NAME" }]"#,
             );
         }
         let mut keys = Vec::new();
@@ -67,12 +67,15 @@ impl Resolver<'_> {
                 KeyMaterial::PublicKey(self.file(&at("public_key"), path))
             }
             _ => {
-                let (wanted, other) = if settings.algorithm.is_shared() {
-                    ("secret", "public_key")
+                let (wanted, other, example) = if settings.algorithm.is_shared() {
+                    ("secret", "public_key", "env:NAME")
                 } else {
-                    ("public_key", "secret")
+                    ("public_key", "secret", "issuer.pem")
                 };
-                let message = format!("{:?} takes `{wanted}` and no `{other}`", settings.algorithm);
+                let message = format!(
+                    "{:?} takes `{wanted}` and no `{other}`; write {wanted} = \"{example}\"",
+                    settings.algorithm
+                );
                 self.fault(&at("algorithm"), message);
                 return None;
             }
@@ -93,29 +96,43 @@ impl Resolver<'_> {
             (Some(_), None) => {
                 self.fault(
                     &at("url"),
-                    "expected an address that begins with http:// or https://",
+                    r#"expected an address that begins with http:// or https://; write one such as "https://issuer.example.com/jwks.json""#,
                 );
                 return None;
             }
             (None, Some(path)) => JwksPlace::File(self.file(&at("file"), path)),
-            _ => {
-                self.fault(&["tokens", name, "jwks"], "expected either `url` or `file`");
+            (Some(_), Some(_)) => {
+                self.fault(
+                    &at("file"),
+                    "there is a `url` already; remove one of the two",
+                );
+                return None;
+            }
+            (None, None) => {
+                let message = "there is neither `url` nor `file`; write one of them";
+                self.fault(&["tokens", name, "jwks"], message);
                 return None;
             }
         };
         if settings.algorithms.is_empty() {
-            self.fault(&at("algorithms"), "expected one at least");
+            self.fault(
+                &at("algorithms"),
+                r#"no algorithm is allowed; write one at least, such as ["RS256"]"#,
+            );
         }
         if let Some(index) = settings.algorithms.iter().position(|one| one.is_shared()) {
             let index = index.to_string();
             let setting = ["tokens", name, "jwks", "algorithms", &index];
             self.fault(
                 &setting,
-                "a key set holds public keys, and this takes a secret",
+                "a key set holds public keys, and this takes a secret; write the algorithm of the keys, such as \"RS256\"",
             );
         }
         if settings.refresh.0.is_zero() {
-            self.fault(&at("refresh"), "expected more than 0");
+            self.fault(
+                &at("refresh"),
+                "expected more than 0; write a time such as \"10m\"",
+            );
         }
         Some(JwksConfig {
             from,
@@ -133,11 +150,18 @@ impl Resolver<'_> {
     ) -> Option<AuthConfig> {
         if !all.tokens.contains_key(&settings.tokens) {
             let valid: Vec<&str> = all.tokens.keys().map(String::as_str).collect();
-            let message = format!(
-                "there is no [tokens.{}]{}",
-                settings.tokens,
-                suggestion(&settings.tokens, &valid)
-            );
+            let message = if valid.is_empty() {
+                format!(
+                    "there is no [tokens.{0}]; write [tokens.{0}], and its `keys` or `jwks` below",
+                    settings.tokens
+                )
+            } else {
+                format!(
+                    "there is no [tokens.{}]{}",
+                    settings.tokens,
+                    suggestion(&settings.tokens, &valid)
+                )
+            };
             self.fault(&["listeners", listener, "auth", "tokens"], message);
             return None;
         }
@@ -159,7 +183,10 @@ impl Resolver<'_> {
         for (host, site) in &settings.map {
             for name in [host, site] {
                 if base_domain(name).is_none() {
-                    self.fault(&at("map"), format!("`{name}` is no host name"));
+                    self.fault(
+                        &at("map"),
+                        format!("`{name}` is no host name; write one such as \"app.example.com\""),
+                    );
                     return None;
                 }
             }
@@ -167,7 +194,9 @@ impl Resolver<'_> {
         }
         let strange = |site: &&String| base_domain(site).as_ref() != Some(*site);
         if let Some(site) = settings.allow.iter().find(strange) {
-            let message = format!("`{site}` is no site: a base domain in lower case");
+            let message = format!(
+                "`{site}` is no site; write a base domain in lower case, such as \"example.com\""
+            );
             self.fault(&at("allow"), message);
             return None;
         }
@@ -187,7 +216,7 @@ impl Resolver<'_> {
         if !has_admin {
             self.fault(
                 &["api"],
-                "the server API is on the admin listener: add [admin]",
+                "the server API is on the admin listener, and there is none; add [admin]",
             );
         }
         let master_key = self.variable(API_KEY_VARIABLE).map(str::to_owned);
@@ -195,15 +224,18 @@ impl Resolver<'_> {
             .as_ref()
             .is_some_and(|key| key.len() < MIN_API_KEY)
         {
-            let message = format!("{API_KEY_VARIABLE} is shorter than {MIN_API_KEY} characters");
+            let message = format!(
+                "{API_KEY_VARIABLE} is shorter than {MIN_API_KEY} characters; make one with `polyport api-key`"
+            );
             self.fault(&["api"], message);
         }
         let mut keys = Vec::new();
         for (name, key) in &settings.keys {
-            self.name("key", &["api", "keys", name]);
+            self.name(&["api", "keys", name]);
             self.patterns(&key.rooms, &["api", "keys", name, "rooms"]);
             let Some(hash) = &key.hash else {
-                let message = "missing; `polyport api-key` makes a key and its hash";
+                let message =
+                    "missing; write the hash that `polyport api-key` makes together with a key";
                 self.fault(&["api", "keys", name, "hash"], message);
                 continue;
             };

@@ -28,21 +28,31 @@ impl Resolver<'_> {
     ) -> Option<BackendConfig> {
         let at = |key: &'static str| ["backends", name, key];
         if name == "builtin" {
-            let message = "`builtin` is the name of the actions that are built in";
+            let message =
+                "`builtin` is the name of the actions that are built in; write another name";
             self.fault_at(&["backends", name], Part::Key, message);
         }
-        self.name("backend", &["backends", name]);
+        self.name(&["backends", name]);
         let Some(kind) = settings.kind else {
-            self.fault(&at("kind"), "missing (valid: script, http)");
+            self.fault(
+                &at("kind"),
+                "missing; write kind = \"…\" (valid: script, http)",
+            );
             return None;
         };
         for key in settings.strangers(kind) {
-            let message = format!("not a setting of backends with kind = \"{}\"", kind.name());
+            let message = format!(
+                "not a setting of backends with kind = \"{}\"; remove it, or write the other kind",
+                kind.name()
+            );
             self.fault_at(&["backends", name, key], Part::Key, message);
         }
         let timeout = settings.timeout.unwrap_or_default().0;
         if timeout.is_zero() {
-            self.fault(&at("timeout"), "every call needs an end");
+            self.fault(
+                &at("timeout"),
+                "every call needs an end; write a time such as \"2500ms\"",
+            );
         }
         let kind = match kind {
             BackendKind::Script => BackendKindConfig::Script(self.script(name, settings)?),
@@ -59,23 +69,33 @@ impl Resolver<'_> {
     fn script(&mut self, name: &str, settings: &BackendSettings) -> Option<ScriptConfig> {
         let at = |key: &'static str| ["backends", name, key];
         let Some(file) = &settings.file else {
-            self.fault(&at("file"), "missing; the JavaScript file");
+            self.fault(
+                &at("file"),
+                "missing; write the path of the JavaScript file, such as file = \"app.js\"",
+            );
             return None;
         };
         let file = self.folder.join(file);
         self.path(&at("file"), &file, PathKind::File);
         let instances = settings.instances.unwrap_or_default();
         if !(1..=MAX_INSTANCES).contains(&instances) {
-            let message = format!("expected a number from 1 to {MAX_INSTANCES}");
+            let message =
+                format!("expected a number from 1 to {MAX_INSTANCES}; write 1 if in doubt");
             self.fault(&at("instances"), message);
         }
         let memory = settings.memory.unwrap_or_default().0;
         if memory < 4 << 20 {
-            self.fault(&at("memory"), "an engine needs 4MiB at least");
+            self.fault(
+                &at("memory"),
+                "too little for an engine; write \"4MiB\" or more",
+            );
         }
         let time = settings.time.unwrap_or_default().0;
         if time.is_zero() {
-            self.fault(&at("time"), "a script without an end would stop its engine");
+            self.fault(
+                &at("time"),
+                "a script without an end would stop its engine; write a time such as \"500ms\"",
+            );
         }
         Some(ScriptConfig {
             file,
@@ -96,7 +116,8 @@ impl Resolver<'_> {
         for (pattern, route) in &settings.routes {
             if let Err(error) = Permissions::new(std::slice::from_ref(pattern), &[], &[]) {
                 let setting = ["backends", name, "routes", pattern];
-                self.fault_at(&setting, Part::Key, error.to_string());
+                let message = format!("{error}; write a pattern such as \"order*\"");
+                self.fault_at(&setting, Part::Key, message);
             }
             routes.push(RouteConfig {
                 pattern: pattern.clone(),
@@ -106,7 +127,10 @@ impl Resolver<'_> {
         }
         let concurrency = settings.concurrency.unwrap_or_default();
         if concurrency == 0 {
-            self.fault(&at("concurrency"), "expected 1 or more");
+            self.fault(
+                &at("concurrency"),
+                "nothing would ever be asked; write 1 or more",
+            );
         }
         let mut secrets = Vec::new();
         for (index, secret) in settings.secrets.iter().flatten().enumerate() {
@@ -130,7 +154,8 @@ impl Resolver<'_> {
 
     fn service_url(&mut self, name: &str, settings: &BackendSettings) -> Option<String> {
         let at = |key: &'static str| ["backends", name, key];
-        let expected = r#"expected an address such as "http://127.0.0.1:7000/polyport" or "unix:/run/app.sock""#;
+        let expected =
+            r#"write an address such as "http://127.0.0.1:7000/polyport" or "unix:/run/app.sock""#;
         let Some(url) = &settings.url else {
             self.fault(&at("url"), format!("missing; {expected}"));
             return None;
@@ -138,10 +163,16 @@ impl Resolver<'_> {
         if let Some(socket) = url.strip_prefix("unix:") {
             let path = settings.path.as_deref().unwrap_or("/");
             if socket.is_empty() {
-                self.fault(&at("url"), expected);
+                self.fault(
+                    &at("url"),
+                    format!("this is no address of a service; {expected}"),
+                );
             }
             if !path.starts_with('/') {
-                self.fault(&at("path"), "a path begins with `/`");
+                self.fault(
+                    &at("path"),
+                    "a path begins with `/`; write one such as \"/polyport\"",
+                );
             }
             return Some(format!(
                 "unix:{}:{path}",
@@ -152,7 +183,10 @@ impl Resolver<'_> {
             .strip_prefix("http://")
             .or_else(|| url.strip_prefix("https://"));
         if host.is_none_or(|host| host.is_empty() || host.starts_with('/')) {
-            self.fault(&at("url"), expected);
+            self.fault(
+                &at("url"),
+                format!("this is no address of a service; {expected}"),
+            );
             return None;
         }
         Some(url.clone())
@@ -172,7 +206,9 @@ impl Resolver<'_> {
                     Some(value) => Some(SecretConfig::Value(value.as_bytes().to_vec())),
                     None if name == TOKEN_VARIABLE => Some(SecretConfig::Random),
                     None => {
-                        let message = format!("the environment variable {name} is not set");
+                        let message = format!(
+                            "the environment variable {name} is not set; set it, or write \"file:PATH\""
+                        );
                         self.fault(setting, message);
                         None
                     }

@@ -28,16 +28,28 @@ impl Resolver<'_> {
         let urls = self.redis_urls(&settings.url.0);
         let keys = self.cluster_keys(settings);
         if settings.deployment == RedisDeployment::Cluster && settings.database != 0 {
-            self.fault(&at("database"), "a Redis Cluster has only the database 0");
+            self.fault(
+                &at("database"),
+                "a Redis Cluster has only the database 0; write 0, or remove the line",
+            );
         }
         if settings.database < 0 {
-            self.fault(&at("database"), "expected 0 or more");
+            self.fault(
+                &at("database"),
+                "no database has a number below 0; write 0 or more",
+            );
         }
         if settings.queue.0 < 1 << 16 {
-            self.fault(&at("queue"), "expected 64KiB at least");
+            self.fault(
+                &at("queue"),
+                "too small for what waits for Redis; write \"64KiB\" or more",
+            );
         }
         if !(SHORTEST_LIFE..=LONGEST_LIFE).contains(&settings.time_to_live.0) {
-            self.fault(&at("time_to_live"), "expected 1s to 10m");
+            self.fault(
+                &at("time_to_live"),
+                "out of bounds; write a time from \"1s\" to \"10m\"",
+            );
         }
         let tls = settings.tls.clone().unwrap_or_default();
         let mut file = |key: &'static str, path: Option<std::path::PathBuf>| {
@@ -50,7 +62,8 @@ impl Resolver<'_> {
         );
         if cert.is_some() != key.is_some() {
             let missing = if key.is_none() { "key" } else { "cert" };
-            let message = format!("`{missing}` is missing: a certificate goes with its key");
+            let message =
+                format!("a certificate goes with its key; write {missing} = \"PATH\" too");
             self.fault(&["backplane", "tls"], message);
         }
         let adapters = &settings.socket_io.adapters;
@@ -101,12 +114,14 @@ impl Resolver<'_> {
         let adapters = &settings.socket_io.adapters;
         let at = ["backplane", "socket_io", "adapters"];
         if adapters.is_empty() {
-            self.fault(&at, "name at least one");
+            self.fault(
+                &at,
+                "no server would be heard; write one at least, such as [\"classic\"]",
+            );
         }
         let is_sharded = |adapter: &&RedisAdapter| **adapter != RedisAdapter::Classic;
         if adapters.iter().filter(is_sharded).count() > 1 {
-            let message =
-                "all servers with the sharded adapter have one subscriptionMode: name one";
+            let message = "all servers with the sharded adapter have one subscriptionMode; write one of the two";
             self.fault(&at, message);
         }
     }
@@ -114,27 +129,31 @@ impl Resolver<'_> {
     fn streams(&mut self, settings: &BackplaneSettings) {
         let streams = &settings.streams;
         if streams.length < SHORTEST_STREAM {
-            let message = format!("expected {SHORTEST_STREAM} or more");
+            let message = format!("too short to come back to; write {SHORTEST_STREAM} or more");
             self.fault(&["backplane", "streams", "length"], message);
         }
         if !(1..=MOST_STREAMS).contains(&streams.count) {
-            let message = format!("expected 1 to {MOST_STREAMS}");
+            let message = format!("out of bounds; write a number from 1 to {MOST_STREAMS}");
             self.fault(&["backplane", "streams", "count"], message);
         }
         if streams.session_prefix.is_empty() {
-            let message = "expected a text: without one, any key could be taken for a session's";
+            let message =
+                "any key could be taken for a session's; write a text such as \"sio:session:\"";
             self.fault(&["backplane", "streams", "session_prefix"], message);
         }
         let names_others = settings.socket_io.adapters != [RedisAdapter::Classic];
         if settings.engine == BackplaneEngine::RedisStreams && names_others {
-            let message = "the engine `redis-streams` is for servers with the streams adapter alone: leave this out";
+            let message = "the engine `redis-streams` is for servers with the streams adapter alone; remove this, or write engine = \"redis\"";
             self.fault(&["backplane", "socket_io", "adapters"], message);
         }
     }
 
     fn redis_urls(&mut self, urls: &[String]) -> Vec<String> {
         if urls.is_empty() {
-            self.fault(&["backplane", "url"], "name at least one address");
+            self.fault(
+                &["backplane", "url"],
+                "there is no address; write one at least, such as \"redis://127.0.0.1:6379\"",
+            );
         }
         for (index, url) in urls.iter().enumerate() {
             if let Err(error) = Deployment::check_url(url) {
@@ -143,7 +162,10 @@ impl Resolver<'_> {
                     [_] => &["backplane", "url"],
                     _ => &["backplane", "url", &index],
                 };
-                self.fault(setting, error.to_string());
+                self.fault(
+                    setting,
+                    error.to_string().replacen(": expected", "; write", 1),
+                );
             }
         }
         urls.to_vec()
@@ -154,15 +176,18 @@ impl Resolver<'_> {
         for (realm, key) in &settings.keys {
             let setting = ["backplane", "keys", realm];
             if realm.contains('/') {
-                let message =
-                    "what follows the slash is a namespace, which has the key of its realm";
+                let message = "what follows the slash is a namespace, which has the key of its realm; write the realm alone";
                 self.fault_at(&setting, Part::Key, message.to_owned());
             }
             if key.is_empty() {
-                self.fault(&setting, "a key may not be empty");
+                self.fault(
+                    &setting,
+                    "a key may not be empty; write one such as \"socket.io\"",
+                );
             }
             if keys.iter().any(|(_, other)| other == key) {
-                let message = "another realm has this key; realms never touch";
+                let message =
+                    "another realm has this key, and realms never touch; write a key of its own";
                 self.fault(&setting, message);
             }
             let realm = self.checked(RealmName::new(realm), &setting);

@@ -30,8 +30,10 @@ impl Resolver<'_> {
     ) -> Option<DevtoolsConfig> {
         let at = |key: &'static str| ["listeners", name, "devtools", key];
         if !settings.path.starts_with('/') {
-            self.fault(&at("path"), "begins with a slash: \"/socketcluster/\"");
-            return None;
+            self.fault(
+                &at("path"),
+                "a path begins with a slash; write one such as \"/socketcluster/\"",
+            );
         }
         for (key, period) in [
             ("ping_interval", settings.ping_interval),
@@ -40,14 +42,15 @@ impl Resolver<'_> {
             ("handshake_timeout", settings.handshake_timeout),
         ] {
             if period.0.is_zero() || period.0 > LONGEST {
-                self.fault(&at(key), "expected a time above zero and below 24 days");
-                return None;
+                self.fault(
+                    &at(key),
+                    "out of bounds; write a time above zero and below 24 days, such as \"10s\"",
+                );
             }
         }
         if settings.ping_timeout.0 <= settings.ping_interval.0 {
-            let message = "clients would not wait for the next ping: longer than `ping_interval`";
+            let message = "clients would not wait for the next ping; write a time longer than `ping_interval`";
             self.fault(&at("ping_timeout"), message);
-            return None;
         }
         for (index, origin) in settings.origins.iter().enumerate() {
             let is_origin = |(host, port): (&str, &str)| {
@@ -58,18 +61,20 @@ impl Resolver<'_> {
                 let index = index.to_string();
                 let setting = ["listeners", name, "devtools", "origins", &index];
                 let message = format!(
-                    "`{origin}` is no origin: expected a host and a port, such as \"tools.example.com:443\" or \"*:*\""
+                    "`{origin}` is no origin; write a host and a port, such as \"tools.example.com:443\" or \"*:*\""
                 );
                 self.fault(&setting, message);
             }
         }
         if settings.grace.0 > LONGEST {
-            self.fault(&at("grace"), "expected a time below 24 days");
-            return None;
+            self.fault(
+                &at("grace"),
+                "too long; write a time below 24 days, such as \"30s\"",
+            );
         }
         let team_hosts = self.team_hosts(name, &settings);
         if settings.rights_claim.is_some() && !has_auth {
-            let message = "nobody is asked for a token: set the listener's `auth` too";
+            let message = "nobody is asked for a token; set the listener's `auth` too";
             self.fault(&at("rights_claim"), message);
         }
         let users = self.devtools_users(name, &settings.users);
@@ -117,7 +122,7 @@ impl Resolver<'_> {
         ] {
             if count == 0 {
                 let setting = ["listeners", name, "devtools", key];
-                self.fault(&setting, "expected one at least");
+                self.fault(&setting, "nobody could come in; write 1 or more");
             }
         }
         let file = settings.reports.as_ref().map(|file| self.folder.join(file));
@@ -129,7 +134,10 @@ impl Resolver<'_> {
         // A quarter of it is one file, which must hold a message.
         if settings.recordings_size.0 < LEAST_RECORDINGS {
             let setting = ["listeners", name, "devtools", "recordings_size"];
-            self.fault(&setting, "expected \"1MiB\" at least");
+            self.fault(
+                &setting,
+                "too small for a recording; write \"1MiB\" or more",
+            );
         }
         let recordings = settings.recordings.as_ref().map(|folder| RecordingOptions {
             folder: self.folder.join(folder),
@@ -163,9 +171,9 @@ impl Resolver<'_> {
         });
         let nobody = settings.users.is_empty() && settings.rights_claim.is_none();
         let problem = if suffix.is_none() {
-            "expected a star and a domain, such as \"*.devtools.example.com\""
+            "this chooses no team; write a star and a domain, such as \"*.devtools.example.com\""
         } else if !settings.teams || nobody {
-            "there are no teams: set `teams` and `users` or `rights_claim` too"
+            "there are no teams; set `teams` and `users` or `rights_claim` too"
         } else {
             return suffix.map(str::to_ascii_lowercase);
         };
@@ -184,11 +192,11 @@ impl Resolver<'_> {
             let at = |key: &'static str| ["listeners", listener, "devtools", "users", &*index, key];
             let realm = format!("{listener}/{}", user.name);
             let problem = if user.name.is_empty() || user.name.contains(':') {
-                Some("expected a name without a colon")
+                Some("a name is not empty and has no colon; write another name")
             } else if known.iter().any(|other| other.name == user.name) {
-                Some("there is a user of that name already")
+                Some("there is a user of that name already; write another name")
             } else if realm.len() > 200 || RealmName::new(&realm).is_err() {
-                Some("the name is too long")
+                Some("the name is too long; write a shorter one")
             } else {
                 None
             };

@@ -23,17 +23,23 @@ impl Resolver<'_> {
     ) -> Option<SocketIoConfig> {
         let at = |key: &'static str| ["listeners", name, "socket_io", key];
         if !settings.path.starts_with('/') || !settings.path.ends_with('/') {
-            self.fault(&at("path"), "begins and ends with a slash: \"/socket.io/\"");
-            return None;
+            self.fault(
+                &at("path"),
+                "a path begins and ends with a slash; write one such as \"/socket.io/\"",
+            );
         }
         if settings.transports.is_empty() {
-            self.fault(&at("transports"), "name at least one");
-            return None;
+            self.fault(
+                &at("transports"),
+                "nobody could connect; write [\"polling\", \"websocket\"] or one of them",
+            );
         }
         let generations = &settings.generations;
         if generations.is_empty() || generations.iter().any(|it| !matches!(it, 3 | 4)) {
-            self.fault(&at("generations"), "expected 3, 4 or both");
-            return None;
+            self.fault(
+                &at("generations"),
+                "there are no others than 3 and 4; write [3, 4] or one of them",
+            );
         }
         for (key, period) in [
             ("ping_interval", settings.ping_interval),
@@ -42,26 +48,24 @@ impl Resolver<'_> {
             ("connect_timeout", settings.connect_timeout),
         ] {
             if period.0.is_zero() {
-                self.fault(&at(key), "expected a time above zero");
-                return None;
+                self.fault(&at(key), "may not be zero; write a time such as \"20s\"");
             }
         }
         let is_namespace = |name: &&String| name.starts_with('/') && !name.contains(',');
         if let Some(bad) = settings.namespaces.iter().find(|name| !is_namespace(name)) {
-            let message =
-                format!("`{bad}` is no namespace: its name begins with a slash and has no comma");
+            let message = format!(
+                "`{bad}` is no namespace: its name begins with a slash and has no comma; write one such as \"/admin\""
+            );
             self.fault(&at("namespaces"), message);
-            return None;
         }
         self.cors(name, &settings.cors);
         if !settings.cookie.bytes().all(is_of_token) {
-            let message = "the name of a cookie has letters, digits and !#$%&'*+-.^_`|~ only";
+            let message = "the name of a cookie has letters, digits and !#$%&'*+-.^_`|~ only; write one such as \"io\"";
             self.fault(&at("cookie"), message);
         }
         if settings.jsonp && (settings.cors.origins != ["*"] || settings.cors.credentials) {
-            let message = "JSONP can be read by every page, so it needs cors = { origins = [\"*\"] } without credentials";
+            let message = "JSONP can be read by every page, so it needs all origins; write cors = { origins = [\"*\"] } without credentials";
             self.fault(&at("jsonp"), message);
-            return None;
         }
         let client_files = settings.client_files.map(|folder| self.folder.join(folder));
         if let Some(folder) = &client_files {
@@ -78,23 +82,26 @@ impl Resolver<'_> {
             };
             for (key, event) in [("event", &event), ("as", &seen_as)] {
                 if is_reserved(event.as_str()) {
-                    let message = format!("`{event}` is a name that no client sends or hears");
+                    let message =
+                        format!("`{event}` is a name that no client sends or hears; write another");
                     let key = if rule.name.is_some() { key } else { "event" };
                     self.fault(&at(key), message);
-                    return None;
+                    break;
                 }
             }
             let rooms = self.rooms(&rule.rooms, &at("rooms"));
             if rule.rooms.is_empty() {
-                self.fault(&at("rooms"), "name at least one");
+                self.fault(
+                    &at("rooms"),
+                    "nobody would hear it; write one at least, such as [\"lobby\"]",
+                );
             }
             publish.push((event, rooms, seen_as));
         }
         if settings.jwt.is_some() && !has_auth {
             let message =
-                "says how tokens are given that nobody asks for: the listener has no `auth`";
+                "says how tokens are given that nobody asks for; set the listener's `auth` too";
             self.fault_at(&at("jwt"), Part::Key, message.to_owned());
-            return None;
         }
         let login = self.login(name, &settings.jwt.unwrap_or_default())?;
         Some(SocketIoConfig {
@@ -123,17 +130,21 @@ impl Resolver<'_> {
     fn login(&mut self, name: &str, settings: &JwtSettings) -> Option<LoginOptions> {
         let at = |key: &'static str| ["listeners", name, "socket_io", "jwt", key];
         if settings.ways.is_empty() {
-            self.fault(&at("ways"), "name at least one");
-            return None;
+            self.fault(
+                &at("ways"),
+                "nobody could give a token; write one at least, such as [\"auth\"]",
+            );
         }
         if settings.timeout.0.is_zero() {
-            self.fault(&at("timeout"), "expected a time above zero");
-            return None;
+            self.fault(
+                &at("timeout"),
+                "may not be zero; write a time such as \"15s\"",
+            );
         }
         if settings.callback == LoginCallback::After(Period(Duration::ZERO)) {
             self.fault(
                 &at("callback"),
-                "expected a time above zero, or \"immediate\"",
+                "may not be zero; write a time such as \"500ms\", or \"immediate\"",
             );
         }
         Some(LoginOptions {
@@ -158,14 +169,14 @@ impl Resolver<'_> {
             if !is_whole || host.contains('/') || (host.is_empty() && origin.contains('/')) {
                 let index = index.to_string();
                 let message = format!(
-                    "`{origin}` is no origin: expected one such as https://app.example.com, without anything behind the host and the port"
+                    "`{origin}` is no origin; write one such as \"https://app.example.com\", with nothing behind the host and the port"
                 );
                 let setting = ["listeners", name, "socket_io", "cors", "origins", &index];
                 self.fault(&setting, message);
             }
         }
         if settings.credentials && settings.origins.is_empty() {
-            let message = "nobody may send them: `origins` is empty";
+            let message = "nobody may send them, since `origins` is empty; write origins too, such as [\"https://app.example.com\"]";
             let setting = ["listeners", name, "socket_io", "cors", "credentials"];
             self.fault(&setting, message);
         }

@@ -390,6 +390,7 @@ fn all_problems_are_told_at_once_in_the_order_of_the_file() {
             "gateway.toml:2:12 listeners.tcp.protocol",
             "gateway.toml:3:8 listeners.tcp.bind",
             "gateway.toml:4:9 listeners.tcp.join.0",
+            "gateway.toml:4:12 listeners.tcp.join.1",
             "gateway.toml:5:19 listeners.tcp.limits.idle",
             "gateway.toml:5:22 listeners.tcp.limits.outbx",
             "gateway.toml:7:9 log.level",

@@ -3,6 +3,8 @@
 //! figment merges the layers and feeds them to serde. serde stops at the first error; so that all are told at once, the
 //! value at fault is taken out and the rest is read again.
 
+use std::collections::BTreeSet;
+
 use figment::{
     Figment, Metadata, Profile, Provider,
     error::Kind,
@@ -182,20 +184,23 @@ impl Layers {
         self.0.iter().rev().find(|layer| layer.has(path))
     }
 
-    /// Reads the settings. Values at fault are told and count as not set.
+    /// Reads the settings. Values at fault are told and count as not set, and so do lists with an element at fault.
     pub(crate) fn read(&self) -> (Settings, Vec<Problem>) {
         let mut layers = self.clone();
         let mut problems = Vec::new();
+        let mut gone = Gone::default();
         loop {
             let figment = layers
                 .0
                 .iter()
                 .fold(Figment::new(), |figment, layer| figment.merge(layer));
             match figment.extract::<Settings>() {
-                Ok(settings) => return (settings, problems),
+                Ok(settings) if gone.0.is_empty() => return (settings, problems),
+                // What is left of them stands at other places than it is written.
+                Ok(_) => gone.take().iter().for_each(|list| layers.forget(list)),
                 Err(error) => {
-                    let problem = self.problem(&error.kind, &error.path);
-                    if !layers.discard(&error.path, problem, &mut problems) {
+                    let problem = self.problem(&error.kind, &gone.written(&error.path));
+                    if !layers.discard(&error.path, problem, &mut problems, &mut gone) {
                         return (Settings::default(), problems);
                     }
                 }
@@ -216,9 +221,23 @@ impl Layers {
         }
     }
 
+    /// Takes the value at `path` out of the topmost layer that has it.
+    fn forget(&mut self, path: &[String]) {
+        let has_it = |layer: &&mut Layer| find(&layer.values, path).is_some();
+        if let Some(layer) = self.0.iter_mut().rev().find(has_it) {
+            remove(&mut layer.values, path);
+        }
+    }
+
     /// Takes the value at fault out of the topmost layer that has it, or takes a text's next reading. `false` if no
     /// layer has the value, so that another try would find the same.
-    fn discard(&mut self, path: &[String], problem: Problem, problems: &mut Vec<Problem>) -> bool {
+    fn discard(
+        &mut self,
+        path: &[String],
+        problem: Problem,
+        problems: &mut Vec<Problem>,
+        gone: &mut Gone,
+    ) -> bool {
         let culprit = self
             .0
             .iter_mut()
@@ -230,7 +249,11 @@ impl Layers {
         };
         let Origin::Text(setting) = &mut layer.origin else {
             problems.push(problem);
-            return remove(&mut layer.values, path);
+            let removed = remove(&mut layer.values, path);
+            if let Some(Removed::Element(depth)) = removed {
+                gone.add(&path[..depth]);
+            }
+            return removed.is_some();
         };
         let first = setting.refused.get_or_insert(problem).clone();
         if !layer.next_reading() {
@@ -241,14 +264,66 @@ impl Layers {
     }
 }
 
-/// Removes the value at `path`; a list is removed as a whole, so that the places of its other elements stay true.
-fn remove(values: &mut Dict, path: &[String]) -> bool {
-    let Some((first, rest)) = path.split_first() else {
-        return false;
-    };
-    match values.get_mut(first) {
-        Some(Value::Dict(_, table)) if !rest.is_empty() => remove(table, rest),
-        Some(_) => values.remove(first).is_some(),
-        None => false,
+/// Elements that were taken out of lists: the path of the list, and the element's index as it is written.
+#[derive(Debug, Default)]
+struct Gone(Vec<(KeyPath, usize)>);
+
+impl Gone {
+    /// Adds the element at `path`, whose index counts those that are left.
+    fn add(&mut self, path: &[String]) {
+        let written = self.written(path);
+        if let Some((index, list)) = written.split_last()
+            && let Ok(index) = index.parse()
+        {
+            self.0.push((list.to_vec(), index));
+            self.0.sort();
+        }
+    }
+
+    /// The lists, each once; none is left here.
+    fn take(&mut self) -> BTreeSet<KeyPath> {
+        self.0.drain(..).map(|(list, _)| list).collect()
+    }
+
+    /// A path as it is written, from one in which lists have only what is left of them.
+    fn written(&self, path: &[String]) -> KeyPath {
+        let mut written = KeyPath::new();
+        for key in path {
+            let key = match key.parse::<usize>() {
+                Ok(index) => self.index(&written, index).to_string(),
+                Err(_) => key.clone(),
+            };
+            written.push(key);
+        }
+        written
+    }
+
+    fn index(&self, list: &[String], left: usize) -> usize {
+        let of_list = self.0.iter().filter(|(other, _)| other == list);
+        of_list.fold(left, |index, (_, gone)| index + usize::from(*gone <= index))
+    }
+}
+
+/// What [`remove`] has removed: the value, or the element of a list that it is in, whose path has so many keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Removed {
+    Value,
+    Element(usize),
+}
+
+/// Removes the value at `path`, or the first list's element on the way there.
+fn remove(values: &mut Dict, path: &[String]) -> Option<Removed> {
+    let (first, rest) = path.split_first()?;
+    match values.get_mut(first)? {
+        Value::Dict(_, table) if !rest.is_empty() => match remove(table, rest)? {
+            Removed::Value => Some(Removed::Value),
+            Removed::Element(depth) => Some(Removed::Element(depth + 1)),
+        },
+        Value::Array(_, list) if !rest.is_empty() => {
+            let index = rest[0].parse().ok().filter(|index| *index < list.len())?;
+            list.remove(index);
+            Some(Removed::Element(2))
+        }
+        _ => values.remove(first).map(|_| Removed::Value),
     }
 }

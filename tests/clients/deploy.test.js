@@ -6,10 +6,12 @@ const { spawn } = require('node:child_process')
 const crypto = require('node:crypto')
 const fs = require('node:fs')
 const path = require('node:path')
+const zlib = require('node:zlib')
 const { after, before, describe, test } = require('node:test')
 const {
-  binds, installSchemas, ports, program, Prometheus, read, seconds, sorted, unit, validator, yaml, DEPLOY,
+  binds, has, installSchemas, ports, program, Prometheus, read, seconds, sorted, unit, validator, yaml, DEPLOY,
 } = require('./lib/deployment')
+const { Authority } = require('./lib/certificates')
 const { LineClient } = require('./lib/line-client')
 const { Polyport, run, temporaryFolder, toToml, BINARY, ROOT } = require('./lib/polyport')
 const { freePort } = require('./lib/ports')
@@ -167,6 +169,8 @@ describe('queries', () => {
     const listeners = {}
     for (const protocol of ['tcp-verbs', 'ws-channels', 'ws-rpc', 'socket-io', 'devtools-relay']) listeners[protocol] = { protocol }
     listeners['tcp-verbs'].verbs = { files: [] }
+    const { cert, key } = new Authority(temporaryFolder()).issue('localhost', ['localhost'], 60)
+    listeners.secure = { protocol: 'tcp-verbs', verbs: { files: [] }, tls: { cert, key } }
     listeners['ws-rpc'].backends = ['script', 'service']
     gateway = await Polyport.start({
       api: {},
@@ -419,6 +423,37 @@ describe('the Debian package', () => {
   const dpkg = (...args) =>
     program('dpkg', [`--root=${root}`, '--force-script-chrootless', '--force-depends', '--force-not-root', ...args])
   const inside = (name) => path.join(root, name)
+
+  /** A page of each command, which the readers of manual pages take without a complaint. */
+  function checkManual() {
+    const folder = inside('usr/share/man/man1')
+    const listed = run(['--help']).stdout.split(/^Commands:$/m)[1].split(/^\S/m)[0]
+    const commands = named(listed, /^ {2}([a-z][a-z-]*)/gm).filter((name) => name !== 'help')
+    assert.ok(commands.includes('check') && commands.includes('token'), listed)
+    const pages = fs.readdirSync(folder)
+    for (const page of ['polyport', ...commands.map((name) => `polyport-${name}`)]) assert.ok(pages.includes(`${page}.1.gz`), page)
+    for (const page of pages) {
+      const text = zlib.gunzipSync(fs.readFileSync(path.join(folder, page)))
+      assert.match(text.toString(), /^\.TH /m, page)
+      if (!has('groff')) continue
+      const { status, output } = program('groff', ['-man', '-Tutf8', '-ww', '-z'], { input: text, fails: true })
+      assert.deepEqual([status, output], [0, ''], page)
+    }
+  }
+
+  /** What each shell loads by itself, and finds no mistake in. */
+  function checkCompletions() {
+    const shells = {
+      bash: 'usr/share/bash-completion/completions/polyport',
+      zsh: 'usr/share/zsh/vendor-completions/_polyport',
+      fish: 'usr/share/fish/vendor_completions.d/polyport.fish',
+    }
+    for (const [shell, file] of Object.entries(shells)) {
+      assert.equal(fs.readFileSync(inside(file), 'utf8'), run(['completions', shell]).stdout, file)
+      if (has(shell)) program(shell, ['-n', inside(file)])
+    }
+  }
+
   const files = () => fs.readdirSync(root, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
 
   before(() => {
@@ -446,6 +481,8 @@ describe('the Debian package', () => {
     const service = unit(fs.readFileSync(inside('lib/systemd/system/polyport.service'), 'utf8'))
     assert.ok(fs.existsSync(inside(service.ExecStart[0].split(' ')[0])))
     assert.ok(fs.existsSync(inside(/file:(\S+)/.exec(service.Documentation[0])[1])))
+    checkManual()
+    checkCompletions()
     // A configuration that somebody has changed outlasts the package, and goes when everything shall.
     fs.appendFileSync(inside('etc/polyport/gateway.toml'), '# mine\n')
     dpkg('--remove', 'polyport')

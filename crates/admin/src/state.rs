@@ -6,7 +6,11 @@ use std::sync::{
 };
 
 use polyport_core::Hub;
-use prometheus::{IntGauge, Opts, Registry, core::Collector};
+use prometheus::{
+    IntGauge, Opts, Registry,
+    core::{Collector, Desc},
+    proto::MetricFamily,
+};
 
 use crate::api::{Api, ApiKeys, ApiOptions};
 
@@ -20,12 +24,13 @@ pub struct AdminState {
 }
 
 impl AdminState {
-    /// Adds the figures of the process (`polyport_process_…`) and of the build (`polyport_build_info`, with `version` as
-    /// its label) to the hub's metrics, and answers from there. `version` is the binary's.
+    /// Adds the figures of the process (`polyport_process_…`), of the build (`polyport_build_info`, with `version` as
+    /// its label) and of its readiness (`polyport_ready`) to the hub's metrics, and answers from there. `version` is the binary's.
     #[must_use]
     pub fn new(hub: Arc<Hub>, readiness: Arc<Readiness>, version: &str) -> Self {
         let registry = hub.metrics().registry();
         register(registry, build_info(version));
+        register(registry, ReadyGauge::new(Arc::clone(&readiness)));
         #[cfg(target_os = "linux")]
         register(
             registry,
@@ -84,6 +89,32 @@ fn build_info(version: &str) -> IntGauge {
         IntGauge::with_opts(options).expect("metric and label names are constant and valid");
     gauge.set(1);
     gauge
+}
+
+/// `polyport_ready`: what `/readyz` would answer at this moment.
+struct ReadyGauge {
+    gauge: IntGauge,
+    readiness: Arc<Readiness>,
+}
+
+impl ReadyGauge {
+    fn new(readiness: Arc<Readiness>) -> Self {
+        let help = "Whether traffic should be sent here.";
+        let gauge = IntGauge::new("polyport_ready", help)
+            .expect("metric and label names are constant and valid");
+        Self { gauge, readiness }
+    }
+}
+
+impl Collector for ReadyGauge {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauge.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.gauge.set(self.readiness.reasons().is_empty().into());
+        self.gauge.collect()
+    }
 }
 
 /// Whether traffic should be sent here. Starts as not ready.

@@ -105,6 +105,19 @@ async fn metrics_of_hub_process_and_build() {
 }
 
 #[tokio::test]
+async fn the_metric_of_readiness_is_what_readyz_says() {
+    let admin = admin().await;
+    for ready in [false, true, false] {
+        admin.readiness.set_ready(ready);
+        let (status, _) = admin.ask("GET", "/readyz").await;
+        assert_eq!(status == "200 OK", ready);
+        let (_, answer) = admin.ask("GET", "/metrics").await;
+        let line = format!("polyport_ready {}", u8::from(ready));
+        assert!(body(&answer).lines().any(|it| it == line), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_second_state_over_one_hub_is_no_error() {
     let hub = Hub::new(0, None);
     for _ in 0..2 {

@@ -38,6 +38,7 @@ const TOKEN_OUTCOMES: [&str; 5] = ["ok", "missing", "invalid", "expired", "unava
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    certificates: IntGaugeVec,
     sessions: IntGaugeVec,
     parked: IntGaugeVec,
     recoveries: IntCounterVec,
@@ -155,6 +156,11 @@ impl Metrics {
                 "polyport_backplane_gaps_total",
                 "Times that a stream had lost something before this node had read it.",
                 &[],
+            ),
+            certificates: gauge(
+                "polyport_certificate_expiry_timestamp_seconds",
+                "When the certificate that is served ends, in seconds since 1970.",
+                &["listener"],
             ),
             sessions: gauge("polyport_sessions", "Sessions open now.", per_listener),
             parked: gauge(
@@ -327,6 +333,8 @@ impl Metrics {
             closed: CloseReason::ALL.map(|reason| with(&self.closed, reason.label())),
             refused: RefuseReason::ALL.map(|reason| with(&self.refused, reason.label())),
             calls: CALL_OUTCOMES.map(|outcome| with(&self.calls, outcome)),
+            name: name.to_owned(),
+            certificates: self.certificates.clone(),
             call_duration: self.call_duration.with_label_values(&labels),
             published: self.published.with_label_values(&labels),
             received_bytes: self.received_bytes.with_label_values(&labels),
@@ -710,6 +718,8 @@ pub struct ListenerMetrics {
     /// Of the protocol, over all listeners that speak it: for what goes to one session.
     pub(crate) delivered: IntCounter,
     pub(crate) encodes: IntCounter,
+    name: String,
+    certificates: IntGaugeVec,
     pub(crate) sessions: IntGauge,
     pub(crate) parked: IntGauge,
     recoveries: [IntCounter; Recovery::ALL.len()],
@@ -742,6 +752,19 @@ impl ListenerMetrics {
 
     pub(crate) fn limit_hit(&self, kind: LimitKind) -> &IntCounter {
         &self.limit_hits[position(&LimitKind::ALL, &kind)]
+    }
+
+    /// Says when the certificate that the listener serves ends, in seconds since 1970; `None` when it serves none, or
+    /// when that cannot be told.
+    pub fn certificate_ends(&self, time: Option<u64>) {
+        match time {
+            Some(time) => {
+                let time = i64::try_from(time).unwrap_or(i64::MAX);
+                self.certificates.with_label_values(&[&self.name]).set(time);
+            }
+            // It is not there if no certificate was ever served.
+            None => drop(self.certificates.remove_label_values(&[&self.name])),
+        }
     }
 
     /// Counts a client that came back for a session it had.

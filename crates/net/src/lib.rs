@@ -27,6 +27,7 @@ mod stream;
 mod tasks;
 mod tls;
 mod unwanted;
+mod validity;
 pub mod ws;
 mod ws_handler;
 
@@ -52,4 +53,5 @@ pub use server::{Accepted, RawFrontEnd, Server, ServerSettings, Transportation, 
 pub use tasks::Tasks;
 pub use tls::{CertificateFiles, TlsAcceptance, TlsError};
 pub use unwanted::Unwanted;
+pub use validity::{Validity, days_since_1970};
 pub use ws_handler::{Heartbeat, WsClose, WsHandler, WsMessages};

@@ -220,6 +220,7 @@ impl Server {
     ) -> Result<Self, BindError> {
         let bound = Bound::new(bind, &common.inherited)?;
         let local = bound.local();
+        tell_certificate(&listener, settings.tls.as_ref());
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let stop = common.tasks.stopping().child_token();
         let accept = accept_all(
@@ -262,6 +263,7 @@ impl Server {
 
     /// Puts new settings in force for connections accepted from now on.
     pub fn reconfigure(&self, settings: ServerSettings) {
+        tell_certificate(&self.listener, settings.tls.as_ref());
         self.settings.store(Arc::new(settings));
     }
 
@@ -424,6 +426,13 @@ fn is_shortage(error: &io::Error) -> bool {
     )
 }
 
+/// Says in the metrics when the certificate that is served ends.
+fn tell_certificate(listener: &Listener, tls: Option<&TlsAcceptance>) {
+    listener
+        .metrics()
+        .certificate_ends(tls.and_then(TlsAcceptance::ends));
+}
+
 async fn watch_certificates(listener: Arc<Listener>, settings: Arc<ArcSwap<ServerSettings>>) {
     loop {
         sleep(CERTIFICATE_CHECK).await;
@@ -432,7 +441,10 @@ async fn watch_certificates(listener: Arc<Listener>, settings: Arc<ArcSwap<Serve
         };
         match tls.reload_if_new() {
             Ok(false) => {}
-            Ok(true) => tracing::info!(listener = listener.name(), "certificates replaced"),
+            Ok(true) => {
+                tell_certificate(&listener, Some(&tls));
+                tracing::info!(listener = listener.name(), "certificates replaced");
+            }
             Err(error) => {
                 warn!(listener = listener.name(), %error, "the new certificate is not used; the old one stays");
             }

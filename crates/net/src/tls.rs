@@ -19,6 +19,8 @@ use tokio_rustls::{
     },
 };
 
+use crate::Validity;
+
 /// One certificate chain and its key, as PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFiles {
@@ -118,6 +120,17 @@ impl TlsAcceptance {
             return Ok(false);
         }
         self.reload_if_changed()
+    }
+
+    /// When the first of the certificates that are served ends, in seconds since 1970; `None` where it cannot be read.
+    #[must_use]
+    pub fn ends(&self) -> Option<u64> {
+        let certificates = self.resolver.0.load();
+        let by_name = certificates.by_name.values();
+        let ends = std::iter::once(&certificates.first)
+            .chain(by_name)
+            .map(|key| Validity::of_chain(&key.cert).map(|valid| valid.until));
+        ends.min().flatten()
     }
 
     /// The files in use.

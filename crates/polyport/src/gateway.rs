@@ -289,6 +289,7 @@ impl Gateway {
                     earlier.reconfigure(listener.limits.clone(), listener.permissions.compile())
                 }
                 None => {
+                    earlier.metrics().certificate_ends(None);
                     info!(listener = earlier.name(), "listener removed");
                     earlier.drain();
                     self.drain_sessions(|session| Arc::ptr_eq(session.listener(), earlier));

@@ -61,7 +61,7 @@ fn exposition() -> Exposition {
     }
     let hub = Hub::new(0, None);
     let _backplane = hub.metrics().backplane();
-    let _listener = hub.listener(ListenerConfig {
+    let listener = hub.listener(ListenerConfig {
         name: "one".to_owned(),
         protocol: "silent",
         realm: RealmName::new("default").unwrap(),
@@ -71,6 +71,7 @@ fn exposition() -> Exposition {
         limits: Limits::default(),
         permissions: Permissions::default(),
     });
+    listener.metrics().certificate_ends(Some(1));
     let _backend = hub.metrics().backend("app");
     hub.metrics().script_counter("app", "claps").inc();
     let state = AdminState::new(Arc::clone(&hub), Arc::new(Readiness::default()), "0");

@@ -18,13 +18,13 @@ class Authority {
     this.certificate = fs.readFileSync(this.file)
   }
 
-  /** Signs a certificate for `names` (host names) and 127.0.0.1. Gives the paths of both files. */
-  issue(label, names = ['localhost']) {
+  /** Signs a certificate for `names` (host names) and 127.0.0.1, which ends in so many days. Gives the paths of both files. */
+  issue(label, names = ['localhost'], days = 2) {
     const alternative = [...names.map((name) => `DNS:${name}`), 'IP:127.0.0.1'].join(',')
     openssl(this.folder, 'req', '-new', ...KEY, '-subj', `/CN=${label}`, '-keyout', `${label}.key`, '-out', `${label}.csr`)
     fs.writeFileSync(path.join(this.folder, `${label}.ext`), `subjectAltName=${alternative}\nextendedKeyUsage=serverAuth\n`)
     openssl(this.folder, 'x509', '-req', '-in', `${label}.csr`, '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial',
-      '-days', '2', '-extfile', `${label}.ext`, '-out', `${label}.pem`)
+      '-days', String(days), '-extfile', `${label}.ext`, '-out', `${label}.pem`)
     return { cert: path.join(this.folder, `${label}.pem`), key: path.join(this.folder, `${label}.key`) }
   }
 }

@@ -30,6 +30,9 @@ function program(name, args, { fails = false, env = {}, ...options } = {}) {
   return { status: done.status, output }
 }
 
+/** Whether a program is installed. */
+const has = (name) => spawnSync(name, ['--version'], { stdio: 'ignore', env: { ...process.env, PATH } }).error === undefined
+
 const validator = (name, args) => program(path.join(PYTHON, name), args)
 
 const read = (...parts) => fs.readFileSync(path.join(DEPLOY, ...parts), 'utf8')
@@ -124,4 +127,4 @@ class Prometheus {
   }
 }
 
-module.exports = { binds, installSchemas, ports, program, Prometheus, read, seconds, sorted, unit, validator, yaml, DEPLOY }
+module.exports = { binds, has, installSchemas, ports, program, Prometheus, read, seconds, sorted, unit, validator, yaml, DEPLOY }

@@ -84,6 +84,17 @@ impl Certificates {
         self.trusted.push(made.cert.der().clone());
     }
 
+    /// The same, with an end at the beginning of a year.
+    fn renew_until(&mut self, index: usize, name: &str, year: i32) {
+        let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let made = params.self_signed(&key).unwrap();
+        fs::write(&self.files[index].cert, made.pem()).unwrap();
+        fs::write(&self.files[index].key, key.serialize_pem()).unwrap();
+        self.trusted.push(made.der().clone());
+    }
+
     pub(crate) fn acceptance(&self) -> TlsAcceptance {
         TlsAcceptance::load(self.files.clone()).unwrap()
     }
@@ -240,6 +251,26 @@ fn the_server_finds_out_by_itself_that_files_were_replaced() {
         ) == 1
     });
     gateway.finish(());
+}
+
+#[test]
+fn the_metric_of_the_end_is_that_of_the_certificate_that_is_served() {
+    const FAMILY: &str = "polyport_certificate_expiry_timestamp_seconds";
+    let mut certificates = Certificates::new(&["a.example", "b.example"]);
+    certificates.renew_until(0, "a.example", 2040);
+    certificates.renew_until(1, "b.example", 2050);
+    let gateway = Gateway::lines(plan(&certificates));
+    assert_eq!(gateway.metric(FAMILY, "under-test"), 2_208_988_800);
+    certificates.renew_until(0, "a.example", 2060);
+    crate::gateway::wait_until("the end of the other certificate is told", || {
+        gateway.metric(FAMILY, "under-test") == 2_524_608_000
+    });
+    gateway.finish(());
+    // A listener without TLS has no such metric.
+    let plain = Gateway::lines(Plan::default());
+    let families = plain.hub.metrics().registry().gather();
+    assert!(families.iter().all(|family| family.name() != FAMILY));
+    plain.finish(());
 }
 
 #[test]

@@ -138,7 +138,7 @@ fn seconds(date: &str) -> Option<Duration> {
         .split(':')
         .map(|part| part.parse::<u64>().ok());
     let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
-    let days = super::certificates::days_since_1970(year, u64::try_from(month).ok()?, day)?;
+    let days = polyport_net::days_since_1970(year, u64::try_from(month).ok()?, day)?;
     Some(Duration::from_secs(
         days * 86_400 + hour * 3_600 + minute * 60 + second,
     ))

@@ -6,7 +6,7 @@ const fs = require('node:fs')
 const path = require('node:path')
 const { describe, test } = require('node:test')
 const { Authority } = require('./lib/certificates')
-const { anchors, blocks, links, pages } = require('./lib/pages')
+const { anchors, blocks, isConfiguration, links, pages } = require('./lib/pages')
 const { ROOT, run, temporaryFolder } = require('./lib/polyport')
 
 const PAGES = pages()
@@ -47,6 +47,8 @@ describe('links', () => {
 function surroundings() {
   const folder = temporaryFolder('polyport-snippets-')
   fs.cpSync(path.join(ROOT, 'docs', 'examples'), path.join(folder, 'docs', 'examples'), { recursive: true })
+  fs.mkdirSync(path.join(folder, 'keys'))
+  for (const name of ['rs', 'es']) fs.writeFileSync(path.join(folder, 'keys', `${name}.pem`), '')
   fs.mkdirSync(path.join(folder, 'devtools-page'))
   fs.writeFileSync(path.join(folder, 'devtools-page', 'index.html'), '<!doctype html>')
   for (const name of ['anna', 'ci']) fs.writeFileSync(path.join(folder, `${name}.secret`), `the secret of ${name}\n`)
@@ -74,11 +76,19 @@ function frame(snippet) {
   }
   if (/"tour"/.test(snippet) && !has('backends\\.tour')) set.push('backends.tour.kind=script', 'backends.tour.file=docs/examples/tour.js')
   if (/tokens = "main"/.test(snippet) && !has('tokens\\.main')) set.push('tokens.main.keys=[{ algorithm = "HS256", secret = "env:POLYPORT_JWT_SECRET" }]')
+  if (has('api') && !has('admin')) set.push('admin.bind=127.0.0.1:0')
   return set.flatMap((setting) => ['--set', setting])
 }
 
-/** Also where it is shown as plain text, from the first table on. */
-const isConfiguration = ({ language, text }) => language === 'toml' || (language === 'text' && /^\[[a-z]+[\w.]*\]$/m.test(text))
+/** The table of a setting that is shown alone. */
+const TABLES = { keys: 'tokens.main', jwks: 'tokens.main', permissions: 'listeners.tcp' }
+
+/** A fragment as it would stand in a file. */
+function whole(text) {
+  const [, key] = /^([a-z_]+) = [[{]/.exec(text) ?? []
+  const complete = TABLES[key] === undefined ? text : `[${TABLES[key]}]\n${text}`
+  return `${complete.replaceAll('"sha256:…"', `"sha256:${'0'.repeat(64)}"`)}\n`
+}
 
 describe('configurations', () => {
   const { folder, env } = surroundings()
@@ -93,7 +103,7 @@ describe('configurations', () => {
   for (const [file, page] of PAGES) {
     for (const { text, line } of blocks(page).filter(isConfiguration)) {
       test(`${file}:${line}`, () => {
-        const done = check(`${text}\n`, frame(`${text}\n`))
+        const done = check(whole(text), frame(whole(text)))
         assert.equal(done.status, 0, done.stderr)
       })
     }

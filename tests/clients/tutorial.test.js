@@ -3,17 +3,10 @@
 
 const assert = require('node:assert/strict')
 const { after, describe, test } = require('node:test')
-const { pages } = require('./lib/pages')
+const { pages, walked } = require('./lib/pages')
 const { Walkthrough } = require('./lib/walkthrough')
 
-const PAGES = pages()
-const sections = (file) => PAGES.get(file).split(/^(?=## )/m).slice(1).map((section) => [`${file}, ${section.split('\n')[0]}`, section])
-
-const WALKS = [
-  ...['docs/start.md', 'docs/tutorial.md'].map((file) => [file, PAGES.get(file)]),
-  ...sections('docs/scripts.md').filter(([name]) => name.endsWith('Five minutes to a first API')),
-  ...sections('docs/moving.md').filter(([, section]) => section.includes('```console')),
-]
+const WALKS = walked(pages())
 
 for (const [name, page] of WALKS) {
   describe(name, () => {

@@ -58,4 +58,18 @@ function anchors(page) {
   )
 }
 
-module.exports = { pages, blocks, links, anchors }
+/** What tutorial.test.js does step by step: pages, and sections of pages, under their names. */
+function walked(all) {
+  const sections = (file) => all.get(file).split(/^(?=## )/m).slice(1).map((section) => [`${file}, ${section.split('\n')[0]}`, section])
+  return [
+    ...['docs/start.md', 'docs/tutorial.md'].map((file) => [file, all.get(file)]),
+    ...sections('docs/scripts.md').filter(([name]) => name.endsWith('Five minutes to a first API')),
+    ...sections('docs/moving.md').filter(([, section]) => section.includes('```console')),
+  ]
+}
+
+/** Whether a block is one of the gateway's configuration, also where it is shown as plain text, from the first table or its only setting on. */
+const isConfiguration = ({ language, text }) =>
+  language === 'toml' || (language === 'text' && (/^\[[a-z]+[\w.-]*\]$/m.test(text) || /^[a-z_]+ = [[{]/.test(text)))
+
+module.exports = { pages, blocks, links, anchors, walked, isConfiguration }

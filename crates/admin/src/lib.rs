@@ -1,5 +1,5 @@
-//! The operator's own listener: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever restarts or routes, and the
-//! server API under `/api/` for the operator's own services.
+//! The operator's own listener: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever restarts
+//! or routes, and the server API under `/api/` for the operator's own services.
 //!
 //! Start reading at [`serve`]; `routes` says what each path answers, [`AdminState`] and [`Readiness`] what it answers from,
 //! `api` how the server API treats a request.
@@ -8,10 +8,13 @@
 //! and metrics come out of the hub's registry as they are.
 
 mod api;
+mod process;
 mod routes;
 mod server;
+mod standing;
 mod state;
 
 pub use api::{ApiKeys, ApiOptions, Drain, KeyError, KeyOptions, NewKey};
 pub use server::serve;
+pub use standing::{BoundListener, KnownBackend, Standing};
 pub use state::{AdminState, Readiness};

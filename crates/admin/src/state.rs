@@ -8,7 +8,10 @@ use std::sync::{
 use polyport_core::Hub;
 use prometheus::{IntGauge, Opts, Registry, core::Collector};
 
-use crate::api::{Api, ApiKeys, ApiOptions};
+use crate::{
+    Standing,
+    api::{Api, ApiKeys, ApiOptions},
+};
 
 /// What all admin connections share.
 #[derive(Debug, Clone)]
@@ -54,6 +57,14 @@ impl AdminState {
     pub fn set_api_keys(&self, keys: ApiKeys) {
         if let Some(api) = &self.api {
             api.set_keys(keys);
+        }
+    }
+
+    /// Says how the configuration in force stands, for clones of this state too. Nothing happens without
+    /// [`AdminState::with_api`].
+    pub fn set_standing(&self, standing: Standing) {
+        if let Some(api) = &self.api {
+            api.set_standing(standing);
         }
     }
 

@@ -189,6 +189,9 @@ fn announce(
             "  POLYPORT_API_KEY is not set, so this key of the server API is good for this run only: {key}"
         );
     }
+    if let Some(admin) = admin.filter(|_| config.api.is_some()) {
+        text.push_str(&summary::console_line(admin, made_up_key));
+    }
     if let Some(token) = gateway.sample_token() {
         let _ = writeln!(
             text,

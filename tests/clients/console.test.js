@@ -10,6 +10,8 @@ const { gunzipSync } = require('node:zlib')
 const { ConsoleRig, CLIENTS, FEW, KEYS } = require('./lib/console-rig')
 const { LineClient } = require('./lib/line-client')
 const { Polyport, ROOT } = require('./lib/polyport')
+const { RedisServer } = require('./lib/redis')
+const { backplaneOf } = require('./lib/redis-gateways')
 const { verbsListener } = require('./lib/verbs')
 const { until } = require('./lib/wait')
 
@@ -313,6 +315,42 @@ describe('the views', () => {
     const [backend] = await page.table('Backends', (rows) => rows.length === 1)
     assert.deepEqual([backend.Backend, backend.Kind, backend.State], ['double', 'script', 'Available'])
     await page.checkFaults()
+  })
+
+  test('cluster: two gateways over Redis, and what is seen when it goes', async () => {
+    const redis = await RedisServer.start()
+    const nodes = []
+    try {
+      for (let n = 0; n < 2; n += 1) {
+        const config = { api: {}, backplane: backplaneOf(redis, { on_outage: 'unready' }), listeners: { tcp: verbsListener({ join: ['lobby'] }) } }
+        nodes.push(await Polyport.start(config, { env: { POLYPORT_API_KEY: KEYS.root } }))
+      }
+      const page = await rig.open({ origin: `http://127.0.0.1:${nodes[0].ports.admin}` })
+      await page.go('#/cluster')
+      await page.shows(/Backplane\s+Up\s+Node\s+\S+\s+Connected\s+1 ×/)
+      const other = await LineClient.open({ port: nodes[1].ports.tcp })
+      await page.go('#/sessions?room=lobby')
+      const [row] = await page.table('Sessions', (rows) => rows.length === 1)
+      assert.equal(row.Session, await other.id())
+      await page.go('#/rooms/default/lobby')
+      await page.table('Members', (rows) => rows.length === 1 && rows[0].Node !== 'this one')
+      await page.fill('to-room-form', 'message')
+      await page.fill('to-room-text', '"over there"')
+      await page.click('Publish')
+      assert.match(await other.next(), /"message":"over there"/)
+      await page.shows(/0 sessions get it here, and other nodes are told/, '.notices')
+      await page.go('#/cluster')
+      await page.shows(/Published\s+[1-9]\d* sent/)
+      await redis.kill()
+      await page.shows(/Backplane\s+Out of reach/)
+      await page.go('#/overview')
+      await page.shows(/Not ready\s+backplane: Redis is out of reach/)
+      await page.checkFaults()
+      other.close()
+    } finally {
+      for (const node of nodes) await node.kill()
+      await redis.stop()
+    }
   })
 
   test('trouble: refusals with reasons, limits, ends', async () => {

@@ -3,7 +3,10 @@
 /** Time for an answer. */
 const LIMIT = 10_000
 
-/** What went wrong: the API's own `code` and `message`, or `unreachable` when there was no answer. */
+/**
+ * What went wrong: the API's own `code` and `message`, or `unreachable` when there was no answer; and after how many seconds
+ * it may be tried again, if the API says so.
+ */
 export class ApiError extends Error {
   constructor(status, code, message, retryAfter = null) {
     super(message)

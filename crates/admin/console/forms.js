@@ -31,6 +31,13 @@ function bodyOf(to, { form, event, text, isVolatile }) {
   return `{${parts.join(',')}}`
 }
 
+/** What became of a command, in words: how many sessions of this node it reached, and what is to be expected of others. */
+export function outcome({ sessions, cluster }, one, more) {
+  const here = `${many(sessions, 'session')} ${sessions === 1 ? one : more}`
+  if (cluster === undefined) return `${here}.`
+  return cluster === 'sent' ? `${here} here, and other nodes are told.` : `${here} here; other nodes are out of reach.`
+}
+
 /** Publishes to the target `to`. `watch`, if it is there, hears of it before and after, to show what became of it. */
 export class PublishForm extends Component {
   state = { form: 'args', event: '', text: FORMS.args.sample, isVolatile: false, problem: null, isBusy: false }
@@ -44,8 +51,7 @@ export class PublishForm extends Component {
     const body = bodyOf(to, this.state)
     await store.run(async () => {
       const publish = () => store.api.post('/api/publish', body)
-      const { sessions } = watch ? await watch(publish) : await publish()
-      return `${many(sessions, 'session')} ${sessions === 1 ? 'gets' : 'get'} it.`
+      return outcome(watch ? await watch(publish) : await publish(), 'gets it', 'get it')
     })
     this.setState({ isBusy: false })
   }

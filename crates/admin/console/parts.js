@@ -71,8 +71,8 @@ export const Problem = ({ error }) => (error ? html`<p class="problem" role="ale
 export const NotAllowed = ({ verb }) => html`<p class="empty">This key does not have the verb <code>${verb}</code>.</p>`
 
 /**
- * A view that asks for something of its own again and again. `ask` gives a promise of what becomes `state.answer`; what
- * was asked for before `props.asked` changed is thrown away.
+ * A view that asks for something of its own again and again, if the key has its `verb`. `ask` gives a promise of what becomes
+ * `state.answer`; what comes after `askNow` to an earlier question is thrown away.
  */
 export class AskingView extends Component {
   state = { answer: null, before: null, error: null }
@@ -96,6 +96,7 @@ export class AskingView extends Component {
   }
 
   async #look() {
+    if (!this.props.store.may(this.verb)) return
     const round = this.round
     try {
       const answer = await this.ask()

@@ -8,6 +8,8 @@ export class Poll {
   #task
   #interval
   #failures = 0
+  /** What the gateway wants to be left in peace for, in milliseconds. */
+  #asked = 0
   #timer = null
   #isBusy = false
   #isStopped = true
@@ -30,9 +32,9 @@ export class Poll {
     document.removeEventListener('visibilitychange', this.#look)
   }
 
-  /** When the next turn comes, in milliseconds. */
-  get pause() {
-    return Math.min(this.#interval * 2 ** this.#failures, LONGEST)
+  /** Until the next turn, in milliseconds. */
+  get #pause() {
+    return Math.max(Math.min(this.#interval * 2 ** this.#failures, LONGEST), this.#asked)
   }
 
   async now() {
@@ -42,13 +44,15 @@ export class Poll {
     try {
       await this.#task()
       this.#failures = 0
-    } catch {
+      this.#asked = 0
+    } catch (error) {
       // Whoever gave the task has shown what is wrong.
       this.#failures += 1
+      this.#asked = (error.retryAfter ?? 0) * 1000
     } finally {
       this.#isBusy = false
     }
-    if (!this.#isStopped && !document.hidden) this.#timer = setTimeout(() => this.now(), this.pause)
+    if (!this.#isStopped && !document.hidden) this.#timer = setTimeout(() => this.now(), this.#pause)
   }
 
   #look = () => {

@@ -73,11 +73,6 @@ export class Store {
 
   // --- looking --------------------------------------------------------------------------------------------------------
 
-  /** Looks again soon, since something was done. */
-  lookNow() {
-    return this.#poll.now()
-  }
-
   async #look() {
     const { api } = this
     try {

@@ -13,6 +13,7 @@ const SHOWN = 100
 const WATCH_LIMIT = 3_000
 
 export class RoomView extends AskingView {
+  verb = 'presence'
   get target() {
     const [realm, room] = this.props.state.route.parts
     return { realm, room }
@@ -63,7 +64,7 @@ export class RoomView extends AskingView {
         <a class="button" href=${link('tap', [], { room, realm })}>Tap it</a>
       </p>
       <h2>Members</h2>
-      ${store.may('presence') ? html`<${Problem} error=${error} />${answer && members(answer)}` : html`<${NotAllowed} verb="presence" />`}
+      ${store.may(this.verb) ? html`<${Problem} error=${error} />${answer && members(answer)}` : html`<${NotAllowed} verb=${this.verb} />`}
       <h2>Publish to it</h2>
       ${store.may('publish')
         ? html`<${PublishForm} id="to-room" store=${store} to=${{ room, realm }} watch=${this.watch} />`

@@ -9,6 +9,7 @@ const PAGE = 100
 const filtersOf = ({ parameters }) => ({ realm: parameters.realm ?? 'default', prefix: parameters.prefix ?? '' })
 
 export class RoomsView extends AskingView {
+  verb = 'rooms'
   cursors = []
 
   constructor(props) {
@@ -38,7 +39,7 @@ export class RoomsView extends AskingView {
   }
 
   render({ store, state }, { filters, answer, before, error }) {
-    if (!store.may('rooms')) return html`<h1 tabindex="-1">Rooms</h1><${NotAllowed} verb="rooms" />`
+    if (!store.may(this.verb)) return html`<h1 tabindex="-1">Rooms</h1><${NotAllowed} verb=${this.verb} />`
     const realms = [...new Set([...(state.overview?.realms ?? []).map((realm) => realm.name), filters.realm])]
     const set = (name) => ({ target }) => this.setState({ filters: { ...this.state.filters, [name]: target.value } })
     return html`

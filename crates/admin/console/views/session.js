@@ -1,11 +1,12 @@
 // One session: what it is, and what can be done to it.
 
 import { AskingView, Facts, NotAllowed, Problem, html } from '../parts.js'
-import { age, count, date, many } from '../format.js'
-import { NameForm, PublishForm } from '../forms.js'
+import { age, count, date } from '../format.js'
+import { NameForm, PublishForm, outcome } from '../forms.js'
 import { link } from '../route.js'
 
 export class SessionView extends AskingView {
+  verb = 'sessions'
   get id() {
     return this.props.state.route.parts[0]
   }
@@ -18,9 +19,11 @@ export class SessionView extends AskingView {
   act(verb, more, text) {
     const { store } = this.props
     return store.run(async () => {
-      const { sessions } = await store.api.post(`/api/${verb}`, JSON.stringify({ to: { session: this.id }, ...more }))
+      const { sessions, cluster } = await store.api.post(`/api/${verb}`, JSON.stringify({ to: { session: this.id }, ...more }))
       this.askNow()
-      return sessions === 0 ? 'Nothing has changed: the session is not there, or was like that already.' : text
+      if (sessions > 0) return text
+      if (cluster === 'sent') return 'The node that has it is told.'
+      return 'Nothing has changed: the session is not there, or was like that already.'
     })
   }
 
@@ -31,15 +34,15 @@ export class SessionView extends AskingView {
   disconnect = () => {
     const { store } = this.props
     store.ask('Disconnect this session?', `The client of ${this.id} is told goodbye in its protocol's way. It may come back by itself.`, 'Disconnect', async () => {
-      const { sessions } = await store.api.post('/api/disconnect', JSON.stringify({ to: { session: this.id } }))
+      const answer = await store.api.post('/api/disconnect', JSON.stringify({ to: { session: this.id } }))
       this.askNow()
-      return `${many(sessions, 'session')} ${sessions === 1 ? 'is' : 'are'} ending.`
+      return outcome(answer, 'is ending', 'are ending')
     })
   }
 
   render({ store }, { answer, error }) {
     const title = html`<h1 tabindex="-1">Session</h1><p><code>${this.id}</code></p>`
-    if (!store.may('sessions')) return html`${title}<${NotAllowed} verb="sessions" />`
+    if (!store.may(this.verb)) return html`${title}<${NotAllowed} verb=${this.verb} />`
     if (error?.code === 'unknown_session') return html`${title}<p class="empty" role="status">It has ended.</p>`
     if (answer === null) return html`${title}<${Problem} error=${error} />`
     return html`

@@ -11,6 +11,7 @@ const PAGE = 50
 const filtersOf = ({ parameters }) => Object.fromEntries(FILTERS.map((name) => [name, parameters[name] ?? '']))
 
 export class SessionsView extends AskingView {
+  verb = 'sessions'
   interval = 4_000
   /** Where the pages began that lead here. */
   cursors = []
@@ -44,7 +45,7 @@ export class SessionsView extends AskingView {
   }
 
   render({ store, state }, { filters, answer, error }) {
-    if (!store.may('sessions')) return html`<h1 tabindex="-1">Sessions</h1><${NotAllowed} verb="sessions" />`
+    if (!store.may(this.verb)) return html`<h1 tabindex="-1">Sessions</h1><${NotAllowed} verb=${this.verb} />`
     return html`
       <h1 tabindex="-1">Sessions</h1>
       ${this.form(state, filters)}

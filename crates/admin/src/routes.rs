@@ -13,6 +13,7 @@ use prometheus::TextEncoder;
 use crate::{
     AdminState,
     api::{Api, Verb},
+    console,
 };
 
 const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -27,6 +28,8 @@ pub(crate) enum Route {
     Metrics,
     Healthz,
     Readyz,
+    /// The page, and the files that it consists of.
+    Console,
     Api(Verb),
 }
 
@@ -36,6 +39,8 @@ pub(crate) fn router() -> Router<Route> {
         ("/metrics", Route::Metrics),
         ("/healthz", Route::Healthz),
         ("/readyz", Route::Readyz),
+        ("/", Route::Console),
+        ("/console/{*file}", Route::Console),
     ] {
         router
             .insert(path, route)
@@ -70,7 +75,11 @@ pub(crate) async fn answer(
             Err(_) => {}
         }
     }
-    let mut response = answer_operator(found.ok().map(|found| *found.value), state, &request).await;
+    let (route, file) = match &found {
+        Ok(found) => (Some(*found.value), found.params.get("file")),
+        Err(_) => (None, None),
+    };
+    let mut response = answer_operator(route, file, state, &request).await;
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(CONNECTION, close);
     response
@@ -78,14 +87,13 @@ pub(crate) async fn answer(
 
 async fn answer_operator(
     route: Option<Route>,
+    file: Option<&str>,
     state: &AdminState,
     request: &Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    let Some(route @ (Route::Metrics | Route::Healthz | Route::Readyz)) = route else {
-        return text(
-            StatusCode::NOT_FOUND,
-            "not found: there is /metrics, /healthz and /readyz\n",
-        );
+    let Some(route @ (Route::Metrics | Route::Healthz | Route::Readyz | Route::Console)) = route
+    else {
+        return not_found();
     };
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(
@@ -99,8 +107,19 @@ async fn answer_operator(
     match route {
         Route::Metrics => metrics(state).await,
         Route::Healthz => text(StatusCode::OK, "ok\n"),
+        Route::Console => {
+            let found = console::answer(file, request.headers()).await;
+            found.unwrap_or_else(not_found)
+        }
         _ => readyz(state),
     }
+}
+
+fn not_found() -> Response<Full<Bytes>> {
+    text(
+        StatusCode::NOT_FOUND,
+        "not found: there is /metrics, /healthz, /readyz, and the console at /\n",
+    )
 }
 
 async fn metrics(state: &AdminState) -> Response<Full<Bytes>> {

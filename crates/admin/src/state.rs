@@ -12,7 +12,10 @@ use prometheus::{
     proto::MetricFamily,
 };
 
-use crate::api::{Api, ApiKeys, ApiOptions};
+use crate::{
+    Standing,
+    api::{Api, ApiKeys, ApiOptions},
+};
 
 /// What all admin connections share.
 #[derive(Debug, Clone)]
@@ -59,6 +62,14 @@ impl AdminState {
     pub fn set_api_keys(&self, keys: ApiKeys) {
         if let Some(api) = &self.api {
             api.set_keys(keys);
+        }
+    }
+
+    /// Says how the configuration in force stands, for clones of this state too. Nothing happens without
+    /// [`AdminState::with_api`].
+    pub fn set_standing(&self, standing: Standing) {
+        if let Some(api) = &self.api {
+            api.set_standing(standing);
         }
     }
 

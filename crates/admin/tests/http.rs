@@ -170,8 +170,10 @@ async fn head_is_get_without_the_body() {
 async fn other_paths_and_methods_are_told_what_there_is() {
     let admin = admin().await;
     for path in [
-        "/",
         "/metrics/",
+        "/console/",
+        "/console/none.js",
+        "/console/vendor",
         "/Metrics",
         "//healthz",
         "/healthz/../metrics",
@@ -181,7 +183,7 @@ async fn other_paths_and_methods_are_told_what_there_is() {
         assert_eq!(status, "404 Not Found", "{path}");
         assert_eq!(
             body(&answer),
-            "not found: there is /metrics, /healthz and /readyz\n"
+            "not found: there is /metrics, /healthz, /readyz, and the console at /\n"
         );
     }
     for method in ["POST", "DELETE", "OPTIONS", "get"] {
@@ -192,6 +194,28 @@ async fn other_paths_and_methods_are_told_what_there_is() {
     }
     let (status, _) = admin.ask("GET", "/healthz?verbose=1").await;
     assert_eq!(status, "200 OK");
+}
+
+#[tokio::test]
+async fn the_console_needs_no_key_and_comes_with_its_policy() {
+    let admin = admin().await;
+    for (path, kind) in [
+        ("/", "text/html"),
+        ("/console/main.js", "text/javascript"),
+        ("/console/style.css", "text/css"),
+        ("/console/vendor/htm.LICENSE", "text/plain"),
+    ] {
+        let (status, answer) = admin.ask("GET", path).await;
+        assert_eq!(status, "200 OK", "{path}");
+        let kind = format!("\r\ncontent-type: {kind}; charset=utf-8\r\n");
+        assert!(answer.contains(&kind), "{path}");
+        assert!(
+            answer.contains("\r\ncontent-security-policy: default-src 'none'; script-src 'self'"),
+            "{path}"
+        );
+    }
+    let (status, _) = admin.ask("POST", "/").await;
+    assert_eq!(status, "405 Method Not Allowed");
 }
 
 #[tokio::test]

@@ -6,7 +6,10 @@ use std::net::IpAddr;
 
 use tracing::debug;
 
-use crate::{CloseReason, LimitKind, Listener, RefuseReason, SessionRef, Wire};
+use crate::{
+    CloseReason, LimitKind, Listener, Millis, RefuseReason, SessionRef, Wire,
+    recent::{Refusal, TooSlow},
+};
 
 pub(crate) fn session_opened(session: &SessionRef) {
     let metrics = session.listener().metrics();
@@ -19,6 +22,15 @@ pub(crate) fn session_closed(session: &SessionRef, reason: CloseReason) {
     let metrics = session.listener().metrics();
     metrics.sessions.dec();
     metrics.closed(reason).inc();
+    if reason == CloseReason::OutboxFull {
+        let listener = session.listener();
+        listener.hub().recent().too_slow.push(TooSlow {
+            at: Millis::now(),
+            session: session.id(),
+            listener: listener.shared_name(),
+            peer: session.peer(),
+        });
+    }
     debug!(session = %session.id(), listener = session.listener().name(), reason = reason.label(), "session closed");
 }
 
@@ -40,6 +52,12 @@ pub(crate) fn session_unparked(session: &SessionRef) {
 
 pub(crate) fn connection_refused(listener: &Listener, peer: Option<IpAddr>, reason: RefuseReason) {
     listener.metrics().refused(reason).inc();
+    listener.hub().recent().refusals.push(Refusal {
+        at: Millis::now(),
+        listener: listener.shared_name(),
+        peer,
+        reason,
+    });
     debug!(
         listener = listener.name(),
         ?peer,

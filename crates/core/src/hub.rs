@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::{
     Backplane, Call, CloseReason, Dialect, Event, FlushPool, Frame, Listener, ListenerConfig,
     Metrics, Promise, Realm, RealmName, RoomName, SessionId, SessionRef, Told, expiry::Expiries,
-    room::same, several::Reach, turn,
+    recent::Recent, room::same, several::Reach, turn,
 };
 
 const SHARDS: usize = 16;
@@ -37,6 +37,7 @@ pub struct Hub {
     expiries: Expiries,
     backplane: OnceLock<Arc<dyn Backplane>>,
     is_cut_off: AtomicBool,
+    recent: Recent,
 }
 
 /// Who gets an event.
@@ -129,6 +130,7 @@ impl Hub {
             order: Mutex::default(),
             backplane: OnceLock::new(),
             is_cut_off: AtomicBool::new(false),
+            recent: Recent::default(),
         })
     }
 
@@ -237,6 +239,12 @@ impl Hub {
         &self.metrics
     }
 
+    /// What has happened lately.
+    #[must_use]
+    pub fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
     /// Changes the bound of all listeners together; 0 is no bound.
     pub fn set_max_sessions(&self, max_sessions: usize) {
         self.max_sessions.store(max_sessions, Ordering::Relaxed);
@@ -289,6 +297,29 @@ impl Hub {
     pub fn count(&self, wanted: impl Fn(&SessionRef) -> bool) -> usize {
         let count = |shard: &Mutex<SessionMap>| shard.lock().values().filter(|s| wanted(s)).count();
         self.sessions.iter().map(count).sum()
+    }
+
+    /// The sessions for which most bytes wait, the slowest first and `most` of them at most. Looks at every session.
+    #[must_use]
+    pub fn slowest(&self, most: usize) -> Vec<(SessionRef, usize)> {
+        let mut slowest: Vec<(SessionRef, usize)> = Vec::with_capacity(most + 1);
+        for shard in &self.sessions {
+            for session in shard.lock().values() {
+                let waiting = session.outbox().waiting();
+                let is_known =
+                    |(other, _): &(SessionRef, usize)| Arc::ptr_eq(other.wire(), session.wire());
+                // Several sessions of one connection wait together.
+                if waiting == 0 || slowest.iter().any(is_known) {
+                    continue;
+                }
+                let place = slowest.partition_point(|(_, other)| *other >= waiting);
+                if place < most {
+                    slowest.insert(place, (session.clone(), waiting));
+                    slowest.truncate(most);
+                }
+            }
+        }
+        slowest
     }
 
     /// Every session of a realm.

@@ -37,6 +37,7 @@ mod permissions;
 mod places;
 mod publishing;
 mod realm;
+mod recent;
 mod room;
 mod session;
 mod several;
@@ -70,8 +71,9 @@ pub use keeping::{History, Keeping, KeptSession, Missing, Taken};
 pub use limits::{LimitKind, Limits};
 pub use listener::{Admission, Branch, Connections, Listener, ListenerConfig};
 pub use metrics::{
-    ApiMetrics, Arrival, BackendMetrics, BackendOutcome, BackendRequest, BackplaneMetrics,
-    ListenerMetrics, Metrics, Recovery, RestartCause,
+    ApiMetrics, Arrival, BackendFigures, BackendMetrics, BackendOutcome, BackendRequest,
+    BackplaneFigures, BackplaneMetrics, Counts, Durations, ListenerFigures, ListenerMetrics,
+    Metrics, ProtocolFigures, Recovery, RestartCause,
 };
 pub use name::{EventName, Name, NameError, RealmName, RoomName, SessionId, SessionIdError};
 pub use opening::{
@@ -83,6 +85,7 @@ pub use params::{Params, ParamsFull};
 pub use peer::Peer;
 pub use permissions::{Permissions, PermissionsError};
 pub use realm::Realm;
+pub use recent::{Latest, Recent, Refusal, TooSlow};
 pub use room::{MemberInfo, RoomInfo};
 pub use session::{
     CallTicket, JoinError, LeaveError, Opening, OpeningOn, PublishError, Session, SessionRef,

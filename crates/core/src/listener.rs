@@ -126,7 +126,7 @@ pub trait Connections: Send + Sync {
 
 /// A bound address with a protocol, limits and a realm. Shared by its sessions.
 pub struct Listener {
-    name: String,
+    name: Arc<str>,
     protocol: &'static str,
     hub: Arc<Hub>,
     branch: Arc<Branch>,
@@ -160,7 +160,7 @@ impl Listener {
         let branch = Branch::new("", realm, config.dialect, config.join, config.rooms);
         Self {
             outbox_limit: AtomicUsize::new(config.limits.outbox),
-            name: config.name,
+            name: config.name.into(),
             protocol: config.protocol,
             hub,
             branch: Arc::new(branch),
@@ -180,6 +180,11 @@ impl Listener {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The same for those who remember it longer than the listener lives.
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
     }
 
     /// The protocol's name in the configuration.
@@ -298,13 +303,14 @@ impl Listener {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Takes a place for a session, or refuses it. The place is given back when the [`Admission`] is dropped.
+    /// Takes a place for a session of a client at `from`, as far as that is known, or refuses it. The place is given back
+    /// when the [`Admission`] is dropped.
     ///
     /// # Errors
     /// Which bound refused it; it is counted and logged.
-    pub fn admit(self: &Arc<Self>) -> Result<Admission, RefuseReason> {
+    pub fn admit(self: &Arc<Self>, from: Option<IpAddr>) -> Result<Admission, RefuseReason> {
         let refuse = |reason| {
-            events::connection_refused(self, None, reason);
+            events::connection_refused(self, from, reason);
             reason
         };
         if self.hub.is_cut_off() {
@@ -325,10 +331,13 @@ impl Listener {
     ///
     /// # Errors
     /// [`RefuseReason::ListenerConnections`]; it is counted and logged.
-    pub fn admit_connection(self: &Arc<Self>) -> Result<Admission, RefuseReason> {
+    pub fn admit_connection(
+        self: &Arc<Self>,
+        from: Option<IpAddr>,
+    ) -> Result<Admission, RefuseReason> {
         if !self.sessionless.take(self.max_connections()) {
             let reason = RefuseReason::ListenerConnections;
-            events::connection_refused(self, None, reason);
+            events::connection_refused(self, from, reason);
             return Err(reason);
         }
         Ok(Admission::new(self, Seat::Connection))

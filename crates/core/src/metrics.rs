@@ -2,6 +2,8 @@
 //!
 //! Label values are bounded: listeners, protocols, realms and outcomes come from the configuration or from enums.
 
+mod figures;
+
 use std::time::Duration;
 
 use prometheus::{
@@ -9,6 +11,9 @@ use prometheus::{
     Registry,
 };
 
+pub use self::figures::{
+    BackendFigures, BackplaneFigures, Counts, Durations, ListenerFigures, ProtocolFigures,
+};
 use crate::{CallError, CloseReason, LimitKind, RefuseReason, TokenError};
 
 /// Seconds; from a builtin answered in place to a slow backend.
@@ -374,20 +379,30 @@ impl Metrics {
     /// Resolves the children of one backend, so that every series exists from the start with the value 0.
     #[must_use]
     pub fn backend(&self, name: &str) -> BackendMetrics {
+        let metrics = self.backend_as_it_is(name);
+        metrics.available.set(1);
+        metrics
+    }
+
+    /// What the figures of a backend are now.
+    #[must_use]
+    pub fn backend_figures(&self, name: &str) -> BackendFigures {
+        self.backend_as_it_is(name).figures()
+    }
+
+    fn backend_as_it_is(&self, name: &str) -> BackendMetrics {
         let requests = BackendRequest::ALL.map(|request| {
             BackendOutcome::ALL.map(|outcome| {
                 self.backend_requests
                     .with_label_values(&[name, request.label(), outcome.label()])
             })
         });
-        let available = self.backend_available.with_label_values(&[name]);
-        available.set(1);
         BackendMetrics {
             requests,
             duration: self.backend_duration.with_label_values(&[name]),
             in_flight: self.backend_in_flight.with_label_values(&[name]),
             waiting: self.backend_waiting.with_label_values(&[name]),
-            available,
+            available: self.backend_available.with_label_values(&[name]),
             restarts: RestartCause::ALL.map(|cause| {
                 self.backend_restarts
                     .with_label_values(&[name, cause.label()])

@@ -92,11 +92,7 @@ impl Realm {
                 picked.map(|(_, room)| Arc::clone(room)).collect()
             };
             // A room's own lock may be held by a large fan-out: nobody should wait for it at the shard.
-            let info = picked.iter().map(|room| RoomInfo {
-                name: room.name().clone(),
-                members: room.len(),
-            });
-            rooms.extend(info);
+            rooms.extend(picked.iter().map(|room| room.info()));
         }
         rooms
     }

@@ -1,6 +1,9 @@
 //! A room: a set of sessions, and the fan-out of events to them.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use parking_lot::{Mutex, MutexGuard};
 use prometheus::IntCounter;
@@ -16,6 +19,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Room {
     name: RoomName,
+    /// Events that were given to its members.
+    events: AtomicU64,
     members: Mutex<Members>,
 }
 
@@ -37,6 +42,8 @@ pub struct RoomInfo {
     pub name: RoomName,
     /// How many sessions are in it.
     pub members: usize,
+    /// Events that were given to its members on this node, as long as it exists.
+    pub events: u64,
 }
 
 #[derive(Default)]
@@ -194,6 +201,7 @@ impl Room {
     pub(crate) fn new(name: RoomName) -> Self {
         Self {
             name,
+            events: AtomicU64::new(0),
             members: Mutex::new(Members::default()),
         }
     }
@@ -303,6 +311,20 @@ impl Room {
         group.members.get(seat.key).map(Member::info)
     }
 
+    /// How it stands.
+    pub(crate) fn info(&self) -> RoomInfo {
+        RoomInfo {
+            name: self.name.clone(),
+            members: self.len(),
+            events: self.events.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Counts an event that is given to its members.
+    pub(crate) fn count_event(&self) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// How many are in it.
     pub(crate) fn len(&self) -> usize {
         self.members.lock().count
@@ -336,6 +358,7 @@ impl Room {
             let members = self.members.lock();
             let missing = members.missing(&frames, |session| !except.covers(session));
             if missing.is_empty() {
+                self.count_event();
                 break members.queue(&frames, &mut aftermath, wanted);
             }
             drop(members);

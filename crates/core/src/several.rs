@@ -178,6 +178,7 @@ impl<'a> Reach<'a> {
         let mut delivered = 0;
         for (group, hidden) in self.groups.iter().zip(hidden) {
             for &at in &group.any_of {
+                self.rooms[at].count_event();
                 delivered += rooms[at].queue(frames, aftermath, |session| {
                     group.wants(session, hidden) && can(session) && seen.insert(session.id())
                 });

@@ -152,7 +152,7 @@ fn measure(way: Way, burst: usize) -> f64 {
             });
             let session = Session::open(Opening {
                 id: SessionId::random(),
-                admission: listener.admit().expect("no bound is set"),
+                admission: listener.admit(None).expect("no bound is set"),
                 peer: Peer::Unix,
                 transport: Arc::clone(&socket) as Arc<dyn Transport>,
             });

@@ -27,3 +27,17 @@ pub fn knows_entity(headers: &HeaderMap, tag: &HeaderValue) -> bool {
         .map(|known| known.trim())
         .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
 }
+
+/// Whether a client takes an answer that is compressed with gzip.
+#[must_use]
+pub fn takes_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter();
+    accepted
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|coding| {
+            let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+            let weight = weight.trim().strip_prefix("q=").map(str::parse::<f32>);
+            name.trim().eq_ignore_ascii_case("gzip") && weight != Some(Ok(0.0))
+        })
+}

@@ -125,7 +125,7 @@ struct Standing {
 }
 
 fn admit(listener: &Arc<Listener>, peer: Peer) -> Result<Admission, RefuseReason> {
-    let mut admission = listener.admit()?;
+    let mut admission = listener.admit(peer.ip())?;
     if let Some(address) = peer.ip() {
         admission.count_address(address)?;
     }

@@ -39,7 +39,7 @@ pub use client::{
 };
 pub use connection::{Connection, Handler, Link, LinkOptions};
 pub use deadlines::{Deadline, Deadlines, Moment, Watched};
-pub use entity::{entity_tag, knows_entity};
+pub use entity::{entity_tag, knows_entity, takes_gzip};
 pub use flush::FlushTasks;
 pub use http::{
     Decision, HttpAnswer, HttpRequest, WsFrontEnd, http_answer, receive, serve_websockets,

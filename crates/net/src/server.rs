@@ -75,7 +75,7 @@ pub struct Accepted {
 }
 
 /// Takes a place for a connection that is accepted: that of its session, or one of those for connections.
-pub(crate) type Admit = fn(&Arc<Listener>) -> Result<Admission, RefuseReason>;
+pub(crate) type Admit = fn(&Arc<Listener>, Option<IpAddr>) -> Result<Admission, RefuseReason>;
 
 /// A protocol that speaks on raw bytes from the first one on.
 pub trait RawFrontEnd: Send + Sync + 'static {
@@ -315,7 +315,7 @@ async fn accept_all(
             }
         };
         let accepted_at = Instant::now();
-        let Ok(mut admission) = admit(&listener) else {
+        let Ok(mut admission) = admit(&listener, peer.ip()) else {
             continue;
         };
         let settings = settings.load_full();

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use polyport_admin::{ApiKeys, KeyOptions};
+use polyport_admin::{ApiKeys, BoundListener, KeyOptions, KnownBackend, Standing};
 use polyport_backends::{Actions, Node, Provider, Registry, builtin};
 use polyport_core::{
     Authentication, Backend, CloseReason, Hub, Listener, Millis, Reception, SessionId,
@@ -213,6 +213,23 @@ impl Gateway {
             .iter()
             .map(|running| running.server.local().clone())
             .collect()
+    }
+
+    /// What the admin listener cannot know by itself.
+    pub(crate) fn standing(&self) -> Standing {
+        let listeners = self.listeners.iter().map(|running| BoundListener {
+            name: running.config.name.clone(),
+            address: running.server.local().to_string(),
+            is_tls: !running.config.tls.is_empty(),
+        });
+        let backends = self.config.backends.iter().map(|backend| KnownBackend {
+            name: backend.name.clone(),
+            kind: backend.kind.name(),
+        });
+        Standing {
+            listeners: listeners.collect(),
+            backends: backends.collect(),
+        }
     }
 
     /// Changes what runs to what `new` says. Sessions of listeners that stay go on, also when their listener is rebound;

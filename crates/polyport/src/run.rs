@@ -103,6 +103,7 @@ async fn serve(
         backplane::watch(rooms, redis.on_outage, hub, &readiness, tasks);
     }
     let admin = serve_admin(&gateway, state.clone()).await?;
+    state.set_standing(gateway.standing());
     readiness.set_ready(true);
     announce(&gateway, admin, made_up.as_deref())?;
     service::ready(&status(&gateway));
@@ -126,6 +127,7 @@ async fn serve(
         }
         service::reloading();
         let taken = reload(&mut gateway, inputs, log, &state).await;
+        state.set_standing(gateway.standing());
         let mut status = status(&gateway);
         if !taken {
             status.push_str("; the last reload failed, the log says why");
@@ -186,6 +188,9 @@ fn announce(
             text,
             "  POLYPORT_API_KEY is not set, so this key of the server API is good for this run only: {key}"
         );
+    }
+    if let Some(admin) = admin.filter(|_| config.api.is_some()) {
+        text.push_str(&summary::console_line(admin, made_up_key));
     }
     if let Some(token) = gateway.sample_token() {
         let _ = writeln!(

@@ -103,6 +103,16 @@ fn admin_hint(bound: SocketAddr) -> String {
     format!("curl http://{}/metrics", reachable(bound))
 }
 
+/// Where the console is: with the key that was made up for this run, if there is one, so that it opens by itself.
+#[must_use]
+pub fn console_line(admin: SocketAddr, made_up_key: Option<&str>) -> String {
+    let address = reachable(admin);
+    made_up_key.map_or_else(
+        || format!("  the console, which asks for an API key: http://{address}/\n"),
+        |key| format!("  the console, with that key: http://{address}/#key={key}\n"),
+    )
+}
+
 /// An address to connect to: "all addresses" is one to listen on only.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
@@ -152,6 +162,19 @@ mod tests {
                 "  tcp     tcp-verbs    0.0.0.0:5000    telnet 127.0.0.1 5000",
                 "  admin   http         127.0.0.1:9900  curl http://127.0.0.1:9900/metrics",
             ]
+        );
+    }
+
+    #[test]
+    fn the_console_opens_with_the_key_that_was_made_up() {
+        let admin = "0.0.0.0:9900".parse().unwrap();
+        assert_eq!(
+            console_line(admin, Some("pp_x")),
+            "  the console, with that key: http://127.0.0.1:9900/#key=pp_x\n"
+        );
+        assert_eq!(
+            console_line(admin, None),
+            "  the console, which asks for an API key: http://127.0.0.1:9900/\n"
         );
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use polyport_core::RealmName;
+use polyport_core::{Realm, RealmName};
 use serde::Serialize;
 
 use crate::{
@@ -33,9 +33,18 @@ struct ListenerInfo {
 }
 
 #[derive(Debug, Serialize)]
-struct RealmInfo {
+pub(crate) struct RealmInfo {
     name: RealmName,
     rooms: usize,
+}
+
+impl RealmInfo {
+    pub(crate) fn of(realm: &Arc<Realm>) -> Self {
+        Self {
+            name: realm.name().clone(),
+            rooms: realm.len(),
+        }
+    }
 }
 
 impl Api {
@@ -56,10 +65,6 @@ impl Api {
             draining: listener.is_draining(),
         });
         let realms = self.hub().realms();
-        let realms = realms.iter().map(|realm| RealmInfo {
-            name: realm.name().clone(),
-            rooms: realm.len(),
-        });
         let reasons = readiness.reasons();
         Ok(Answer::ok(&Info {
             version: self.version().to_owned(),
@@ -68,7 +73,7 @@ impl Api {
             reasons: reasons.into_iter().map(ToString::to_string).collect(),
             sessions: self.hub().len(),
             listeners: listeners.collect(),
-            realms: realms.collect(),
+            realms: realms.iter().map(RealmInfo::of).collect(),
         }))
     }
 }

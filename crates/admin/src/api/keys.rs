@@ -207,6 +207,12 @@ impl ApiKey {
         &self.name
     }
 
+    /// What it may do, as [`ApiKeys::VERBS`] lists.
+    pub(crate) fn verbs(&self) -> Vec<&'static str> {
+        let rights = self.rights.as_deref().unwrap_or(&Right::ALL);
+        rights.iter().map(|right| right.name()).collect()
+    }
+
     /// Whether it may do that at all.
     pub(crate) fn check_right(&self, right: Right) -> Result<(), ApiError> {
         if self

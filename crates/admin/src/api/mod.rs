@@ -14,6 +14,7 @@ mod idempotency;
 mod info;
 mod keys;
 mod openapi;
+mod overview;
 mod query;
 mod rooms;
 mod servers;
@@ -37,11 +38,12 @@ pub use drain::Drain;
 pub use keys::{ApiKeys, KeyError, KeyOptions, NewKey};
 pub(crate) use verb::Verb;
 
-use crate::Readiness;
+use crate::{Readiness, standing::Standing};
 use answer::Answer;
 use error::{ApiError, Code};
 use idempotency::{Answers, Begun, Name};
 use keys::ApiKey;
+use overview::Samples;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -81,6 +83,8 @@ pub(crate) struct Api {
     max_body: usize,
     drain: Arc<Drain>,
     answers: Arc<Answers>,
+    standing: ArcSwap<Standing>,
+    samples: Samples,
     metrics: [ApiMetrics; Verb::ALL.len()],
     version: String,
     started: Instant,
@@ -96,6 +100,8 @@ impl Api {
             max_body: options.max_body,
             drain: options.drain,
             answers: Arc::default(),
+            standing: ArcSwap::default(),
+            samples: Samples::default(),
             metrics,
             version: version.to_owned(),
             started: Instant::now(),
@@ -106,6 +112,11 @@ impl Api {
     /// Puts other keys in force, for the next request of every connection.
     pub(crate) fn set_keys(&self, keys: ApiKeys) {
         self.keys.store(Arc::new(keys));
+    }
+
+    /// Says how the configuration in force stands.
+    pub(crate) fn set_standing(&self, standing: Standing) {
+        self.standing.store(Arc::new(standing));
     }
 
     /// Answers a request for `verb`; `id` is the part of the path that stands for a session.
@@ -170,6 +181,7 @@ impl Api {
             Verb::Session => self.session(&key, id, query).await,
             Verb::Rooms => self.rooms(&key, query).await,
             Verb::Presence => self.presence(&key, query).await,
+            Verb::Overview => self.overview(&key, readiness, query).await,
             _ => self.info(readiness, query),
         };
         Ok(answer?.response())
@@ -255,7 +267,15 @@ impl Api {
         &self.drain
     }
 
-    fn hub(&self) -> &Hub {
+    fn standing(&self) -> Arc<Standing> {
+        self.standing.load_full()
+    }
+
+    fn samples(&self) -> &Samples {
+        &self.samples
+    }
+
+    fn hub(&self) -> &Arc<Hub> {
         &self.hub
     }
 

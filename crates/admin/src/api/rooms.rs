@@ -27,6 +27,8 @@ struct Rooms {
 struct Room {
     name: RoomName,
     members: usize,
+    /// Events that this node has given to its members.
+    events: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,9 +70,11 @@ impl Api {
         self.check_realm(realm, !found.value.is_empty())?;
         let name = |room: &RoomInfo| room.name.as_str().to_owned();
         let (rooms, next) = page.cut(found.value, name, name, |text| Some(text.to_owned()))?;
-        let rooms = rooms
-            .into_iter()
-            .map(|RoomInfo { name, members }| Room { name, members });
+        let rooms = rooms.into_iter().map(|room| Room {
+            name: room.name,
+            members: room.members,
+            events: room.events,
+        });
         Ok(Answer::ok(&Rooms {
             realm: realm.clone(),
             rooms: rooms.collect(),

@@ -17,7 +17,7 @@ use crate::api::{
 };
 
 const PARAMETERS: &[&str] = &[
-    "listener", "protocol", "room", "user", "realm", "limit", "cursor",
+    "listener", "protocol", "room", "user", "realm", "search", "limit", "cursor",
 ];
 
 #[derive(Debug, Serialize)]
@@ -53,6 +53,8 @@ struct Filter<'a> {
     listener: Option<&'a str>,
     protocol: Option<&'a str>,
     realm: Option<&'a RealmName>,
+    /// A part of the id, the user or the address of the other end.
+    search: Option<&'a str>,
     /// They are in all of these.
     rooms: &'a [RoomName],
 }
@@ -62,6 +64,9 @@ impl Filter<'_> {
         self.listener.is_none_or(|name| session.listener == name)
             && self.protocol.is_none_or(|name| session.protocol == name)
             && self.realm.is_none_or(|name| session.realm == *name)
+            && self.search.is_none_or(|part| {
+                is_found(part, session.id, &session.peer, session.user.as_deref())
+            })
     }
 
     fn means_here(&self, session: &SessionRef) -> bool {
@@ -70,6 +75,11 @@ impl Filter<'_> {
             && self.protocol.is_none_or(|name| listener.protocol() == name)
             && self.realm.is_none_or(|name| session.realm().name() == name)
             && self.rooms.iter().all(|room| session.is_in(room))
+            && self.search.is_none_or(|part| {
+                let identity = session.identity();
+                let user = identity.as_ref().and_then(|who| who.user.as_deref());
+                is_found(part, session.id(), &session.peer().to_string(), user)
+            })
     }
 }
 
@@ -100,6 +110,7 @@ impl Api {
             realm: realm
                 .as_ref()
                 .or_else(|| is_in_default.then(|| self.realm())),
+            search: query.get("search"),
             rooms: &rooms,
         };
         let found = self.sessions_of_all(&filter, &page).await;
@@ -218,6 +229,13 @@ impl Api {
             node: node.map(|node| node.to_string()),
         }
     }
+}
+
+/// Whether one of the things that a session is known by has `part` in it.
+fn is_found(part: &str, id: SessionId, peer: &str, user: Option<&str>) -> bool {
+    id.to_string().contains(part)
+        || peer.contains(part)
+        || user.is_some_and(|user| user.contains(part))
 }
 
 /// A session that is to be shown.

@@ -19,6 +19,7 @@ pub(crate) enum Verb {
     Rooms,
     Presence,
     Info,
+    Overview,
     OpenApi,
 }
 
@@ -39,7 +40,7 @@ pub(crate) enum Right {
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Publish,
         Self::Broadcast,
         Self::Call,
@@ -54,6 +55,7 @@ impl Verb {
         Self::Rooms,
         Self::Presence,
         Self::Info,
+        Self::Overview,
         Self::OpenApi,
     ];
 
@@ -73,6 +75,7 @@ impl Verb {
             Self::Rooms => "/api/rooms",
             Self::Presence => "/api/presence",
             Self::Info => "/api/info",
+            Self::Overview => "/api/overview",
             Self::OpenApi => "/api/openapi.json",
         }
     }
@@ -94,6 +97,7 @@ impl Verb {
             Self::Rooms => "rooms",
             Self::Presence => "presence",
             Self::Info => "info",
+            Self::Overview => "overview",
             Self::OpenApi => "openapi",
         }
     }
@@ -147,7 +151,7 @@ impl Verb {
             Self::Batch => &[200, 400, 401, 405, 408, 409, 413, 415, 422, 429],
             Self::Session => &[200, 400, 401, 403, 404, 405, 429, 503],
             Self::Sessions | Self::Rooms | Self::Presence => &[200, 400, 401, 403, 404, 405, 429],
-            Self::Info => &[200, 400, 401, 403, 405, 429],
+            Self::Info | Self::Overview => &[200, 400, 401, 403, 405, 429],
             Self::OpenApi => &[200, 405],
         }
     }
@@ -165,7 +169,7 @@ impl Verb {
             Self::Sessions | Self::Session => Some(Right::Sessions),
             Self::Rooms => Some(Right::Rooms),
             Self::Presence => Some(Right::Presence),
-            Self::Info => Some(Right::Info),
+            Self::Info | Self::Overview => Some(Right::Info),
             Self::Batch | Self::OpenApi => None,
         }
     }
@@ -173,7 +177,7 @@ impl Verb {
 
 impl Right {
     /// In the order of [`crate::ApiKeys::VERBS`].
-    const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Publish,
         Self::Call,
         Self::Join,

@@ -135,11 +135,15 @@ async fn rooms_and_their_members() {
     assert_eq!(
         answer,
         json!({"realm": "default", "next": null, "rooms": [
-            {"name": "a", "members": 2}, {"name": "lobby", "members": 0}, {"name": "user(7)", "members": 1},
+            {"name": "a", "members": 2, "events": 0}, {"name": "lobby", "members": 0, "events": 0},
+            {"name": "user(7)", "members": 1, "events": 0},
         ]})
     );
     let answer = world.get("/api/rooms?realm=other&prefix=l").await.json();
-    assert_eq!(answer["rooms"], json!([{"name": "lobby", "members": 0}]));
+    assert_eq!(
+        answer["rooms"],
+        json!([{"name": "lobby", "members": 0, "events": 0}])
+    );
     let answer = world.get("/api/presence?room=a").await.json();
     let room = RoomName::new("a").unwrap();
     let joined = one.listener().realm().members(&room);

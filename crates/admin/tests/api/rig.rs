@@ -251,7 +251,7 @@ fn open(listener: &Arc<Listener>, rooms: &[&str], acks: Acks) -> (Session, Arc<W
         asked: Mutex::default(),
     });
     let connection = polyport_core::Wire::new(
-        listener.admit().unwrap(),
+        listener.admit(None).unwrap(),
         Peer::Ip(SocketAddr::from(([192, 0, 2, 1], 40_000))),
         Arc::clone(&wire) as Arc<dyn Transport>,
     );

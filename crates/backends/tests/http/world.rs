@@ -152,7 +152,7 @@ impl World {
         let transport = Arc::clone(&wire) as Arc<dyn Transport>;
         let session = Session::open(Opening {
             id,
-            admission: self.listener.admit().unwrap(),
+            admission: self.listener.admit(None).unwrap(),
             peer: Peer::Ip(([192, 0, 2, 7], 4711).into()),
             transport,
         });

@@ -213,7 +213,7 @@ impl World {
         let wire = Arc::new(Wire::default());
         let session = Session::open(Opening {
             id,
-            admission: self.listener.admit().unwrap(),
+            admission: self.listener.admit(None).unwrap(),
             peer: Peer::Unix,
             transport: wire.clone(),
         });
@@ -224,7 +224,7 @@ impl World {
     pub(crate) fn open_answering(&self, target: &str, asks: &Arc<Answering>) -> Client {
         let (id, guest) = self.receive(target).unwrap();
         let wire = Arc::new(Wire::default());
-        let admission = self.listener.admit().unwrap();
+        let admission = self.listener.admit(None).unwrap();
         let session = Session::open_on(OpeningOn {
             id,
             wire: &polyport_core::Wire::new(admission, Peer::Unix, wire.clone()),

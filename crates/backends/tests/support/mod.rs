@@ -61,7 +61,7 @@ impl World {
         });
         let session = Session::open(Opening {
             id: SessionId::random(),
-            admission: listener.admit().expect("it is the first"),
+            admission: listener.admit(None).expect("it is the first"),
             peer: Peer::Unix,
             transport: Arc::new(Silent),
         });

@@ -49,7 +49,7 @@ fn who_is_known_is_asked_and_all_others_hear_it() {
     });
     let peer = MemoryPeer::new();
     let wire = Wire::new(
-        listener.admit().unwrap(),
+        listener.admit(None).unwrap(),
         Peer::Ip(address(1)),
         Arc::clone(&peer) as _,
     );
@@ -97,7 +97,7 @@ fn a_protocol_gets_its_orders_and_hears_who_is_taken_out() {
     let lobby = room("lobby");
     let peer = MemoryPeer::new();
     let wire = Wire::new(
-        listener.admit().unwrap(),
+        listener.admit(None).unwrap(),
         Peer::Ip(address(1)),
         Arc::clone(&peer) as _,
     );

@@ -45,17 +45,17 @@ fn check_nothing_is_left(hub: &polyport_core::Hub, listener: &Arc<polyport_core:
     let mut places = Vec::new();
     for number in 0..200 {
         for _ in 0..2 {
-            let mut place = listener.admit().unwrap();
+            let mut place = listener.admit(None).unwrap();
             place.count_address(address(number).ip()).unwrap();
             places.push(place);
         }
     }
     assert_eq!(
-        listener.admit().unwrap_err(),
+        listener.admit(None).unwrap_err(),
         RefuseReason::ListenerSessions
     );
     hub.set_max_sessions(400);
-    assert_eq!(listener.admit().unwrap_err(), RefuseReason::Sessions);
+    assert_eq!(listener.admit(None).unwrap_err(), RefuseReason::Sessions);
 }
 
 #[test]

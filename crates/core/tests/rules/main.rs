@@ -16,6 +16,7 @@ mod members;
 mod model;
 mod order;
 mod permissions;
+mod recent;
 mod returning;
 mod rig;
 mod several;

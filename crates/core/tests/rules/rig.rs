@@ -211,7 +211,7 @@ pub(crate) fn open_at(
     transport: Arc<dyn Transport>,
     from: SocketAddr,
 ) -> Result<Session, RefuseReason> {
-    let mut admission: Admission = listener.admit()?;
+    let mut admission: Admission = listener.admit(None)?;
     admission.count_address(from.ip())?;
     Ok(Session::open(Opening {
         id: SessionId::random(),
@@ -234,7 +234,7 @@ pub(crate) fn member_called(listener: &Arc<Listener>, id: SessionId) -> (Session
     let peer = MemoryPeer::new();
     let session = Session::open(Opening {
         id,
-        admission: listener.admit().unwrap(),
+        admission: listener.admit(None).unwrap(),
         peer: Peer::Ip(address(1)),
         transport: Arc::clone(&peer) as Arc<dyn Transport>,
     });

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::Full;
-use polyport_net::{HttpAnswer, entity_tag, http_answer, knows_entity};
+use polyport_net::{HttpAnswer, entity_tag, http_answer, knows_entity, takes_gzip};
 use tokio::{sync::OnceCell, task::spawn_blocking};
 
 /// The longest file that is served, in bytes.
@@ -164,18 +164,6 @@ fn unpacked(gzip: &[u8]) -> io::Result<Bytes> {
     let mut body = Vec::new();
     GzDecoder::new(gzip).read_to_end(&mut body)?;
     Ok(body.into())
-}
-
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter();
-    accepted
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|coding| {
-            let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-            let weight = weight.trim().strip_prefix("q=").map(str::parse::<f32>);
-            name.trim().eq_ignore_ascii_case("gzip") && weight != Some(Ok(0.0))
-        })
 }
 
 fn kind_of(extension: &str) -> &'static str {

@@ -152,7 +152,9 @@ fn sessions_take_the_places_and_their_requests_always_get_through() {
     let head = get(&mut first, "/open");
     assert!(head.starts_with("http/1.1 403 "), "{head}");
     drop(fourth);
-    wait_until("the place is free", || rig.gateway.listener.admit().is_ok());
+    wait_until("the place is free", || {
+        rig.gateway.listener.admit(None).is_ok()
+    });
     assert!(is_kept(&get(&mut rig.connect(), "/open")));
     rig.finish((third, upgrade));
 }

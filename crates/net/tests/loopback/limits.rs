@@ -65,7 +65,7 @@ fn a_handshake_takes_a_place_too() {
     let gateway = Gateway::websocket(plan(|limits| limits.sessions = 1));
     let mut silent = Client::connect(&gateway);
     wait_until("the first is taken in", || {
-        gateway.listener.admit().is_err()
+        gateway.listener.admit(None).is_err()
     });
     let before = gateway.refused(RefuseReason::ListenerSessions);
     Client::connect(&gateway).wait_for_end();
@@ -74,7 +74,7 @@ fn a_handshake_takes_a_place_too() {
     });
     silent.send("nonsense\r\n\r\n");
     silent.wait_for_end();
-    wait_until("the place is free", || gateway.listener.admit().is_ok());
+    wait_until("the place is free", || gateway.listener.admit(None).is_ok());
     Client::connect(&gateway).opened();
     gateway.finish(silent);
 }

@@ -281,6 +281,8 @@ impl Reader<'_> {
             infos.extend(rooms.map(|((_, name), members)| RoomInfo {
                 name: name.clone(),
                 members,
+                // Each node counts its own.
+                events: 0,
             }));
         }
         Ok(infos)

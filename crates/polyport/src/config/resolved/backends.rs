@@ -26,6 +26,17 @@ pub enum BackendKindConfig {
     Http(HttpConfig),
 }
 
+impl BackendKindConfig {
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Script(_) => "script",
+            Self::Http(_) => "http",
+        }
+    }
+}
+
 /// A script that is run inside.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScriptConfig {

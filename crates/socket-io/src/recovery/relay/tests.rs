@@ -206,7 +206,7 @@ fn placed(number: u64) -> Event {
 
 fn connection(listener: &Arc<Listener>) -> (Arc<Line>, Arc<Wire>) {
     let line = Arc::new(Line::default());
-    let admission = listener.admit().unwrap();
+    let admission = listener.admit(None).unwrap();
     let wire = Wire::new(admission, Peer::Unix, Arc::clone(&line) as _);
     (line, wire)
 }

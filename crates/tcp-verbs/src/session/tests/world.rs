@@ -265,7 +265,7 @@ impl World {
         let wire = Arc::new(Wire::default());
         let opening = Opening {
             id: SessionId::random(),
-            admission: self.listener.admit().unwrap(),
+            admission: self.listener.admit(None).unwrap(),
             peer,
             transport: wire.clone(),
         };

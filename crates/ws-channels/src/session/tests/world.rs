@@ -73,7 +73,7 @@ pub(super) fn opening(listener: &Arc<Listener>, port: u16) -> (Opening, Arc<Wire
     let wire = Arc::new(Wire::default());
     let opening = Opening {
         id: SessionId::random(),
-        admission: listener.admit().unwrap(),
+        admission: listener.admit(None).unwrap(),
         peer: Peer::Ip(SocketAddr::from(([127, 0, 0, 1], port))),
         transport: wire.clone(),
     };

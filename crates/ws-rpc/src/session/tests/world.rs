@@ -210,7 +210,7 @@ impl World {
         let wire = Arc::new(Wire::default());
         let opening = Opening {
             id,
-            admission: self.listener.admit().unwrap(),
+            admission: self.listener.admit(None).unwrap(),
             peer,
             transport: wire.clone(),
         };

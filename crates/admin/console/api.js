@@ -1,0 +1,98 @@
+// The server API as the page uses it.
+
+/** Time for an answer. */
+const LIMIT = 10_000
+
+/**
+ * What went wrong: the API's own `code` and `message`, or `unreachable` when there was no answer; and after how many seconds
+ * it may be tried again, if the API says so.
+ */
+export class ApiError extends Error {
+  constructor(status, code, message, retryAfter = null) {
+    super(message)
+    this.status = status
+    this.code = code
+    this.retryAfter = retryAfter
+  }
+}
+
+/** Only parameters that have a value. */
+function search(parameters) {
+  const given = Object.entries(parameters).filter(([, value]) => value !== undefined && value !== null && value !== '')
+  return given.length === 0 ? '' : `?${new URLSearchParams(given)}`
+}
+
+async function refusal(response) {
+  const text = await response.text()
+  const retryAfter = Number(response.headers.get('retry-after')) || null
+  try {
+    const { code, message } = JSON.parse(text).error
+    return new ApiError(response.status, code, message, retryAfter)
+  } catch {
+    return new ApiError(response.status, 'no_api', text.trim() || `the gateway answered ${response.status}`, retryAfter)
+  }
+}
+
+export class Api {
+  constructor(key) {
+    this.key = key
+  }
+
+  get(path, parameters = {}) {
+    return this.#answer(path + search(parameters), {}, AbortSignal.timeout(LIMIT))
+  }
+
+  /** `body` is JSON text: what a person has written reaches clients digit by digit. */
+  post(path, body) {
+    const headers = { 'content-type': 'application/json' }
+    return this.#answer(path, { method: 'POST', headers, body }, AbortSignal.timeout(LIMIT))
+  }
+
+  /** Opens an endless answer of one JSON value in each line; gives its values, one after the other, until `signal`. */
+  async open(path, parameters, signal) {
+    const response = await this.#ask(path + search(parameters), {}, signal)
+    return values(response.body, signal)
+  }
+
+  async #answer(path, options, signal) {
+    const response = await this.#ask(path, options, signal)
+    return response.json()
+  }
+
+  async #ask(path, options, signal) {
+    const headers = { ...options.headers, authorization: `Bearer ${this.key}` }
+    let response
+    try {
+      response = await fetch(path, { ...options, headers, signal, cache: 'no-store', credentials: 'omit' })
+    } catch (error) {
+      if (error.name === 'AbortError') throw error
+      throw new ApiError(0, 'unreachable', 'The gateway does not answer.')
+    }
+    if (!response.ok) throw await refusal(response)
+    return response
+  }
+}
+
+/** A line that is longer than this is no event. */
+const MAX_LINE = 4 << 20
+
+async function* values(body, signal) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader()
+  let rest = ''
+  try {
+    for (;;) {
+      const { done, value } = await reader.read()
+      if (done) return
+      const lines = (rest + value).split('\n')
+      rest = lines.pop()
+      if (rest.length > MAX_LINE) throw new ApiError(0, 'too_long', 'The gateway sends a line without an end.')
+      for (const line of lines) if (line.trim() !== '') yield JSON.parse(line)
+    }
+  } catch (error) {
+    if (signal.aborted) return
+    if (error instanceof TypeError) throw new ApiError(0, 'unreachable', 'The connection to the gateway has ended.')
+    throw error
+  } finally {
+    reader.cancel().catch(() => {})
+  }
+}

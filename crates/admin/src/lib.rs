@@ -11,6 +11,7 @@ mod api;
 mod routes;
 mod server;
 mod state;
+mod streamed;
 
 pub use api::{ApiKeys, ApiOptions, Drain, KeyError, KeyOptions, NewKey};
 pub use server::serve;

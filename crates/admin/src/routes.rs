@@ -13,6 +13,7 @@ use prometheus::TextEncoder;
 use crate::{
     AdminState,
     api::{Api, Verb},
+    streamed::AnswerBody,
 };
 
 const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -55,7 +56,7 @@ pub(crate) async fn answer(
     router: &Router<Route>,
     state: &AdminState,
     request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
+) -> Response<AnswerBody> {
     let path = request.uri().path().to_owned();
     let found = router.at(&path);
     if let Some(api) = state.api() {
@@ -66,14 +67,16 @@ pub(crate) async fn answer(
                     return api.answer(verb, id, state.readiness(), request).await;
                 }
             }
-            Err(_) if path == "/api" || path.starts_with("/api/") => return Api::not_found(),
+            Err(_) if path == "/api" || path.starts_with("/api/") => {
+                return Api::not_found().map(Into::into);
+            }
             Err(_) => {}
         }
     }
     let mut response = answer_operator(found.ok().map(|found| *found.value), state, &request).await;
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(CONNECTION, close);
-    response
+    response.map(Into::into)
 }
 
 async fn answer_operator(

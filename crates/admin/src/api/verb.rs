@@ -18,6 +18,7 @@ pub(crate) enum Verb {
     Session,
     Rooms,
     Presence,
+    Tap,
     Info,
     OpenApi,
 }
@@ -35,11 +36,12 @@ pub(crate) enum Right {
     Sessions,
     Rooms,
     Presence,
+    Tap,
     Info,
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Publish,
         Self::Broadcast,
         Self::Call,
@@ -53,6 +55,7 @@ impl Verb {
         Self::Session,
         Self::Rooms,
         Self::Presence,
+        Self::Tap,
         Self::Info,
         Self::OpenApi,
     ];
@@ -72,6 +75,7 @@ impl Verb {
             Self::Session => "/api/sessions/{id}",
             Self::Rooms => "/api/rooms",
             Self::Presence => "/api/presence",
+            Self::Tap => "/api/tap",
             Self::Info => "/api/info",
             Self::OpenApi => "/api/openapi.json",
         }
@@ -93,6 +97,7 @@ impl Verb {
             Self::Session => "session",
             Self::Rooms => "rooms",
             Self::Presence => "presence",
+            Self::Tap => "tap",
             Self::Info => "info",
             Self::OpenApi => "openapi",
         }
@@ -145,7 +150,7 @@ impl Verb {
             }
             Self::Drain => &[200, 400, 401, 403, 405, 408, 409, 413, 415, 422, 429],
             Self::Batch => &[200, 400, 401, 405, 408, 409, 413, 415, 422, 429],
-            Self::Session => &[200, 400, 401, 403, 404, 405, 429, 503],
+            Self::Session | Self::Tap => &[200, 400, 401, 403, 404, 405, 429, 503],
             Self::Sessions | Self::Rooms | Self::Presence => &[200, 400, 401, 403, 404, 405, 429],
             Self::Info => &[200, 400, 401, 403, 405, 429],
             Self::OpenApi => &[200, 405],
@@ -165,6 +170,7 @@ impl Verb {
             Self::Sessions | Self::Session => Some(Right::Sessions),
             Self::Rooms => Some(Right::Rooms),
             Self::Presence => Some(Right::Presence),
+            Self::Tap => Some(Right::Tap),
             Self::Info => Some(Right::Info),
             Self::Batch | Self::OpenApi => None,
         }
@@ -173,7 +179,7 @@ impl Verb {
 
 impl Right {
     /// In the order of [`crate::ApiKeys::VERBS`].
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Publish,
         Self::Call,
         Self::Join,
@@ -184,6 +190,7 @@ impl Right {
         Self::Sessions,
         Self::Rooms,
         Self::Presence,
+        Self::Tap,
         Self::Info,
     ];
 
@@ -205,6 +212,7 @@ impl Right {
             Self::Sessions => "sessions",
             Self::Rooms => "rooms",
             Self::Presence => "presence",
+            Self::Tap => "tap",
             Self::Info => "info",
         }
     }

@@ -15,3 +15,4 @@ mod keys;
 mod queries;
 mod rig;
 mod servers;
+mod taps;

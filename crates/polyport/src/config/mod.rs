@@ -49,8 +49,8 @@ pub use settings::{
     OnExpiry, OnOutage, PermissionSettings, ProcessLimitSettings, ProtocolName, PublishSettings,
     RedisAdapter, RedisDeployment, RedisExpose, RedisWire, Relay, RouteSettings, RpcSettings,
     ServerSideAck, Settings, ShutdownSettings, SiteSettings, SiteSource, SocketIoParser,
-    SocketIoSettings, SocketIoTransport, TlsSettings, TokenAlgorithm, TokenKeySettings,
-    TokenSettings, VerbsSettings,
+    SocketIoSettings, SocketIoTransport, TapSettings, TlsSettings, TokenAlgorithm,
+    TokenKeySettings, TokenSettings, VerbsSettings,
 };
 pub use strict::OneOrMany;
 pub use units::{Address, ByteSize, Malformed, Network, Period};

@@ -14,6 +14,7 @@ mod routes;
 mod server;
 mod standing;
 mod state;
+mod streamed;
 
 pub use api::{ApiKeys, ApiOptions, Drain, KeyError, KeyOptions, NewKey};
 pub use server::serve;

@@ -14,6 +14,7 @@ use crate::{
     AdminState,
     api::{Api, Verb},
     console,
+    streamed::AnswerBody,
 };
 
 const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -60,7 +61,7 @@ pub(crate) async fn answer(
     router: &Router<Route>,
     state: &AdminState,
     request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
+) -> Response<AnswerBody> {
     let path = request.uri().path().to_owned();
     let found = router.at(&path);
     if let Some(api) = state.api() {
@@ -71,7 +72,9 @@ pub(crate) async fn answer(
                     return api.answer(verb, id, state.readiness(), request).await;
                 }
             }
-            Err(_) if path == "/api" || path.starts_with("/api/") => return Api::not_found(),
+            Err(_) if path == "/api" || path.starts_with("/api/") => {
+                return Api::not_found().map(Into::into);
+            }
             Err(_) => {}
         }
     }
@@ -82,7 +85,7 @@ pub(crate) async fn answer(
     let mut response = answer_operator(route, file, state, &request).await;
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(CONNECTION, close);
-    response
+    response.map(Into::into)
 }
 
 async fn answer_operator(

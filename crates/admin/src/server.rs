@@ -1,4 +1,5 @@
-//! Accepting and serving admin connections, everything bounded: one request each, and many for the server API.
+//! Accepting and serving admin connections, everything bounded: one request each, and many for the server API; a tap may take
+//! as long as it is read.
 
 use std::{
     convert::Infallible,
@@ -28,6 +29,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     AdminState,
     routes::{self, Route},
+    streamed::AnswerBody,
 };
 
 /// Connections at once; more wait to be accepted.
@@ -40,8 +42,8 @@ const MAX_HEADERS: usize = 64;
 /// Time for a request's head to arrive, and so for a connection to stay between two requests.
 const HEAD_TIME: Duration = Duration::from_secs(5);
 
-/// Time for a request from its head to the last byte of its answer. A peer that does not read must not keep its place for
-/// ever.
+/// Time for a request from its head to the last byte of its answer, and between two pieces of what a tap sees. A peer that does
+/// not read must not keep its place for ever.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
 
 /// Requests of one connection.
@@ -110,15 +112,21 @@ async fn connection(
     shutdown: CancellationToken,
 ) {
     let (began, mut begins) = watch::channel(Instant::now());
+    let began = Arc::new(began);
+    let stop = shutdown.clone();
     let requests = AtomicUsize::new(0);
     let service = service_fn(move |request| {
         began.send_replace(Instant::now());
         let is_last = requests.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_REQUESTS;
         let shared = Arc::clone(&shared);
         let places = Arc::clone(&places);
+        let (began, stop) = (Arc::clone(&began), stop.clone());
         async move {
             let (router, state) = &*shared;
             let mut response = routes::answer(router, state, request).await;
+            if let AnswerBody::Tap(tap) = response.body_mut() {
+                tap.attach(began, stop);
+            }
             if is_last || places.available_permits() < FREE_PLACES {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);

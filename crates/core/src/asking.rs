@@ -11,6 +11,9 @@ impl Hub {
         event: &Event,
         mut answered: impl FnMut() -> Answered,
     ) -> usize {
+        if self.taps().is_on() {
+            self.taps().event(self, true, target, event);
+        }
         self.turn(|| {
             let is_known = |session: &SessionRef| session.client_name().is_some();
             let (known, others) = self.reached(target).into_iter().partition(is_known);

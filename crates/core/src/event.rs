@@ -126,6 +126,14 @@ impl Mixed {
         &self.parts
     }
 
+    /// The same value with other binary in its gaps.
+    pub(crate) fn map(&self, part: impl FnMut(&Bytes) -> Bytes) -> Self {
+        Self {
+            texts: self.texts.clone(),
+            parts: self.parts.iter().map(part).collect(),
+        }
+    }
+
     /// Appends the text, with what `part` appends in each gap.
     pub fn write(&self, into: &mut String, mut part: impl FnMut(&mut String, &Bytes)) {
         let mut texts = self.texts.iter();

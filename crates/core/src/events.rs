@@ -1,4 +1,4 @@
-//! Occurrences: what is logged and counted together, so that the two never drift apart.
+//! Occurrences: what is logged, counted and shown to taps together, so that these never drift apart.
 //!
 //! A peer's misbehaviour is never above `debug`; it is a metric.
 
@@ -15,6 +15,10 @@ pub(crate) fn session_opened(session: &SessionRef) {
     let metrics = session.listener().metrics();
     metrics.sessions.inc();
     metrics.opened.inc();
+    let taps = session.listener().hub().taps();
+    if taps.is_on() {
+        taps.opened(session);
+    }
     debug!(session = %session.id(), listener = session.listener().name(), peer = %session.peer(), "session opened");
 }
 
@@ -30,6 +34,10 @@ pub(crate) fn session_closed(session: &SessionRef, reason: CloseReason) {
             listener: listener.shared_name(),
             peer: session.peer(),
         });
+    }
+    let taps = session.listener().hub().taps();
+    if taps.is_on() {
+        taps.closed(session, reason);
     }
     debug!(session = %session.id(), listener = session.listener().name(), reason = reason.label(), "session closed");
 }

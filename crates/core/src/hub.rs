@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::{
     Backplane, Call, CloseReason, Dialect, Event, FlushPool, Frame, Listener, ListenerConfig,
     Metrics, Promise, Realm, RealmName, RoomName, SessionId, SessionRef, Told, expiry::Expiries,
-    recent::Recent, room::same, several::Reach, turn,
+    recent::Recent, room::same, several::Reach, tap::Taps, turn,
 };
 
 const SHARDS: usize = 16;
@@ -38,6 +38,7 @@ pub struct Hub {
     backplane: OnceLock<Arc<dyn Backplane>>,
     is_cut_off: AtomicBool,
     recent: Recent,
+    taps: Taps,
 }
 
 /// Who gets an event.
@@ -118,11 +119,13 @@ impl Hub {
     /// rooms, and without one the publisher does.
     #[must_use]
     pub fn new(max_sessions: usize, pool: Option<Arc<dyn FlushPool>>) -> Arc<Self> {
+        let metrics = Metrics::new();
         Arc::new(Self {
+            taps: Taps::new(&metrics),
             realms: Mutex::default(),
             listeners: Mutex::default(),
             sessions: std::array::from_fn(|_| Mutex::default()),
-            metrics: Metrics::new(),
+            metrics,
             pool,
             admitted: AtomicUsize::new(0),
             max_sessions: AtomicUsize::new(max_sessions),
@@ -361,6 +364,14 @@ impl Hub {
     /// Queues an event to the sessions of this node alone: what other nodes have published goes no further. Returns how many
     /// they are.
     pub fn deliver(&self, target: Target<'_>, event: &Event) -> usize {
+        if self.taps.is_on() {
+            self.taps.event(self, true, target, event);
+        }
+        self.bring(target, event)
+    }
+
+    /// The same for an event that this node has published itself and that was away meanwhile.
+    pub fn bring(&self, target: Target<'_>, event: &Event) -> usize {
         self.turn(|| match target {
             Target::Session(id) => {
                 let told = self.session(id).is_some_and(|session| session.tell(event));
@@ -380,7 +391,7 @@ impl Hub {
                 let alone = alone.filter(|session| !except.covers(session) && !session.is_in(room));
                 members + usize::from(alone.is_some_and(|session| session.tell(event)))
             }
-            Target::Any([only]) => self.deliver(*only, event),
+            Target::Any([only]) => self.bring(*only, event),
             Target::Rooms { .. } | Target::Realm { .. } | Target::Any(_) => {
                 let mut reach = Reach::default();
                 reach.add(self, target);
@@ -429,6 +440,10 @@ impl Hub {
             let few = shard.len() * 2;
             shard.shrink_to(few);
         }
+    }
+
+    pub(crate) fn taps(&self) -> &Taps {
+        &self.taps
     }
 
     pub(crate) fn order(&self) -> &Mutex<()> {

@@ -41,6 +41,7 @@ mod recent;
 mod room;
 mod session;
 mod several;
+mod tap;
 mod turn;
 mod wire;
 
@@ -55,7 +56,7 @@ pub use cluster::{Asked, Cluster, Known, Member, Part, SessionInfo, Soon, Wherea
 pub use command::{
     Command, CommandError, Disconnect, Done, Join, Leave, Publish, Recipients, Said, TargetSpec,
 };
-pub use dialect::{Dialect, Frame};
+pub use dialect::{Dialect, Frame, shown_binary};
 pub use event::{
     Arg, Args, Event, Millis, Mixed, NoPlace, NotMixed, Place, Sender, argument_with_binary,
     first_argument, single_argument,
@@ -91,5 +92,6 @@ pub use session::{
     CallTicket, JoinError, LeaveError, Opening, OpeningOn, PublishError, Session, SessionRef,
     Unsent, WeakSession,
 };
+pub use tap::{Record, RecordKind, Scope, Tap, TapLimits, TapOptions, TooManyTaps};
 pub use turn::FlushPool;
 pub use wire::Wire;

@@ -79,6 +79,8 @@ pub struct Metrics {
     backplane_answers: IntCounterVec,
     backplane_records: IntCounterVec,
     backplane_gaps: IntCounterVec,
+    taps: IntGaugeVec,
+    tap_records: IntCounterVec,
 }
 
 impl Default for Metrics {
@@ -294,6 +296,12 @@ impl Metrics {
                 "Time from the head of a request to the server API to its answer.",
                 &["verb"],
             ),
+            taps: gauge("polyport_taps", "Taps open now.", &[]),
+            tap_records: counter(
+                "polyport_tap_records_total",
+                "Records of taps, by whether they were taken by their readers or dropped.",
+                &["outcome"],
+            ),
             registry,
         }
     }
@@ -428,6 +436,25 @@ impl Metrics {
                 .map(|outcome| (*outcome, counter(outcome)))
                 .collect(),
             duration: self.api_duration.with_label_values(&[verb]),
+        }
+    }
+}
+
+/// The figures of taps.
+#[derive(Debug)]
+pub(crate) struct TapMetrics {
+    pub(crate) open: IntGauge,
+    pub(crate) sent: IntCounter,
+    pub(crate) dropped: IntCounter,
+}
+
+impl Metrics {
+    pub(crate) fn taps(&self) -> TapMetrics {
+        let records = |outcome| self.tap_records.with_label_values(&[outcome]);
+        TapMetrics {
+            open: self.taps.with_label_values::<&str>(&[]),
+            sent: records("sent"),
+            dropped: records("dropped"),
         }
     }
 }

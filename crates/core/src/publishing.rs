@@ -9,6 +9,9 @@ impl Hub {
     /// Where the backplane brings events back, it is queued here when it does: the sessions that are counted are those that it
     /// is meant for now.
     pub fn publish(&self, target: Target<'_>, event: &Event) -> Delivered {
+        if self.taps().is_on() {
+            self.taps().event(self, false, target, event);
+        }
         match (self.backplane(), target) {
             (Some(backplane), Target::Any(targets)) if backplane.brings_back(target) => {
                 self.publish_by_realm(backplane, targets, event)
@@ -18,7 +21,7 @@ impl Hub {
                 beyond: backplane.publish(target, event),
             },
             _ => {
-                let sessions = self.deliver(target, event);
+                let sessions = self.bring(target, event);
                 let beyond = self.beyond(target, |backplane| backplane.publish(target, event));
                 Delivered { sessions, beyond }
             }
@@ -52,7 +55,7 @@ impl Hub {
             all.sessions += if backplane.brings_back(target) {
                 self.count_reached(target)
             } else {
-                self.deliver(target, event)
+                self.bring(target, event)
             };
             all.beyond = all.beyond.and(backplane.publish(target, event));
         }

@@ -335,6 +335,13 @@ impl Room {
         self.members.lock().iter().cloned().collect()
     }
 
+    /// The dialects that its members speak.
+    pub(crate) fn dialects(&self) -> Vec<Arc<dyn Dialect>> {
+        let members = self.members.lock();
+        let groups = members.groups.iter();
+        groups.map(|group| Arc::clone(&group.dialect)).collect()
+    }
+
     /// Nobody joins, leaves or is queued to meanwhile.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Members> {
         self.members.lock()

@@ -260,6 +260,10 @@ impl SessionRef {
 
     /// Writes an event in this session's dialect and queues it to this session alone; whether it was queued.
     pub fn tell(&self, event: &Event) -> bool {
+        let taps = self.listener().hub().taps();
+        if taps.is_on() {
+            taps.told(self, event);
+        }
         let asks = self.0.asks.as_ref();
         if asks.is_some_and(|asks| asks.order(self, event)) {
             return true;
@@ -376,6 +380,10 @@ impl SessionRef {
     pub fn relay(&self, except: Except<'_>, frame: &Frame) -> Delivered {
         let listener = self.listener();
         listener.metrics().published.inc();
+        let taps = listener.hub().taps();
+        if taps.is_on() {
+            taps.relayed(self, frame);
+        }
         listener.hub().relay(listener, except, frame)
     }
 

@@ -71,6 +71,10 @@ impl Dialect for ClusterDialect {
             }
         })
     }
+
+    fn show(&self, frame: &Frame) -> String {
+        ws::shown(frame)
+    }
 }
 
 /// The frame that asks a client of that generation whether it is there.

@@ -8,12 +8,13 @@ mod error;
 mod exchange;
 mod socket;
 mod stream;
+mod streamed;
 mod url;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper_util::{
@@ -25,6 +26,7 @@ use tokio::time::timeout;
 
 pub use self::error::ClientError;
 pub use self::socket::{WsClient, WsClientError};
+pub use self::streamed::StreamedResponse;
 use self::{
     connect::Connector,
     exchange::{Sending, Sent},
@@ -186,19 +188,49 @@ impl HttpClient {
         }
     }
 
+    /// Sends a request and reads the head of the answer, within the request's time; its body may take as long as it likes.
+    ///
+    /// # Errors
+    /// [`ClientError`]; an answer of any status is none.
+    pub async fn stream(&self, request: ClientRequest) -> Result<StreamedResponse, ClientError> {
+        let target = Target::parse(&request.url)?;
+        let sent = Sent::default();
+        let begin = Box::pin(self.begin(&request, &target, &sent));
+        match timeout(request.timeout, begin).await {
+            Ok(response) => Ok(StreamedResponse::new(response?)),
+            Err(_) => Err(ClientError::Timeout {
+                sent: sent.is_set(),
+            }),
+        }
+    }
+
     async fn exchange(
         &self,
         request: ClientRequest,
         target: Target,
         sent: &Sent,
     ) -> Result<ClientResponse, ClientError> {
-        let max_body = request.max_body;
+        let (head, body) = self.begin(&request, &target, sent).await?.into_parts();
+        Ok(ClientResponse {
+            status: head.status,
+            headers: head.headers,
+            body: read(body, request.max_body).await?,
+        })
+    }
+
+    /// Sends a request and reads the head of the answer.
+    async fn begin(
+        &self,
+        request: &ClientRequest,
+        target: &Target,
+        sent: &Sent,
+    ) -> Result<Response<Incoming>, ClientError> {
         let mut attempts = 0;
-        let response = loop {
+        loop {
             sent.clear();
-            let outgoing = self.outgoing(&request, &target, sent);
+            let outgoing = self.outgoing(request, target, sent);
             match self.pool().request(outgoing).await {
-                Ok(response) => break response,
+                Ok(response) => return Ok(response),
                 Err(error) => {
                     let error = ClientError::of_request(&error, sent.is_set());
                     attempts += 1;
@@ -207,13 +239,7 @@ impl HttpClient {
                     }
                 }
             }
-        };
-        let (head, body) = response.into_parts();
-        Ok(ClientResponse {
-            status: head.status,
-            headers: head.headers,
-            body: read(body, max_body).await?,
-        })
+        }
     }
 
     fn pool(&self) -> &Pool {

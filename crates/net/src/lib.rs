@@ -34,8 +34,8 @@ mod ws_handler;
 pub use answer::{ask, respond};
 pub use bind::{Bind, BindError};
 pub use client::{
-    ClientError, ClientRequest, ClientResponse, HttpClient, HttpClientOptions, WsClient,
-    WsClientError,
+    ClientError, ClientRequest, ClientResponse, HttpClient, HttpClientOptions, StreamedResponse,
+    WsClient, WsClientError,
 };
 pub use connection::{Connection, Handler, Link, LinkOptions};
 pub use deadlines::{Deadline, Deadlines, Moment, Watched};

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, io::Cursor, str};
 
-use polyport_core::Frame;
+use polyport_core::{Frame, shown_binary};
 use tokio_tungstenite::tungstenite::protocol::frame::{
     FrameHeader,
     coding::{CloseCode, Control, Data, OpCode},
@@ -225,6 +225,34 @@ pub fn close(code: Option<(u16, &str)>) -> Frame {
     frame(OpCode::Control(Control::Close), &payload)
 }
 
+/// The messages in frames that a server has written, or in the beginning of some, for people: a line for each.
+#[must_use]
+pub fn shown(frames: &[u8]) -> String {
+    let mut shown = String::new();
+    let mut rest = frames;
+    while !rest.is_empty() {
+        let mut cursor = Cursor::new(rest);
+        let Ok(Some((header, length))) = FrameHeader::parse(&mut cursor) else {
+            break;
+        };
+        let start = usize::try_from(cursor.position()).unwrap_or(rest.len());
+        let length = usize::try_from(length).unwrap_or(rest.len());
+        let end = start.saturating_add(length).min(rest.len());
+        let (frame, behind) = rest.split_at(end);
+        let payload = &frame[start.min(end)..];
+        if !shown.is_empty() {
+            shown.push('\n');
+        }
+        match header.opcode {
+            // A frame that is cut off may end within a character.
+            OpCode::Data(Data::Text) => shown.push_str(&String::from_utf8_lossy(payload)),
+            _ => shown.push_str(&shown_binary(payload)),
+        }
+        rest = behind;
+    }
+    shown
+}
+
 fn frame(opcode: OpCode, payload: &[u8]) -> Frame {
     let header = FrameHeader {
         is_final: true,
@@ -399,6 +427,24 @@ mod tests {
         reader.next(&mut start, 10).unwrap();
         let mut more = client_frame(0x00, b"123456");
         assert_eq!(reader.next(&mut more, 10), Err(WsError::TooBig));
+    }
+
+    #[test]
+    fn frames_for_people() {
+        let frames = [
+            text("h\u{e9}"),
+            binary(b"\x00\xff"),
+            text(&"x".repeat(70_000)),
+        ]
+        .concat();
+        let expected = format!("h\u{e9}\nbase64:AP8=\n{}", "x".repeat(70_000));
+        assert_eq!(shown(&frames), expected);
+        assert_eq!(shown(&frames[..20]), "h\u{e9}\nbase64:AP8=\nxx");
+        assert_eq!(shown(&frames[..4]), "h\u{fffd}");
+        for length in 0..20 {
+            // Any beginning is fit to be shown.
+            let _ = shown(&frames[..length]);
+        }
     }
 
     #[test]

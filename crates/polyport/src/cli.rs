@@ -11,7 +11,7 @@ use clap_mangen::Man;
 
 use crate::{
     config::{Inputs, Period, SettingOption},
-    remote::{Asked, Disconnect, Drain, Publish, Reach, Rooms, Sessions},
+    remote::{Asked, Disconnect, Drain, Publish, Reach, Rooms, Sessions, Tap},
 };
 
 /// One gateway for the live connections of applications that speak different real-time protocols.
@@ -75,6 +75,8 @@ enum Subcommands {
     Sessions(Remote<Sessions>),
     /// List the rooms of the gateway that runs
     Rooms(Remote<Rooms>),
+    /// Watch live what happens in a room, to a session or on a listener of the gateway that runs, until Ctrl-C
+    Tap(Remote<Tap>),
     /// Send an event to clients, whatever they speak
     Publish(Remote<Publish>),
     /// End sessions, each in its protocol's own way
@@ -269,6 +271,15 @@ pub enum Command {
         /// Whether programs read the answer.
         as_json: bool,
     },
+    /// Watch live what happens in a gateway that runs.
+    Tap {
+        /// Where it is.
+        reach: Reach,
+        /// What is watched.
+        wanted: Tap,
+        /// Whether programs read it.
+        as_json: bool,
+    },
     /// Print the JSON Schema of the configuration.
     Schema,
     /// Make a key of the server API.
@@ -311,6 +322,11 @@ impl Cli {
             },
             Some(Subcommands::Sessions(remote)) => remote.command(Asked::Sessions),
             Some(Subcommands::Rooms(remote)) => remote.command(Asked::Rooms),
+            Some(Subcommands::Tap(remote)) => Command::Tap {
+                reach: remote.reach.clone(),
+                wanted: remote.asked.clone(),
+                as_json: remote.json,
+            },
             Some(Subcommands::Publish(remote)) => remote.command(Asked::Publish),
             Some(Subcommands::Disconnect(remote)) => remote.command(Asked::Disconnect),
             Some(Subcommands::Drain(remote)) => remote.command(Asked::Drain),
@@ -353,6 +369,7 @@ impl Cli {
             Some(Subcommands::Top(top)) => [Some(&top.options), None],
             Some(Subcommands::Sessions(remote)) => [Some(&remote.options), None],
             Some(Subcommands::Rooms(remote)) => [Some(&remote.options), None],
+            Some(Subcommands::Tap(remote)) => [Some(&remote.options), None],
             Some(Subcommands::Publish(remote)) => [Some(&remote.options), None],
             Some(Subcommands::Disconnect(remote)) => [Some(&remote.options), None],
             Some(Subcommands::Drain(remote)) => [Some(&remote.options), None],

@@ -98,6 +98,7 @@ impl Gateway {
             tasks,
         };
         expire_identities(&process);
+        set_tap_limits(&process.hub, &config);
         let mut tokens = prepare_tokens(&Tokens::default(), &config, &surroundings)?;
         tokens.put_in_force();
         let redis = config.backplane.as_ref();
@@ -288,6 +289,7 @@ impl Gateway {
         }
         self.settle_earlier(&new);
         self.process.hub.set_max_sessions(new.sessions);
+        set_tap_limits(&self.process.hub, &new);
         self.config = new;
         failed.map_or(Ok(()), Err)
     }
@@ -547,6 +549,13 @@ fn prepare_tokens(
         &surroundings.tasks,
         &surroundings.client,
     )
+}
+
+/// What can be watched; without a server API, nobody is there to watch.
+fn set_tap_limits(hub: &Hub, config: &Config) {
+    if let Some(api) = &config.api {
+        hub.set_tap_limits(&api.tap);
+    }
 }
 
 /// Ends or downgrades sessions whose identity has expired, until the process stops.

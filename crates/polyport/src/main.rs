@@ -83,6 +83,11 @@ fn act(command: Command, inputs: &Inputs) -> anyhow::Result<()> {
             asked,
             as_json,
         } => say(&remote::ask(inputs, &reach, &asked, as_json)?),
+        Command::Tap {
+            reach,
+            wanted,
+            as_json,
+        } => remote::tap(inputs, &reach, &wanted, as_json),
         Command::ApiKey => {
             let made = polyport_admin::ApiKeys::generate();
             say(&format!("key   {}\nhash  {}\n", made.key, made.hash))

@@ -5,12 +5,15 @@ mod commands;
 mod gateway;
 mod metrics;
 mod table;
+mod tap;
 mod top;
 
 use anyhow::Context;
 use tokio::runtime;
 
-pub use args::{Asked, Disconnect, Drain, Publish, Reach, Rooms, Sessions, Target, Whom};
+pub use args::{
+    Asked, Disconnect, Drain, Publish, Reach, Rooms, Sessions, Tap, Target, Watched, Whom,
+};
 
 use crate::config::Inputs;
 use gateway::Gateway;
@@ -45,6 +48,15 @@ pub fn top(inputs: &Inputs, reach: &Reach, once: bool) -> anyhow::Result<String>
         }
         top::watch(&gateway).await.map(|()| String::new())
     })
+}
+
+/// Shows what happens in the gateway, line by line, until a signal or until nobody reads it.
+///
+/// # Errors
+/// When the gateway cannot be asked, refuses, or goes away.
+pub fn tap(inputs: &Inputs, reach: &Reach, wanted: &Tap, as_json: bool) -> anyhow::Result<()> {
+    let gateway = Gateway::with_key(inputs, reach)?;
+    block_on(tap::watch(&gateway, wanted, as_json))
 }
 
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {

@@ -140,8 +140,8 @@ async fn serve(
         () = gateway.stop() => info!("stopped"),
         () = signals.stop_again() => warn!("told to stop again: stopping at once"),
     }
-    // Where nobody is there the stop is over before whoever asked for it has the answer.
-    if is_asked_for
+    // Where nobody is there the stop is over before whoever asked for it has the answer, and taps end after everything else.
+    if (is_asked_for || gateway.hub().is_tapped())
         && timeout(LAST_ANSWERS, gateway.tasks().finish())
             .await
             .is_err()

@@ -614,6 +614,24 @@ fn keys_of_the_server_api() {
 }
 
 #[test]
+fn bounds_of_taps() {
+    check_more(
+        "[admin]\n[api.tap]\ntaps = 33\n",
+        "gateway.toml:6:8: api.tap.taps: at most 32: other requests need places too",
+    );
+    for rate in [0, 100_001] {
+        check_more(
+            &format!("[admin]\n[api.tap]\nrate = {rate}\n"),
+            "gateway.toml:6:8: api.tap.rate: expected a number from 1 to 100000",
+        );
+    }
+    check_more(
+        "[admin]\n[api.tap]\nredact = [\"ssn\", \"--\"]\n",
+        "gateway.toml:6:10: api.tap.redact: a name has letters or digits: nothing else of it counts",
+    );
+}
+
+#[test]
 fn jsonp_is_for_everybody_or_nobody() {
     let with = |cors: &str| {
         problems(

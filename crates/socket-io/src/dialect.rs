@@ -51,6 +51,15 @@ impl Dialect for SocketIoDialect {
         self.form
             .event(&self.namespace, None, event, offset.as_deref())
     }
+
+    /// No offset is spent on it.
+    fn sample(&self, event: &Event) -> Frame {
+        self.form.event(&self.namespace, None, event, None)
+    }
+
+    fn show(&self, frame: &Frame) -> String {
+        ws::shown(frame)
+    }
 }
 
 impl Form {

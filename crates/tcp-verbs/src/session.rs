@@ -200,7 +200,7 @@ impl VerbsSession {
             self.reply_to_action(&Err(CallError::Forbidden), &envelope);
             return;
         }
-        let ticket = match self.session.begin_call() {
+        let mut ticket = match self.session.begin_call() {
             Ok(ticket) => ticket,
             Err(error) => {
                 self.reply_to_action(&Err(error), &envelope);
@@ -210,16 +210,14 @@ impl VerbsSession {
         self.scrub(name);
         // Only this connection's task changes the params, so they can be lent out instead of copied.
         let params = self.session.with_params(std::mem::take);
-        let answer = self
-            .shared
-            .backend()
-            .call(&self.session, call(name, &params));
+        let backend = self.shared.backend();
+        let answer = ticket.ask(&self.session, backend, call(name, &params));
         self.session.with_params(|empty| *empty = params);
         let deadline = self.session.listener().limits().call;
         let shared = Arc::clone(&self.shared);
         // It holds no handle of the session: a client that leaves is let go, its answer is dropped.
         respond(answer, &self.shared.tasks, deadline, move |answer| {
-            let unsent = ticket.finish(answer.as_ref().err());
+            let unsent = ticket.answer(&answer);
             let line = answer_line(&shared.options.profile, &answer, &envelope);
             if let (Some(frame), Some(session)) = (line, unsent.session()) {
                 session.send(frame);

@@ -31,6 +31,10 @@ impl Dialect for PocketDialect {
         let data = single_argument(&event.args);
         ws::written_text(|text| codec::write_event(text, room, event.name.as_str(), data.as_str()))
     }
+
+    fn show(&self, frame: &Frame) -> String {
+        ws::shown(frame)
+    }
 }
 
 #[cfg(test)]

@@ -34,4 +34,8 @@ impl Dialect for RpcDialect {
             name => codec::write_event(text, name, data.as_str()),
         })
     }
+
+    fn show(&self, frame: &Frame) -> String {
+        ws::shown(frame)
+    }
 }

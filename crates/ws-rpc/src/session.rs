@@ -57,7 +57,7 @@ impl RpcSession {
             self.fail(request, &CallError::Forbidden.to_string());
             return;
         }
-        let ticket = match self.session.begin_call() {
+        let mut ticket = match self.session.begin_call() {
             Ok(ticket) => ticket,
             Err(error) => {
                 self.fail(request, &error.to_string());
@@ -70,12 +70,12 @@ impl RpcSession {
                 version: None,
                 args: CallArgs::List(args),
             };
-            self.shared.reception.backend().call(&self.session, call)
+            ticket.ask(&self.session, &**self.shared.reception.backend(), call)
         } else {
             Answer::Now(Err(CallError::UnknownAction))
         };
         if let Answer::Now(answer) = answer {
-            let unsent = ticket.finish(answer.as_ref().err());
+            let unsent = ticket.answer(&answer);
             if let Some(id) = request.id {
                 self.session.send(answer_frame(id, &request.name, &answer));
             }
@@ -87,7 +87,7 @@ impl RpcSession {
         let deadline = self.session.listener().limits().call;
         // It holds no handle of the session: a client that leaves is let go, its answer is dropped.
         respond(answer, &self.shared.tasks, deadline, move |answer| {
-            let unsent = ticket.finish(answer.as_ref().err());
+            let unsent = ticket.answer(&answer);
             if let (Some(id), Some(session)) = (id, unsent.session()) {
                 session.send(answer_frame(&id, &name, &answer));
             }

@@ -24,6 +24,7 @@ pub(crate) enum Code {
     NotFound,
     UnknownRealm,
     UnknownSession,
+    UnknownListener,
     MethodNotAllowed,
     BodyTimeout,
     NoAcks,
@@ -38,13 +39,14 @@ pub(crate) enum Code {
     TooManySessions,
     TooManyRooms,
     RateLimited,
+    TooManyTaps,
     NoAnswer,
     OutOfReach,
 }
 
 impl Code {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::MalformedRequest,
         Self::MalformedJson,
         Self::Unauthorized,
@@ -52,6 +54,7 @@ impl Code {
         Self::NotFound,
         Self::UnknownRealm,
         Self::UnknownSession,
+        Self::UnknownListener,
         Self::MethodNotAllowed,
         Self::BodyTimeout,
         Self::NoAcks,
@@ -66,6 +69,7 @@ impl Code {
         Self::TooManySessions,
         Self::TooManyRooms,
         Self::RateLimited,
+        Self::TooManyTaps,
         Self::NoAnswer,
         Self::OutOfReach,
     ];
@@ -79,6 +83,7 @@ impl Code {
             Self::NotFound => "not_found",
             Self::UnknownRealm => "unknown_realm",
             Self::UnknownSession => "unknown_session",
+            Self::UnknownListener => "unknown_listener",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::BodyTimeout => "body_timeout",
             Self::NoAcks => "no_acks",
@@ -93,6 +98,7 @@ impl Code {
             Self::TooManySessions => "too_many_sessions",
             Self::TooManyRooms => "too_many_rooms",
             Self::RateLimited => "rate_limited",
+            Self::TooManyTaps => "too_many_taps",
             Self::NoAnswer => "no_answer",
             Self::OutOfReach => "out_of_reach",
         }
@@ -103,7 +109,9 @@ impl Code {
             Self::MalformedRequest | Self::MalformedJson => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NotFound | Self::UnknownRealm | Self::UnknownSession => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::UnknownRealm | Self::UnknownSession | Self::UnknownListener => {
+                StatusCode::NOT_FOUND
+            }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::NoAcks
@@ -117,7 +125,7 @@ impl Code {
             | Self::IdentityRoom
             | Self::TooManySessions
             | Self::TooManyRooms => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited | Self::TooManyTaps => StatusCode::TOO_MANY_REQUESTS,
             Self::NoAnswer => StatusCode::GATEWAY_TIMEOUT,
             Self::OutOfReach => StatusCode::SERVICE_UNAVAILABLE,
         }

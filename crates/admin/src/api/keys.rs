@@ -113,7 +113,7 @@ struct Rooms(Permissions);
 
 impl ApiKeys {
     /// What a key can be allowed to do. `publish` is `broadcast` too; `batch` needs the verbs of its commands.
-    pub const VERBS: [&'static str; 11] = [
+    pub const VERBS: [&'static str; 12] = [
         "publish",
         "call",
         "join",
@@ -124,6 +124,7 @@ impl ApiKeys {
         "sessions",
         "rooms",
         "presence",
+        "tap",
         "info",
     ];
 
@@ -164,6 +165,11 @@ impl ApiKeys {
         let key = PREFIX.to_owned() + &URL_SAFE_NO_PAD.encode(secret);
         let hash = Self::hash(&key).expect("it is long enough");
         NewKey { key, hash }
+    }
+
+    /// The key as it is configured now, if it still is.
+    pub(crate) fn same(&self, key: &ApiKey) -> Option<&Arc<ApiKey>> {
+        self.keys.iter().find(|known| known.hash == key.hash)
     }
 
     /// The key of that text. Takes the same time whatever is wrong with it.

@@ -19,6 +19,7 @@ mod query;
 mod rooms;
 mod servers;
 mod sessions;
+mod tap;
 mod verb;
 
 use std::{sync::Arc, time::Duration};
@@ -32,13 +33,14 @@ use hyper::{
     header::{AUTHORIZATION, HeaderName, HeaderValue},
 };
 use polyport_core::{ApiMetrics, CommandError, Hub, Realm, RealmName};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 pub use drain::Drain;
 pub use keys::{ApiKeys, KeyError, KeyOptions, NewKey};
+pub(crate) use tap::TapBody;
 pub(crate) use verb::Verb;
 
-use crate::{Readiness, standing::Standing};
+use crate::{Readiness, standing::Standing, streamed::AnswerBody};
 use answer::Answer;
 use error::{ApiError, Code};
 use idempotency::{Answers, Begun, Name};
@@ -78,7 +80,7 @@ impl Default for ApiOptions {
 #[derive(Debug)]
 pub(crate) struct Api {
     hub: Arc<Hub>,
-    keys: ArcSwap<ApiKeys>,
+    keys: watch::Sender<Arc<ApiKeys>>,
     realm: RealmName,
     max_body: usize,
     drain: Arc<Drain>,
@@ -95,7 +97,7 @@ impl Api {
         let outcomes = error::OUTCOMES.map(|(_, label)| label);
         let metrics = Verb::ALL.map(|verb| hub.metrics().api(verb.label(), &outcomes));
         Self {
-            keys: ArcSwap::from_pointee(options.keys),
+            keys: watch::Sender::new(Arc::new(options.keys)),
             realm: options.realm,
             max_body: options.max_body,
             drain: options.drain,
@@ -109,9 +111,9 @@ impl Api {
         }
     }
 
-    /// Puts other keys in force, for the next request of every connection.
+    /// Puts other keys in force, for the next request of every connection and for taps that are open.
     pub(crate) fn set_keys(&self, keys: ApiKeys) {
-        self.keys.store(Arc::new(keys));
+        self.keys.send_replace(Arc::new(keys));
     }
 
     /// Says how the configuration in force stands.
@@ -126,10 +128,10 @@ impl Api {
         id: &str,
         readiness: &Readiness,
         request: Request<Incoming>,
-    ) -> Response<Full<Bytes>> {
+    ) -> Response<AnswerBody> {
         let started = Instant::now();
         let answered = self.serve(verb, id, readiness, request).await;
-        let response = answered.unwrap_or_else(|error| error.response());
+        let response = answered.unwrap_or_else(|error| error.response().map(Into::into));
         debug_assert!(
             verb.statuses().contains(&response.status().as_u16()),
             "{verb:?} answers with a status that is not documented"
@@ -154,13 +156,13 @@ impl Api {
         id: &str,
         readiness: &Readiness,
         request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, ApiError> {
+    ) -> Result<Response<AnswerBody>, ApiError> {
         let (head, body) = request.into_parts();
         if !verb.allows(&head.method) {
             return Err(ApiError::method_not_allowed(verb.allowed()));
         }
         if verb == Verb::OpenApi {
-            return Ok(openapi::response());
+            return Ok(openapi::response().map(Into::into));
         }
         let key = self.key(&head.headers)?;
         verb.right()
@@ -173,10 +175,12 @@ impl Api {
             let name = name.map(|name| Name::new(key.name(), name.as_bytes()));
             let name = name.transpose()?;
             let body = body::read(&head.headers, body, self.max_body).await?;
-            return self.act_once(verb, &key, name, &body).await;
+            let done = self.act_once(verb, &key, name, &body).await;
+            return done.map(|response| response.map(Into::into));
         }
         let query = head.uri.query();
         let answer = match verb {
+            Verb::Tap => return self.tap(&key, &head.method, query).await,
             Verb::Sessions => self.sessions(&key, query).await,
             Verb::Session => self.session(&key, id, query).await,
             Verb::Rooms => self.rooms(&key, query).await,
@@ -184,7 +188,7 @@ impl Api {
             Verb::Overview => self.overview(&key, readiness, query).await,
             _ => self.info(readiness, query),
         };
-        Ok(answer?.response())
+        Ok(answer?.response().map(Into::into))
     }
 
     /// Does what a body asks for, unless a request of that name was answered already.
@@ -239,7 +243,7 @@ impl Api {
                 .then(|| key.trim_ascii())
         });
         let shown = bearer.or_else(|| headers.get(API_KEY).map(HeaderValue::as_bytes));
-        let found = shown.and_then(|shown| self.keys.load().find(shown));
+        let found = shown.and_then(|shown| self.keys.borrow().find(shown));
         found.ok_or_else(ApiError::unauthorized)
     }
 

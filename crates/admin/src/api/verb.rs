@@ -18,6 +18,7 @@ pub(crate) enum Verb {
     Session,
     Rooms,
     Presence,
+    Tap,
     Info,
     Overview,
     OpenApi,
@@ -36,11 +37,12 @@ pub(crate) enum Right {
     Sessions,
     Rooms,
     Presence,
+    Tap,
     Info,
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Publish,
         Self::Broadcast,
         Self::Call,
@@ -54,6 +56,7 @@ impl Verb {
         Self::Session,
         Self::Rooms,
         Self::Presence,
+        Self::Tap,
         Self::Info,
         Self::Overview,
         Self::OpenApi,
@@ -74,6 +77,7 @@ impl Verb {
             Self::Session => "/api/sessions/{id}",
             Self::Rooms => "/api/rooms",
             Self::Presence => "/api/presence",
+            Self::Tap => "/api/tap",
             Self::Info => "/api/info",
             Self::Overview => "/api/overview",
             Self::OpenApi => "/api/openapi.json",
@@ -96,6 +100,7 @@ impl Verb {
             Self::Session => "session",
             Self::Rooms => "rooms",
             Self::Presence => "presence",
+            Self::Tap => "tap",
             Self::Info => "info",
             Self::Overview => "overview",
             Self::OpenApi => "openapi",
@@ -149,7 +154,7 @@ impl Verb {
             }
             Self::Drain => &[200, 400, 401, 403, 405, 408, 409, 413, 415, 422, 429],
             Self::Batch => &[200, 400, 401, 405, 408, 409, 413, 415, 422, 429],
-            Self::Session => &[200, 400, 401, 403, 404, 405, 429, 503],
+            Self::Session | Self::Tap => &[200, 400, 401, 403, 404, 405, 429, 503],
             Self::Sessions | Self::Rooms | Self::Presence => &[200, 400, 401, 403, 404, 405, 429],
             Self::Info | Self::Overview => &[200, 400, 401, 403, 405, 429],
             Self::OpenApi => &[200, 405],
@@ -169,6 +174,7 @@ impl Verb {
             Self::Sessions | Self::Session => Some(Right::Sessions),
             Self::Rooms => Some(Right::Rooms),
             Self::Presence => Some(Right::Presence),
+            Self::Tap => Some(Right::Tap),
             Self::Info | Self::Overview => Some(Right::Info),
             Self::Batch | Self::OpenApi => None,
         }
@@ -177,7 +183,7 @@ impl Verb {
 
 impl Right {
     /// In the order of [`crate::ApiKeys::VERBS`].
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Publish,
         Self::Call,
         Self::Join,
@@ -188,6 +194,7 @@ impl Right {
         Self::Sessions,
         Self::Rooms,
         Self::Presence,
+        Self::Tap,
         Self::Info,
     ];
 
@@ -209,6 +216,7 @@ impl Right {
             Self::Sessions => "sessions",
             Self::Rooms => "rooms",
             Self::Presence => "presence",
+            Self::Tap => "tap",
             Self::Info => "info",
         }
     }

@@ -16,3 +16,4 @@ mod overview;
 mod queries;
 mod rig;
 mod servers;
+mod taps;

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::{SessionRef, WeakSession};
-use crate::{CallError, LimitKind, Listener, Params, ParamsFull, events};
+use crate::{
+    Answer, Backend, Call, CallError, LimitKind, Listener, Millis, Params, ParamsFull, Reply,
+    events, tap::WatchedCall,
+};
 
 impl SessionRef {
     /// Looks at, or changes, the session's params. For changes that can grow them use [`SessionRef::set_param`].
@@ -54,6 +57,7 @@ impl SessionRef {
             session: self.downgrade(),
             listener: Arc::clone(self.listener()),
             started: Instant::now(),
+            watched: None,
             is_finished: false,
         };
         let error = if self.listener().is_draining() {
@@ -102,6 +106,7 @@ pub struct CallTicket {
     session: WeakSession,
     listener: Arc<Listener>,
     started: Instant,
+    watched: Option<Box<WatchedCall>>,
     is_finished: bool,
 }
 
@@ -111,6 +116,30 @@ pub struct CallTicket {
 pub struct Unsent(CallTicket);
 
 impl CallTicket {
+    /// Has `backend` answer the call.
+    pub fn ask(&mut self, session: &SessionRef, backend: &dyn Backend, call: Call<'_>) -> Answer {
+        let taps = self.listener.hub().taps();
+        if !taps.is_on() {
+            return backend.call(session, call);
+        }
+        let at = Millis::now();
+        let answer = backend.call(session, call);
+        let is_call = !matches!(answer, Answer::Now(Err(CallError::UnknownAction)));
+        self.watched = taps.called(session, &call, at, is_call);
+        answer
+    }
+
+    /// The same as [`CallTicket::finish`] with what the client is answered.
+    pub fn answer(mut self, answer: &Result<Reply, CallError>) -> Unsent {
+        if let Some(watched) = self.watched.take()
+            && let Some(session) = self.session.upgrade()
+        {
+            let taps = self.listener.hub().taps();
+            taps.answered(&session, *watched, answer, self.started.elapsed());
+        }
+        self.finish(answer.as_ref().err())
+    }
+
     /// Counts the answer, by its error if it is one, and its time. From now on the call is not in flight: a client that
     /// keeps as many as it may can send the next one as soon as it reads this answer.
     pub fn finish(mut self, error: Option<&CallError>) -> Unsent {

@@ -83,7 +83,7 @@ impl SessionRef {
         let (joined, seat) = self.realm().add(room, self);
         state.rooms.push(Membership { room: joined, seat });
         drop(state);
-        self.membership_changed(room);
+        self.membership_changed(room, true);
         Ok(())
     }
 
@@ -102,7 +102,7 @@ impl SessionRef {
             state.rooms.remove(index)
         };
         self.realm().remove(&membership.room, self, membership.seat);
-        self.membership_changed(room);
+        self.membership_changed(room, false);
         Ok(())
     }
 
@@ -127,11 +127,15 @@ impl SessionRef {
         };
         for membership in rooms {
             self.realm().remove(&membership.room, self, membership.seat);
-            self.membership_changed(membership.room.name());
+            self.membership_changed(membership.room.name(), false);
         }
     }
 
-    fn membership_changed(&self, room: &RoomName) {
+    fn membership_changed(&self, room: &RoomName, is_in: bool) {
+        let taps = self.listener().hub().taps();
+        if taps.is_on() {
+            taps.moved(self, room, is_in);
+        }
         if let Some(backplane) = self.listener().hub().backplane() {
             backplane.membership_changed(self.realm().name(), room, self.id());
         }

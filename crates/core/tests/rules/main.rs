@@ -21,4 +21,5 @@ mod returning;
 mod rig;
 mod several;
 mod slow_members;
+mod taps;
 mod turns;

@@ -56,7 +56,7 @@ impl Client {
         if !session.may_call(name) {
             return answer(session, &waiting, generation, &Err(CallError::Forbidden));
         }
-        let ticket = match session.begin_call() {
+        let mut ticket = match session.begin_call() {
             Ok(ticket) => ticket,
             Err(error) => return answer(session, &waiting, generation, &Err(error)),
         };
@@ -66,9 +66,10 @@ impl Client {
             version: None,
             args: given.args(),
         };
-        match self.shared.reception.backend().call(session, call) {
+        let backend = self.shared.reception.backend();
+        match ticket.ask(session, &**backend, call) {
             Answer::Now(result) => {
-                let unsent = ticket.finish(result.as_ref().err());
+                let unsent = ticket.answer(&result);
                 if matches!(result, Err(CallError::UnknownAction)) {
                     self.note_unwanted(session, name);
                 }
@@ -80,7 +81,7 @@ impl Client {
                 let _inside = self.shared.runtime.enter();
                 // It holds no handle of the session: a client that leaves is let go, its answer is dropped.
                 respond(later, &self.shared.tasks, deadline, move |result| {
-                    let unsent = ticket.finish(result.as_ref().err());
+                    let unsent = ticket.answer(&result);
                     if let Some(session) = unsent.session() {
                         answer(&session, &waiting, generation, &result);
                     }

@@ -134,3 +134,61 @@ async fn a_body_of_exactly_the_bound_is_taken() {
     request.max_body = 5;
     assert_eq!(client().send(request).await.unwrap().body, "12345");
 }
+
+#[tokio::test]
+async fn a_streamed_answer_is_given_as_it_comes() {
+    let (told, go_on) = std::sync::mpsc::channel::<()>();
+    let go_on = std::sync::Mutex::new(go_on);
+    let server = Server::after_request(move |stream, _| {
+        say(
+            stream,
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+        );
+        for chunk in ["first", "last!"] {
+            go_on.lock().unwrap().recv().unwrap();
+            say(stream, &format!("5\r\n{chunk}\r\n"));
+        }
+        go_on.lock().unwrap().recv().unwrap();
+        say(stream, "0\r\n\r\n");
+    });
+    let mut response = client().stream(request(&server.url("/"))).await.unwrap();
+    assert_eq!(response.status, 200);
+    for chunk in ["first", "last!"] {
+        told.send(()).unwrap();
+        assert_eq!(response.next().await.unwrap().unwrap(), chunk);
+    }
+    told.send(()).unwrap();
+    assert_eq!(response.next().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_streamed_answer_that_breaks_off_is_an_error_and_one_can_be_taken_whole() {
+    let server = Server::after_request(|stream, request| {
+        say(
+            stream,
+            "HTTP/1.1 403 No\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n",
+        );
+        if request.head.contains("/whole") {
+            say(stream, "0\r\n\r\n");
+        }
+    });
+    let mut response = client()
+        .stream(request(&server.url("/broken")))
+        .await
+        .unwrap();
+    assert_eq!(response.next().await.unwrap().unwrap(), "first");
+    assert!(response.next().await.is_err());
+    let whole = async |max_body| {
+        let response = client()
+            .stream(request(&server.url("/whole")))
+            .await
+            .unwrap();
+        response.whole(max_body).await
+    };
+    let refusal = whole(5).await.unwrap();
+    assert_eq!(
+        (refusal.status.as_u16(), &*refusal.body),
+        (403, &b"first"[..])
+    );
+    assert!(matches!(whole(4).await, Err(ClientError::TooLarge { .. })));
+}

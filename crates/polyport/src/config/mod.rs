@@ -53,8 +53,8 @@ pub use settings::{
     OnExpiry, OnOutage, PermissionSettings, ProcessLimitSettings, ProtocolName, PublishSettings,
     RedisAdapter, RedisDeployment, RedisExpose, RedisWire, Relay, RouteSettings, RpcSettings,
     ServerSideAck, Settings, ShutdownSettings, SiteSettings, SiteSource, SocketIoParser,
-    SocketIoSettings, SocketIoTransport, TlsSettings, TokenAlgorithm, TokenKeySettings,
-    TokenSettings, VerbsSettings,
+    SocketIoSettings, SocketIoTransport, TapSettings, TlsSettings, TokenAlgorithm,
+    TokenKeySettings, TokenSettings, VerbsSettings,
 };
 pub use source::SourceFile;
 pub use strict::OneOrMany;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use access::{
     ApiKeySettings, ApiSettings, ApiVerb, AuthSettings, JwksSettings, OnExpiry, SiteSettings,
-    SiteSource, TokenAlgorithm, TokenKeySettings, TokenSettings,
+    SiteSource, TapSettings, TokenAlgorithm, TokenKeySettings, TokenSettings,
 };
 pub use backends::{BackendKind, BackendSettings, BreakerSettings, HookName, RouteSettings};
 pub use backplane::{

@@ -94,6 +94,41 @@ pub struct Disconnect {
     pub to: Target,
 }
 
+/// What is watched, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Tap {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its text would be the help's")]
+    pub watched: Watched,
+    /// The realm that the room is in [default: default]
+    #[arg(long, value_name = "NAME", conflicts_with = "listener")]
+    pub realm: Option<String>,
+    /// Show too how each protocol writes an event
+    #[arg(long)]
+    pub forms: bool,
+    /// End after this time, for example 10s
+    #[arg(long = "for", value_name = "TIME")]
+    pub time: Option<Period>,
+    /// End after so many things have happened
+    #[arg(long, value_name = "N", value_parser = limit)]
+    pub count: Option<usize>,
+}
+
+/// Exactly one of these.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[group(required = true, multiple = false)]
+pub struct Watched {
+    /// A room, whether it exists yet or not
+    #[arg(long, value_name = "ROOM")]
+    pub room: Option<String>,
+    /// A session, until it ends
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// All sessions of a listener
+    #[arg(long, value_name = "NAME")]
+    pub listener: Option<String>,
+}
+
 /// How the gateway stops.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Drain {

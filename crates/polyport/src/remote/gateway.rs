@@ -2,10 +2,12 @@
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use polyport_net::{ClientRequest, ClientResponse, HttpClient, HttpClientOptions};
+use polyport_net::{
+    ClientRequest, ClientResponse, HttpClient, HttpClientOptions, StreamedResponse,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -21,6 +23,9 @@ const TIMEOUT: Duration = Duration::from_secs(35);
 
 /// Bytes of an answer: a page of a thousand sessions, each in as many rooms as it may be, is far shorter.
 const MAX_ANSWER: usize = 256 << 20;
+
+/// Bytes of an answer that says no.
+const MAX_REFUSAL: usize = 64 << 10;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -114,14 +119,29 @@ impl Gateway {
         path: &str,
         parameters: &[(&str, Option<&str>)],
     ) -> anyhow::Result<Value> {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in parameters {
-            if let Some(value) = value {
-                query.append_pair(name, value);
-            }
-        }
-        let path = format!("{path}?{}", query.finish());
+        let path = with_query(path, parameters);
         self.understand(self.send(Method::GET, &path, Bytes::new()).await?)
+    }
+
+    /// Has the server API answer with lines, as long as it likes.
+    pub(super) async fn lines(
+        &self,
+        path: &str,
+        parameters: &[(&str, Option<&str>)],
+    ) -> anyhow::Result<StreamedResponse> {
+        let request = self.request(Method::GET, &with_query(path, parameters), Bytes::new());
+        let sent = self.client.stream(request).await;
+        let answer = sent.with_context(|| self.silence())?;
+        if answer.status.is_success() {
+            return Ok(answer);
+        }
+        let refusal = answer.whole(MAX_REFUSAL).await;
+        let refusal = refusal.with_context(|| self.silence())?;
+        let url = &self.url;
+        Err(match self.understand(refusal) {
+            Err(refusal) => refusal,
+            Ok(_) => anyhow!("{url} refuses and answers as if it did not"),
+        })
     }
 
     /// Has the server API do something.
@@ -136,25 +156,30 @@ impl Gateway {
         path: &str,
         body: Bytes,
     ) -> anyhow::Result<ClientResponse> {
+        let sent = self.client.send(self.request(method, path, body)).await;
+        sent.with_context(|| self.silence())
+    }
+
+    fn request(&self, method: Method, path: &str, body: Bytes) -> ClientRequest {
         let mut headers = self.headers.clone();
         if !body.is_empty() {
             headers.insert(header::CONTENT_TYPE, JSON);
         }
-        let request = ClientRequest {
+        ClientRequest {
             method,
             url: format!("{}{path}", self.url),
             headers,
             body,
             timeout: TIMEOUT,
             max_body: MAX_ANSWER,
-        };
-        let sent = self.client.send(request).await;
-        sent.with_context(|| {
-            format!(
-                "{} does not answer: does the gateway run, and is this the address of its admin listener (admin.bind)? --url names another",
-                self.url
-            )
-        })
+        }
+    }
+
+    fn silence(&self) -> String {
+        format!(
+            "{} does not answer: does the gateway run, and is this the address of its admin listener (admin.bind)? --url names another",
+            self.url
+        )
     }
 
     /// The answer, or what is to be done about not having got one.
@@ -182,6 +207,17 @@ impl Gateway {
         };
         bail!("{message}{advice} ({})", visible(&error.code))
     }
+}
+
+/// A path with those parameters that have a value.
+fn with_query(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in parameters {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    format!("{path}?{}", query.finish())
 }
 
 /// Where a gateway with this admin listener is reached from the same machine.

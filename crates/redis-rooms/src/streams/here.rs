@@ -53,7 +53,7 @@ impl Here {
             .map(|(part, listener)| part.target(&realm, listener.as_deref()))
             .collect();
         targets.extend(self.sessions.iter().copied().map(Target::Session));
-        hub.deliver(Target::Any(&targets), &self.event)
+        hub.bring(Target::Any(&targets), &self.event)
     }
 }
 

@@ -51,7 +51,7 @@ impl Engine {
         if !session.may_call(name.as_str()) {
             return fail(CallError::Forbidden);
         }
-        let ticket = match session.begin_call() {
+        let mut ticket = match session.begin_call() {
             Ok(ticket) => ticket,
             Err(error) => return fail(error),
         };
@@ -60,11 +60,12 @@ impl Engine {
             version: None,
             args: CallArgs::List(&args),
         };
-        match self.shared.reception.backend().call(session, call) {
+        let backend = self.shared.reception.backend();
+        match ticket.ask(session, &**backend, call) {
             Answer::Now(Err(CallError::UnknownAction)) => {
                 let rules = &self.shared.options.publish;
                 let Some(rule) = rules.iter().find(|rule| rule.event == *name) else {
-                    drop(ticket.finish(Some(&CallError::UnknownAction)));
+                    drop(ticket.answer(&Err(CallError::UnknownAction)));
                     self.shared.unwanted.note(session.listener(), name);
                     return;
                 };
@@ -79,7 +80,7 @@ impl Engine {
                 acknowledge(session, &[]);
             }
             Answer::Now(answer) => {
-                let unsent = ticket.finish(answer.as_ref().err());
+                let unsent = ticket.answer(&answer);
                 acknowledge(session, &answer_args(&answer));
                 drop(unsent);
             }
@@ -87,7 +88,7 @@ impl Engine {
                 let deadline = session.listener().limits().call;
                 // It holds no handle of the session: a client that leaves is let go, its answer is dropped.
                 respond(answer, &self.shared.tasks, deadline, move |answer| {
-                    let unsent = ticket.finish(answer.as_ref().err());
+                    let unsent = ticket.answer(&answer);
                     if let Some(session) = unsent.session() {
                         acknowledge(&session, &answer_args(&answer));
                     }

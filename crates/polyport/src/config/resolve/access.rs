@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use polyport_core::{self as core, TokenSource};
+use polyport_core::{self as core, TapLimits, TokenSource};
 use polyport_identity::{SiteRules, SiteSource, base_domain};
 
 use super::Resolver;
@@ -16,12 +16,18 @@ use crate::config::{
     },
     settings::{
         self, ApiSettings, AuthSettings, JwksSettings, OnExpiry, Settings, SiteSettings,
-        TokenKeySettings, TokenSettings,
+        TapSettings, TokenKeySettings, TokenSettings,
     },
 };
 
 /// Shorter keys have no 128 bits and can be guessed.
 const MIN_API_KEY: usize = 22;
+
+/// Half of the places of the admin listener.
+const MAX_TAPS: usize = 32;
+
+/// Records per second of a tap.
+const MAX_TAP_RATE: u32 = 100_000;
 
 impl Resolver<'_> {
     pub(super) fn tokens(&mut self, name: &str, settings: &TokenSettings) -> TokensConfig {
@@ -247,7 +253,32 @@ impl Resolver<'_> {
                 rate: key.rate,
             });
         }
-        ApiConfig { keys, master_key }
+        ApiConfig {
+            keys,
+            master_key,
+            tap: self.tap(&settings.tap),
+        }
+    }
+
+    fn tap(&mut self, settings: &TapSettings) -> TapLimits {
+        if settings.taps > MAX_TAPS {
+            let message = format!("at most {MAX_TAPS}: other requests need places too");
+            self.fault(&["api", "tap", "taps"], message);
+        }
+        if !(1..=MAX_TAP_RATE).contains(&settings.rate) {
+            let message = format!("expected a number from 1 to {MAX_TAP_RATE}");
+            self.fault(&["api", "tap", "rate"], message);
+        }
+        let has_letters = |name: &String| name.contains(char::is_alphanumeric);
+        if !settings.redact.iter().all(has_letters) {
+            let message = "a name has letters or digits: nothing else of it counts";
+            self.fault(&["api", "tap", "redact"], message);
+        }
+        TapLimits {
+            taps: settings.taps,
+            rate: settings.rate,
+            redact: settings.redact.clone(),
+        }
     }
 }
 

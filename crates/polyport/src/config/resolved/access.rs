@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use polyport_core::{OnExpiry, TokenSource};
+use polyport_core::{OnExpiry, TapLimits, TokenSource};
 
 use super::backends::SecretConfig;
 use crate::config::{ApiVerb, TokenAlgorithm};
@@ -92,6 +92,8 @@ pub struct ApiConfig {
     pub keys: Vec<ApiKeyConfig>,
     /// The key with all rights, from the environment.
     pub master_key: Option<String>,
+    /// Bounds of what can be watched live.
+    pub tap: TapLimits,
 }
 
 /// Keys are never shown.
@@ -100,6 +102,7 @@ impl std::fmt::Debug for ApiConfig {
         f.debug_struct("ApiConfig")
             .field("keys", &self.keys)
             .field("master_key", &self.master_key.as_ref().map(|_| "hidden"))
+            .field("tap", &self.tap)
             .finish()
     }
 }

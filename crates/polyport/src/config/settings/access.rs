@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{
     places::{ApiKeyHash, Secret, TokenPlace},
-    strict::{optional_table, tables, word, words},
+    strict::{optional_table, table, tables, word, words},
     units::Period,
 };
 
@@ -228,6 +228,32 @@ pub struct ApiSettings {
     #[schemars(extend("x-takes-effect" = "live"))]
     #[serde(deserialize_with = "tables")]
     pub keys: BTreeMap<String, ApiKeySettings>,
+    /// Taps: what happens, watched live.
+    #[schemars(extend("x-takes-effect" = "live"))]
+    #[serde(deserialize_with = "table")]
+    pub tap: TapSettings,
+}
+
+/// Bounds of what can be watched live, and what nobody sees.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TapSettings {
+    /// Taps at once, 32 at most: each takes one of the 64 places that the admin listener has for connections. 0: none.
+    pub taps: usize,
+    /// Records per second of one tap, from 1 to 100000. What is more is dropped, and how much is told.
+    pub rate: u32,
+    /// Names of fields, events and actions whose values are not shown, beside those that tell of a secret by themselves: `password`, `token`, `cookie` and others.
+    pub redact: Vec<String>,
+}
+
+impl Default for TapSettings {
+    fn default() -> Self {
+        Self {
+            taps: 8,
+            rate: 500,
+            redact: Vec::new(),
+        }
+    }
 }
 
 /// A key of the server API and what it may do.
@@ -271,6 +297,8 @@ pub enum ApiVerb {
     Rooms,
     /// Looking at who is in a room.
     Presence,
+    /// Watching live what happens.
+    Tap,
     /// Looking at the node.
     Info,
 }
@@ -290,6 +318,7 @@ impl ApiVerb {
             Self::Sessions => "sessions",
             Self::Rooms => "rooms",
             Self::Presence => "presence",
+            Self::Tap => "tap",
             Self::Info => "info",
         }
     }

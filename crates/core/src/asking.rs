@@ -13,6 +13,12 @@ impl Hub {
     ) -> usize {
         if self.taps().is_on() {
             self.taps().event(self, true, target, event);
+            // Which is told by itself.
+            if let Target::Session(id) = target
+                && let Some(session) = self.session(id)
+            {
+                self.taps().told(&session, event);
+            }
         }
         self.turn(|| {
             let is_known = |session: &SessionRef| session.client_name().is_some();
@@ -20,7 +26,7 @@ impl Hub {
             let known: Vec<SessionRef> = known;
             Reach::of(others).fan_out(self, event.is_volatile, &|dialect| written(dialect, event));
             let asked = known.iter().filter(|session| {
-                session.dialect().carries(event) && session.ask(event, answered()).is_ok()
+                session.dialect().carries(event) && session.ask_unseen(event, answered()).is_ok()
             });
             asked.count()
         })

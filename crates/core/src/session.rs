@@ -283,6 +283,15 @@ impl SessionRef {
     /// # Errors
     /// [`NoAcks`] when clients of its protocol answer nothing; nothing was told.
     pub fn ask(&self, event: &Event, respond: Answered) -> Result<(), NoAcks> {
+        let taps = self.listener().hub().taps();
+        if taps.is_on() && self.answers_events() {
+            taps.told(self, event);
+        }
+        self.ask_unseen(event, respond)
+    }
+
+    /// The same where taps have seen the event already.
+    pub(crate) fn ask_unseen(&self, event: &Event, respond: Answered) -> Result<(), NoAcks> {
         let asks = self.0.asks.as_ref().ok_or(NoAcks)?;
         asks.ask(self, event, respond);
         Ok(())

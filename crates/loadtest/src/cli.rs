@@ -24,6 +24,7 @@ use crate::scenario::idle::{self, IdleOptions};
 use crate::scenario::say::{self, SayOptions};
 use crate::stream::Tls;
 use crate::subject::Subject;
+use crate::watchers::{self, WatchersOptions};
 
 /// Load generator for Polyport and the servers it is compared with.
 ///
@@ -77,6 +78,13 @@ enum Task {
     Floor {
         #[command(flatten)]
         options: FanoutOptions,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// What a busy gateway's CPU is asked for by `polyport top` and by the console's overview
+    Watchers {
+        #[command(flatten)]
+        options: WatchersOptions,
         #[command(flatten)]
         output: Output,
     },
@@ -161,6 +169,7 @@ impl Cli {
                 let cores = pin_self()?;
                 report::print(&floor::run(&options, cores)?, output.json)
             }
+            Task::Watchers { options, output } => watchers::run(&options, output.json),
             Task::Bench { options, output } => bench::run(&options, output.json),
         }
     }

@@ -21,6 +21,7 @@ mod schedule;
 mod stamp;
 mod stream;
 mod subject;
+mod watchers;
 
 use std::process::ExitCode;
 

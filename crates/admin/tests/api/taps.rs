@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::rig::{ROOT, World, authorization, key, world, world_with};
+use crate::rig::{Acks, ROOT, World, authorization, key, world, world_with};
 
 /// A tap that is being read.
 struct Reader {
@@ -120,6 +120,13 @@ async fn sessions_and_listeners() {
     assert_eq!(session.kind("close").await["reason"], "disconnected");
     assert!(session.has_ended().await, "with its session");
     assert_eq!(listener.kind("close").await["protocol"], "lines");
+
+    let asked = world.answering(Acks::Echo);
+    let mut session = Reader::open(&world, &format!("session={}", asked.id())).await;
+    let id = asked.id();
+    let body = format!(r#"{{"to":{{"session":"{id}"}},"event":"sure?"}}"#);
+    assert_eq!(world.post("/api/call", &body).await.status, 200);
+    assert_eq!(session.kind("deliver").await["event"], "sure?");
 }
 
 #[tokio::test]

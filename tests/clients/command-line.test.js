@@ -83,7 +83,7 @@ describe('commands about a gateway that runs', () => {
 
   test('rooms', () => {
     assert.deepEqual(rows(done(['rooms', '--prefix', 'lob'])), [['MEMBERS', 'ROOM'], ['2', 'lobby']])
-    assert.deepEqual(JSON.parse(done(['rooms', '--prefix', 'lob', '--json'])).rooms, [{ name: 'lobby', members: 2 }])
+    assert.deepEqual(JSON.parse(done(['rooms', '--prefix', 'lob', '--json'])).rooms, [{ name: 'lobby', members: 2, events: 0 }])
     assert.equal(done(['rooms', '--prefix', 'nobody']), 'there is no such room\n')
   })
 

@@ -185,6 +185,7 @@ describe('for everybody', () => {
     await page.press('Enter')
     await own.ended()
     await page.shows(/It has ended/)
+    assert.equal(await page.focused(), 'Session', 'the button is gone, the heading is not')
     await page.checkFaults()
   })
 
@@ -213,6 +214,7 @@ describe('for everybody', () => {
     })
     await page.page.waitForNetworkIdle({ idleTime: 100 })
     asked = 0
+    // Two turns would have come in this time.
     await new Promise((resolve) => setTimeout(resolve, 5_000))
     assert.equal(asked, 0)
     await page.page.evaluate(() => {

@@ -10,6 +10,7 @@ const { gunzipSync } = require('node:zlib')
 const { ConsoleRig, CLIENTS, FEW, KEYS } = require('./lib/console-rig')
 const { LineClient } = require('./lib/line-client')
 const { Polyport, ROOT } = require('./lib/polyport')
+const { freePort } = require('./lib/ports')
 const { RedisServer } = require('./lib/redis')
 const { backplaneOf } = require('./lib/redis-gateways')
 const { verbsListener } = require('./lib/verbs')
@@ -169,6 +170,25 @@ describe('the views', () => {
     await page.picture('console-overview.png')
     clearInterval(speaking)
     await page.checkFaults()
+  })
+
+  test('overview: listeners that come and go with a reload', async () => {
+    const own = await Polyport.start({ api: {}, listeners: { tcp: verbsListener() } }, { env: { POLYPORT_API_KEY: KEYS.root } })
+    try {
+      const page = await rig.open({ origin: `http://127.0.0.1:${own.ports.admin}` })
+      await page.table('Listeners', (rows) => rows.length === 1)
+      const port = await freePort()
+      const before = own.config
+      own.configure({ ...before, listeners: { ...before.listeners, late: verbsListener({ bind: `127.0.0.1:${port}` }) } })
+      own.signal('SIGHUP')
+      await page.table('Listeners', (rows) => rows.some((row) => row.Listener === 'late' && row.Address === `127.0.0.1:${port}` && row.State === 'Open'))
+      own.configure(before)
+      own.signal('SIGHUP')
+      await page.table('Listeners', (rows) => rows.length === 1)
+      await page.checkFaults()
+    } finally {
+      await own.kill()
+    }
   })
 
   test('sessions: search and filters', async () => {

@@ -159,8 +159,8 @@ describe('a running gateway', () => {
     client.close()
   })
 
-  test('health, readiness and nothing else', async () => {
-    for (const [target, status] of [['/healthz', 200], ['/readyz', 200], ['/metrics', 200], ['/', 404], ['/nope', 404]]) {
+  test('health, readiness, the console and nothing else', async () => {
+    for (const [target, status] of [['/healthz', 200], ['/readyz', 200], ['/metrics', 200], ['/', 200], ['/nope', 404], ['/console/nope', 404]]) {
       assert.equal((await gateway.get(target)).status, status, target)
     }
     assert.match((await gateway.get('/metrics')).headers['content-type'], /^text\/plain; ?version=0\.0\.4/)

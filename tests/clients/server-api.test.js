@@ -212,7 +212,10 @@ describe('the server API', () => {
 
   test('rooms, info and the document', async () => {
     const { rooms } = await get('rooms?prefix=lob')
-    assert.deepEqual(rooms, [{ name: 'lobby', members: 3 }])
+    const [{ events }] = rooms
+    assert.deepEqual(rooms, [{ name: 'lobby', members: 3, events }])
+    await post('publish', { to: { room: 'lobby' }, event: 'counted' })
+    assert.equal((await get('rooms?prefix=lob')).rooms[0].events, events + 1)
     const info = await get('info')
     assert.deepEqual([info.ready, info.sessions, info.listeners.length], [true, 3, 3])
     const document = await ask('GET', 'openapi.json', undefined, { key: null })

@@ -1,4 +1,7 @@
 // A live chart of what the page has seen, drawn by uPlot.
+//
+// `series` are the names of what is shown in the points of `history`, each with a label and the variable of its colour; `least` is
+// what the chart reaches up to at least.
 
 import { time } from './format.js'
 import { Component, createRef, html } from './parts.js'
@@ -39,7 +42,7 @@ export class Chart extends Component {
 
   draw = () => {
     this.plot?.destroy()
-    const { series, format } = this.props
+    const { series, format, least } = this.props
     const ink = { stroke: colour('--faint'), grid: { stroke: colour('--line'), width: 1 }, ticks: { show: false }, font: '11px system-ui' }
     const lines = series.map(({ label, ink: name }) => ({ label, stroke: colour(name), width: 1.5, points: { show: false } }))
     const options = {
@@ -49,7 +52,7 @@ export class Chart extends Component {
       cursor: { show: false },
       scales: {
         x: { range: (_, first, last) => [Math.min(first ?? 0, (last ?? 0) - SHORTEST), last ?? SHORTEST] },
-        y: { range: (_, low, high) => [0, Math.max(high ?? 0, 1e-9) * 1.15] },
+        y: { range: (_, low, high) => [0, Math.max(high ?? 0, least) * 1.15] },
       },
       axes: [
         { ...ink, size: 22, space: 80, values: (_, times) => times.map((at) => time(at * 1000)) },

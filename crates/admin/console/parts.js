@@ -100,7 +100,7 @@ export class AskingView extends Component {
     const round = this.round
     try {
       const answer = await this.ask()
-      if (this.round === round) this.setState(({ answer: before }) => ({ answer: { ...answer, seenAt: Date.now() }, before, error: null }))
+      if (this.round === round) this.setState(({ answer: before }) => ({ answer: { ...answer, seenAt: this.props.store.now() }, before, error: null }))
     } catch (error) {
       if (this.round === round) this.setState({ error })
       throw error

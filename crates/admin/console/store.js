@@ -12,6 +12,8 @@ const THEME = 'polyport-theme'
 
 export class Store {
   #watchers = new Set()
+  /** How far the gateway's clock is ahead of this one, in milliseconds. */
+  #ahead = 0
   #keepKey
   #poll = new Poll(() => this.#look())
 
@@ -47,6 +49,11 @@ export class Store {
     this.setTheme(this.state.theme)
     addEventListener('hashchange', () => this.set({ route: readRoute(location.hash), notice: null, question: null }))
     if (this.state.key !== null) this.#poll.start()
+  }
+
+  /** The time that the gateway has. */
+  now() {
+    return Date.now() + this.#ahead
   }
 
   // --- the key --------------------------------------------------------------------------------------------------------
@@ -85,6 +92,7 @@ export class Store {
   }
 
   #saw(overview) {
+    this.#ahead = overview.at - Date.now()
     const { overview: previous, history } = this.state
     const isSameRun = previous !== null && previous.uptime_seconds <= overview.uptime_seconds
     const point = isSameRun ? pointBetween(previous, overview, history.at(-1)) : null

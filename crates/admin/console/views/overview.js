@@ -7,17 +7,18 @@ import { age, bytes, count, perSecond, percent, rate, took } from '../format.js'
 import { link } from '../route.js'
 
 const CHARTS = [
-  { title: 'Sessions', format: count, series: [{ name: 'sessions', label: 'open', ink: '--ink-1' }] },
-  { title: 'Deliveries', format: perSecond, series: [{ name: 'delivered', label: 'delivered', ink: '--ink-1' }] },
-  { title: 'Calls', format: perSecond, series: [{ name: 'calls', label: 'answered', ink: '--ink-1' }] },
-  { title: 'Calls, p99', format: took, series: [{ name: 'p99', label: 'p99', ink: '--ink-1' }] },
+  { title: 'Sessions', least: 5, format: count, series: [{ name: 'sessions', label: 'open', ink: '--ink-1' }] },
+  { title: 'Deliveries', least: 1, format: perSecond, series: [{ name: 'delivered', label: 'delivered', ink: '--ink-1' }] },
+  { title: 'Calls', least: 1, format: perSecond, series: [{ name: 'calls', label: 'answered', ink: '--ink-1' }] },
+  { title: 'Calls, p99', least: 0.001, format: took, series: [{ name: 'p99', label: 'p99', ink: '--ink-1' }] },
   {
     title: 'Traffic',
+    least: 1024,
     format: (value) => (value === null ? bytes(value) : `${bytes(value)}/s`),
     series: [{ name: 'received', label: 'in', ink: '--ink-1' }, { name: 'sent', label: 'out', ink: '--ink-2' }],
   },
-  { title: 'Processor', format: percent, series: [{ name: 'cpu', label: 'of one processor', ink: '--ink-1' }] },
-  { title: 'Memory', format: bytes, series: [{ name: 'memory', label: 'resident', ink: '--ink-1' }] },
+  { title: 'Processor', least: 1, format: percent, series: [{ name: 'cpu', label: 'of one processor', ink: '--ink-1' }] },
+  { title: 'Memory', least: 1, format: bytes, series: [{ name: 'memory', label: 'resident', ink: '--ink-1' }] },
 ]
 
 /** How a listener's counter grows. */

@@ -1,14 +1,20 @@
 // One session: what it is, and what can be done to it.
 
-import { AskingView, Facts, NotAllowed, Problem, html } from '../parts.js'
+import { AskingView, Facts, NotAllowed, Problem, createRef, html } from '../parts.js'
 import { age, count, date } from '../format.js'
 import { NameForm, PublishForm, outcome } from '../forms.js'
 import { link } from '../route.js'
 
 export class SessionView extends AskingView {
   verb = 'sessions'
+  heading = createRef()
   get id() {
     return this.props.state.route.parts[0]
+  }
+
+  componentDidUpdate() {
+    // What had the focus may be gone with the session.
+    if (document.activeElement === document.body) this.heading.current?.focus()
   }
 
   ask() {
@@ -41,7 +47,7 @@ export class SessionView extends AskingView {
   }
 
   render({ store }, { answer, error }) {
-    const title = html`<h1 tabindex="-1">Session</h1><p><code>${this.id}</code></p>`
+    const title = html`<h1 tabindex="-1" ref=${this.heading}>Session</h1><p><code>${this.id}</code></p>`
     if (!store.may(this.verb)) return html`${title}<${NotAllowed} verb=${this.verb} />`
     if (error?.code === 'unknown_session') return html`${title}<p class="empty" role="status">It has ended.</p>`
     if (answer === null) return html`${title}<${Problem} error=${error} />`

@@ -198,7 +198,8 @@ class Row extends Component {
             <time>${row.at === undefined ? '' : time(row.at)}</time>${' '}
             <span class="kind ${row.kind}">${row.kind}</span>${' '}
             <span class="event">${row.event ?? ''}</span>${' '}
-            <code>${args}</code>
+            <code>${args}</code>${' '}
+            <span class="about">${[row.room, row.session].filter(Boolean).join(' · ')}</span>
           </summary>
           ${isOpen && html`
             <dl class="facts">

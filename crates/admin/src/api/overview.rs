@@ -23,7 +23,7 @@ use crate::{
         verb::Right,
     },
     process::ProcessFigures,
-    standing::Standing,
+    standing::{BoundListener, Standing},
 };
 
 /// How long a sample is good for.
@@ -274,45 +274,54 @@ impl Api {
     }
 }
 
-/// One entry for each name and protocol: a listener that was bound anew counts on in the same figures.
+/// One entry for each name and protocol, by name: a listener that was bound anew counts on in the same figures. One that
+/// was removed stays until its last session has ended.
 fn listener_bodies(listeners: &[Arc<Listener>], standing: &Standing) -> Vec<ListenerBody> {
     let mut seen = BTreeSet::new();
     // The newest of a name is the one that accepts.
     let newest = listeners.iter().rev();
     let newest = newest.filter(|it| seen.insert((it.name().to_owned(), it.protocol())));
     let mut bodies: Vec<ListenerBody> = newest
-        .map(|listener| {
+        .filter_map(|listener| {
             let mut bound = standing.listeners.iter();
             let bound = bound.find(|bound| bound.name == listener.name());
-            let bound = bound.filter(|_| !listener.is_draining());
-            let figures = listener.metrics().figures();
-            ListenerBody {
-                name: listener.name().to_owned(),
-                protocol: listener.protocol(),
-                realm: listener.realm().name().clone(),
-                address: bound.map(|bound| bound.address.clone()),
-                tls: bound.is_some_and(|bound| bound.is_tls),
-                draining: listener.is_draining(),
-                sessions: figures.sessions,
-                parked: figures.parked,
-                opened: figures.opened,
-                closed: by_label(figures.closed),
-                refused: by_label(figures.refused),
-                limit_hits: by_label(figures.limit_hits),
-                calls: CallsBody {
-                    outcomes: by_label(figures.calls),
-                    durations: figures.call_durations.into(),
-                },
-                published: figures.published,
-                received_messages: figures.received_messages,
-                invalid_messages: figures.invalid_messages,
-                received_bytes: figures.received_bytes,
-                sent_bytes: figures.sent_bytes,
-            }
+            let body = ListenerBody::of(listener, bound);
+            let is_gone = bound.is_none() && body.draining && body.sessions + body.parked == 0;
+            (!is_gone).then_some(body)
         })
         .collect();
-    bodies.reverse();
+    bodies.sort_by(|a, b| a.name.cmp(&b.name));
     bodies
+}
+
+impl ListenerBody {
+    fn of(listener: &Listener, bound: Option<&BoundListener>) -> Self {
+        let bound = bound.filter(|_| !listener.is_draining());
+        let figures = listener.metrics().figures();
+        Self {
+            name: listener.name().to_owned(),
+            protocol: listener.protocol(),
+            realm: listener.realm().name().clone(),
+            address: bound.map(|bound| bound.address.clone()),
+            tls: bound.is_some_and(|bound| bound.is_tls),
+            draining: listener.is_draining(),
+            sessions: figures.sessions,
+            parked: figures.parked,
+            opened: figures.opened,
+            closed: by_label(figures.closed),
+            refused: by_label(figures.refused),
+            limit_hits: by_label(figures.limit_hits),
+            calls: CallsBody {
+                outcomes: by_label(figures.calls),
+                durations: figures.call_durations.into(),
+            },
+            published: figures.published,
+            received_messages: figures.received_messages,
+            invalid_messages: figures.invalid_messages,
+            received_bytes: figures.received_bytes,
+            sent_bytes: figures.sent_bytes,
+        }
+    }
 }
 
 fn deliveries(listeners: &[Arc<Listener>]) -> BTreeMap<&'static str, Deliveries> {

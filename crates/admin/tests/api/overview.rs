@@ -82,6 +82,20 @@ async fn listeners_have_their_counters() {
 }
 
 #[tokio::test]
+async fn a_listener_that_was_removed_stays_until_its_last_session_has_ended() {
+    let world = world().await;
+    let (session, _) = world.stranger(&[]);
+    session.listener().drain();
+    let seen = world.get("/api/overview").await.json();
+    assert_eq!(listener(&seen, "two")["draining"], true);
+    drop(session);
+    let seen = world.get("/api/overview").await.json();
+    let names: Vec<_> = seen["listeners"].as_array().unwrap().iter().collect();
+    assert_eq!(names.len(), 1, "{seen}");
+    assert_eq!(names[0]["name"], "one");
+}
+
+#[tokio::test]
 async fn backends_and_deliveries_are_there() {
     let world = world().await;
     let metrics = world.hub.metrics().backend("mine");

@@ -40,6 +40,7 @@ mod realm;
 mod room;
 mod session;
 mod several;
+pub mod trace;
 mod turn;
 mod wire;
 
@@ -71,7 +72,7 @@ pub use limits::{LimitKind, Limits};
 pub use listener::{Admission, Branch, Connections, Listener, ListenerConfig};
 pub use metrics::{
     ApiMetrics, Arrival, BackendMetrics, BackendOutcome, BackendRequest, BackplaneMetrics,
-    ListenerMetrics, Metrics, Recovery, RestartCause,
+    ListenerMetrics, Metrics, Recovery, RestartCause, TraceMetrics,
 };
 pub use name::{EventName, Name, NameError, RealmName, RoomName, SessionId, SessionIdError};
 pub use opening::{

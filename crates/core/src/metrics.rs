@@ -73,6 +73,8 @@ pub struct Metrics {
     backplane_answers: IntCounterVec,
     backplane_records: IntCounterVec,
     backplane_gaps: IntCounterVec,
+    trace_spans: IntCounterVec,
+    log_suppressed: IntCounterVec,
 }
 
 impl Default for Metrics {
@@ -154,6 +156,16 @@ impl Metrics {
             backplane_gaps: counter(
                 "polyport_backplane_gaps_total",
                 "Times that a stream had lost something before this node had read it.",
+                &[],
+            ),
+            trace_spans: counter(
+                "polyport_trace_spans_total",
+                "Steps of traces that have ended, by what became of them.",
+                &["outcome"],
+            ),
+            log_suppressed: counter(
+                "polyport_log_records_suppressed_total",
+                "Warnings and errors that were not logged because they had been logged often enough.",
                 &[],
             ),
             sessions: gauge("polyport_sessions", "Sessions open now.", per_listener),
@@ -340,6 +352,23 @@ impl Metrics {
 }
 
 impl Metrics {
+    /// The figures of traces, which appear with this.
+    #[must_use]
+    pub fn traces(&self) -> TraceMetrics {
+        let counter = |outcome| self.trace_spans.with_label_values(&[outcome]);
+        TraceMetrics {
+            sent: counter("sent"),
+            dropped: counter("dropped"),
+            failed: counter("failed"),
+        }
+    }
+
+    /// Counts log records that were left out; appears with this.
+    #[must_use]
+    pub fn log_suppressed(&self) -> IntCounter {
+        self.log_suppressed.with_label_values::<&str>(&[])
+    }
+
     /// The figures of the backplane, which appear with this.
     #[must_use]
     pub fn backplane(&self) -> BackplaneMetrics {
@@ -643,6 +672,17 @@ impl Arrival {
             Self::Overflow => "overflow",
         }
     }
+}
+
+/// What became of steps of traces that have ended.
+#[derive(Debug, Clone)]
+pub struct TraceMetrics {
+    /// The collector has taken them.
+    pub sent: IntCounter,
+    /// There was no room for them.
+    pub dropped: IntCounter,
+    /// The collector has not taken them.
+    pub failed: IntCounter,
 }
 
 /// The figures of the backplane.

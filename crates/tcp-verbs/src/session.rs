@@ -200,7 +200,7 @@ impl VerbsSession {
             self.reply_to_action(&Err(CallError::Forbidden), &envelope);
             return;
         }
-        let ticket = match self.session.begin_call() {
+        let ticket = match self.session.begin_call(name) {
             Ok(ticket) => ticket,
             Err(error) => {
                 self.reply_to_action(&Err(error), &envelope);
@@ -210,10 +210,8 @@ impl VerbsSession {
         self.scrub(name);
         // Only this connection's task changes the params, so they can be lent out instead of copied.
         let params = self.session.with_params(std::mem::take);
-        let answer = self
-            .shared
-            .backend()
-            .call(&self.session, call(name, &params));
+        let backend = self.shared.backend();
+        let answer = ticket.ask(|| backend.call(&self.session, call(name, &params)));
         self.session.with_params(|empty| *empty = params);
         let deadline = self.session.listener().limits().call;
         let shared = Arc::clone(&self.shared);

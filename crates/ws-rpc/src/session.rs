@@ -57,7 +57,7 @@ impl RpcSession {
             self.fail(request, &CallError::Forbidden.to_string());
             return;
         }
-        let ticket = match self.session.begin_call() {
+        let ticket = match self.session.begin_call(&request.name) {
             Ok(ticket) => ticket,
             Err(error) => {
                 self.fail(request, &error.to_string());
@@ -70,7 +70,8 @@ impl RpcSession {
                 version: None,
                 args: CallArgs::List(args),
             };
-            self.shared.reception.backend().call(&self.session, call)
+            let backend = self.shared.reception.backend();
+            ticket.ask(|| backend.call(&self.session, call))
         } else {
             Answer::Now(Err(CallError::UnknownAction))
         };

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::{SessionRef, WeakSession};
-use crate::{CallError, LimitKind, Listener, Params, ParamsFull, events};
+use crate::{
+    Answer, CallError, LimitKind, Listener, Params, ParamsFull, events,
+    trace::{self, Following, Span, SpanKind},
+};
 
 impl SessionRef {
     /// Looks at, or changes, the session's params. For changes that can grow them use [`SessionRef::set_param`].
@@ -43,11 +46,12 @@ impl SessionRef {
         Ok(())
     }
 
-    /// Begins a call, unless the listener drains or too many are in flight. Give the answer to [`CallTicket::finish`].
+    /// Begins a call of that action, unless the listener drains or too many are in flight. Have the backend asked by
+    /// [`CallTicket::ask`], and give the answer to [`CallTicket::finish`].
     ///
     /// # Errors
     /// [`CallError::ShuttingDown`] or [`CallError::TooManyPending`]; counted.
-    pub fn begin_call(&self) -> Result<CallTicket, CallError> {
+    pub fn begin_call(&self, action: &str) -> Result<CallTicket, CallError> {
         let in_flight = self.0.calls_in_flight.fetch_add(1, Ordering::Relaxed);
         self.0.unsettled.fetch_add(1, Ordering::Relaxed);
         let ticket = CallTicket {
@@ -55,6 +59,7 @@ impl SessionRef {
             listener: Arc::clone(self.listener()),
             started: Instant::now(),
             is_finished: false,
+            span: self.call_span(action),
         };
         let error = if self.listener().is_draining() {
             CallError::ShuttingDown
@@ -66,6 +71,15 @@ impl SessionRef {
         };
         drop(ticket.finish(Some(&error)));
         Err(error)
+    }
+
+    fn call_span(&self, action: &str) -> Option<Span> {
+        let tracer = self.listener().hub().tracer();
+        let mut span = tracer.begin("call", SpanKind::Server, self.trace())?;
+        span.set("polyport.action", || action.to_owned());
+        span.set("polyport.listener", || self.listener().name().to_owned());
+        span.set("polyport.protocol", || self.listener().protocol());
+        Some(span)
     }
 
     /// Says that this session waits for something that is no call: until what comes back is dropped, a draining session
@@ -96,13 +110,14 @@ impl SessionRef {
     }
 }
 
-/// A call in flight. A call that is dropped unfinished no longer counts as pending.
+/// A call in flight. A call that is dropped unfinished was none: it no longer counts as pending, and has no span.
 #[derive(Debug)]
 pub struct CallTicket {
     session: WeakSession,
     listener: Arc<Listener>,
     started: Instant,
     is_finished: bool,
+    span: Option<Span>,
 }
 
 /// An answer that is computed and not queued yet. Drop it when the answer is queued: until then a draining session waits.
@@ -111,6 +126,19 @@ pub struct CallTicket {
 pub struct Unsent(CallTicket);
 
 impl CallTicket {
+    /// Asks a backend, as a part of the call's trace.
+    pub fn ask(&self, backend: impl FnOnce() -> Answer) -> Answer {
+        let Some(span) = &self.span else {
+            return backend();
+        };
+        match trace::within(Some(span.context()), backend) {
+            Answer::Later(later) => {
+                Answer::Later(Box::pin(Following::new(span.context().clone(), later)))
+            }
+            answer => answer,
+        }
+    }
+
     /// Counts the answer, by its error if it is one, and its time. From now on the call is not in flight: a client that
     /// keeps as many as it may can send the next one as soon as it reads this answer.
     pub fn finish(mut self, error: Option<&CallError>) -> Unsent {
@@ -120,6 +148,16 @@ impl CallTicket {
         metrics
             .call_duration
             .observe(self.started.elapsed().as_secs_f64());
+        if let Some(mut span) = self.span.take() {
+            let outcome = error.map_or("ok", CallError::label);
+            span.set("polyport.outcome", || outcome);
+            if !error.is_some_and(CallError::is_of_no_backend) {
+                span.rename_by("polyport.action");
+            }
+            if error.is_some_and(CallError::is_fault) {
+                span.fail(outcome);
+            }
+        }
         Unsent(self)
     }
 
@@ -148,6 +186,9 @@ impl Unsent {
 
 impl Drop for CallTicket {
     fn drop(&mut self) {
+        if let Some(span) = self.span.take() {
+            span.discard();
+        }
         self.end();
         settle(&self.session);
     }

@@ -20,4 +20,5 @@ mod returning;
 mod rig;
 mod several;
 mod slow_members;
+mod traces;
 mod turns;

@@ -56,7 +56,7 @@ impl Client {
         if !session.may_call(name) {
             return answer(session, &waiting, generation, &Err(CallError::Forbidden));
         }
-        let ticket = match session.begin_call() {
+        let ticket = match session.begin_call(name) {
             Ok(ticket) => ticket,
             Err(error) => return answer(session, &waiting, generation, &Err(error)),
         };
@@ -66,7 +66,8 @@ impl Client {
             version: None,
             args: given.args(),
         };
-        match self.shared.reception.backend().call(session, call) {
+        let backend = self.shared.reception.backend();
+        match ticket.ask(|| backend.call(session, call)) {
             Answer::Now(result) => {
                 let unsent = ticket.finish(result.as_ref().err());
                 if matches!(result, Err(CallError::UnknownAction)) {

@@ -51,7 +51,7 @@ impl Engine {
         if !session.may_call(name.as_str()) {
             return fail(CallError::Forbidden);
         }
-        let ticket = match session.begin_call() {
+        let ticket = match session.begin_call(name.as_str()) {
             Ok(ticket) => ticket,
             Err(error) => return fail(error),
         };
@@ -60,7 +60,8 @@ impl Engine {
             version: None,
             args: CallArgs::List(&args),
         };
-        match self.shared.reception.backend().call(session, call) {
+        let backend = self.shared.reception.backend();
+        match ticket.ask(|| backend.call(session, call)) {
             Answer::Now(Err(CallError::UnknownAction)) => {
                 let rules = &self.shared.options.publish;
                 let Some(rule) = rules.iter().find(|rule| rule.event == *name) else {

@@ -12,6 +12,6 @@ mod routes;
 mod server;
 mod state;
 
-pub use api::{ApiKeys, ApiOptions, Drain, KeyError, KeyOptions, NewKey};
+pub use api::{ApiKeys, ApiOptions, Drain, KeyError, KeyOptions, LogControl, LogState, NewKey};
 pub use server::serve;
 pub use state::{AdminState, Readiness};

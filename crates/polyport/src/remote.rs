@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod gateway;
+mod log;
 mod metrics;
 mod table;
 mod top;
@@ -10,7 +11,7 @@ mod top;
 use anyhow::Context;
 use tokio::runtime;
 
-pub use args::{Asked, Disconnect, Drain, Publish, Reach, Rooms, Sessions, Target, Whom};
+pub use args::{Asked, Disconnect, Drain, Log, Publish, Reach, Rooms, Sessions, Target, Whom};
 
 use crate::config::Inputs;
 use gateway::Gateway;
@@ -29,6 +30,7 @@ pub fn ask(inputs: &Inputs, reach: &Reach, asked: &Asked, as_json: bool) -> anyh
             Asked::Publish(publish) => commands::publish(&gateway, publish, as_json).await,
             Asked::Disconnect(whom) => commands::disconnect(&gateway, whom, as_json).await,
             Asked::Drain(drain) => commands::drain(&gateway, drain, as_json).await,
+            Asked::Log(wanted) => log::log(&gateway, wanted, as_json).await,
         }
     })
 }

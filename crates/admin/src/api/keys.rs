@@ -113,7 +113,7 @@ struct Rooms(Permissions);
 
 impl ApiKeys {
     /// What a key can be allowed to do. `publish` is `broadcast` too; `batch` needs the verbs of its commands.
-    pub const VERBS: [&'static str; 11] = [
+    pub const VERBS: [&'static str; 12] = [
         "publish",
         "call",
         "join",
@@ -124,6 +124,7 @@ impl ApiKeys {
         "sessions",
         "rooms",
         "presence",
+        "log",
         "info",
     ];
 

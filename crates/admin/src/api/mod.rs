@@ -13,6 +13,7 @@ mod error;
 mod idempotency;
 mod info;
 mod keys;
+mod log;
 mod openapi;
 mod query;
 mod rooms;
@@ -35,6 +36,7 @@ use tokio::time::Instant;
 
 pub use drain::Drain;
 pub use keys::{ApiKeys, KeyError, KeyOptions, NewKey};
+pub use log::{LogControl, LogState};
 pub(crate) use verb::Verb;
 
 use crate::Readiness;
@@ -42,6 +44,7 @@ use answer::Answer;
 use error::{ApiError, Code};
 use idempotency::{Answers, Begun, Name};
 use keys::ApiKey;
+use log::NoLog;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -58,9 +61,11 @@ pub struct ApiOptions {
     pub max_body: usize,
     /// Who hears that the process is to stop.
     pub drain: Arc<Drain>,
+    /// Who writes the log.
+    pub log: Arc<dyn LogControl>,
 }
 
-/// Without keys nobody gets in; the realm `default`; 1 MiB.
+/// Without keys nobody gets in; the realm `default`; 1 MiB; no log.
 impl Default for ApiOptions {
     fn default() -> Self {
         Self {
@@ -68,6 +73,7 @@ impl Default for ApiOptions {
             realm: RealmName::new("default").expect("it is short and not empty"),
             max_body: 1 << 20,
             drain: Arc::default(),
+            log: Arc::new(NoLog),
         }
     }
 }
@@ -80,6 +86,7 @@ pub(crate) struct Api {
     realm: RealmName,
     max_body: usize,
     drain: Arc<Drain>,
+    log: Arc<dyn LogControl>,
     answers: Arc<Answers>,
     metrics: [ApiMetrics; Verb::ALL.len()],
     version: String,
@@ -95,6 +102,7 @@ impl Api {
             realm: options.realm,
             max_body: options.max_body,
             drain: options.drain,
+            log: options.log,
             answers: Arc::default(),
             metrics,
             version: version.to_owned(),
@@ -117,6 +125,7 @@ impl Api {
         request: Request<Incoming>,
     ) -> Response<Full<Bytes>> {
         let started = Instant::now();
+        let verb = verb.asked_by(request.method());
         let answered = self.serve(verb, id, readiness, request).await;
         let response = answered.unwrap_or_else(|error| error.response());
         debug_assert!(
@@ -170,6 +179,7 @@ impl Api {
             Verb::Session => self.session(&key, id, query).await,
             Verb::Rooms => self.rooms(&key, query).await,
             Verb::Presence => self.presence(&key, query).await,
+            Verb::Log => self.log(query),
             _ => self.info(readiness, query),
         };
         Ok(answer?.response())
@@ -213,6 +223,7 @@ impl Api {
             Verb::Leave => self.leave(key, body).await,
             Verb::Disconnect => self.disconnect(key, body).await,
             Verb::Drain => self.drain(key, body),
+            Verb::SetLog => self.set_log(key, body),
             Verb::ServerSideEmit => self.server_side_emit(key, body).await,
             _ => self.batch(key, body).await,
         }
@@ -253,6 +264,10 @@ impl Api {
 
     fn drain_wish(&self) -> &Drain {
         &self.drain
+    }
+
+    fn log_control(&self) -> &dyn LogControl {
+        &*self.log
     }
 
     fn hub(&self) -> &Hub {

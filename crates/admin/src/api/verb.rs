@@ -18,6 +18,8 @@ pub(crate) enum Verb {
     Session,
     Rooms,
     Presence,
+    Log,
+    SetLog,
     Info,
     OpenApi,
 }
@@ -35,11 +37,12 @@ pub(crate) enum Right {
     Sessions,
     Rooms,
     Presence,
+    Log,
     Info,
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Publish,
         Self::Broadcast,
         Self::Call,
@@ -53,6 +56,8 @@ impl Verb {
         Self::Session,
         Self::Rooms,
         Self::Presence,
+        Self::Log,
+        Self::SetLog,
         Self::Info,
         Self::OpenApi,
     ];
@@ -72,6 +77,7 @@ impl Verb {
             Self::Session => "/api/sessions/{id}",
             Self::Rooms => "/api/rooms",
             Self::Presence => "/api/presence",
+            Self::Log | Self::SetLog => "/api/log",
             Self::Info => "/api/info",
             Self::OpenApi => "/api/openapi.json",
         }
@@ -93,6 +99,8 @@ impl Verb {
             Self::Session => "session",
             Self::Rooms => "rooms",
             Self::Presence => "presence",
+            Self::Log => "log",
+            Self::SetLog => "setLog",
             Self::Info => "info",
             Self::OpenApi => "openapi",
         }
@@ -110,16 +118,26 @@ impl Verb {
                 | Self::Disconnect
                 | Self::Drain
                 | Self::ServerSideEmit
+                | Self::SetLog
                 | Self::Batch
         )
     }
 
     /// The methods it answers, as `Allow` lists them.
     pub(crate) fn allowed(self) -> &'static str {
-        if self.takes_body() {
-            "POST"
-        } else {
-            "GET, HEAD"
+        match self {
+            Self::Log | Self::SetLog => "GET, HEAD, POST",
+            _ if self.takes_body() => "POST",
+            _ => "GET, HEAD",
+        }
+    }
+
+    /// What is meant by that method, where one path has several.
+    pub(crate) fn asked_by(self, method: &Method) -> Self {
+        match self {
+            Self::Log | Self::SetLog if *method == Method::POST => Self::SetLog,
+            Self::Log | Self::SetLog => Self::Log,
+            other => other,
         }
     }
 
@@ -143,11 +161,11 @@ impl Verb {
             Self::Publish | Self::Broadcast | Self::Join | Self::Leave | Self::Disconnect => {
                 &[200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429]
             }
-            Self::Drain => &[200, 400, 401, 403, 405, 408, 409, 413, 415, 422, 429],
+            Self::Drain | Self::SetLog => &[200, 400, 401, 403, 405, 408, 409, 413, 415, 422, 429],
             Self::Batch => &[200, 400, 401, 405, 408, 409, 413, 415, 422, 429],
             Self::Session => &[200, 400, 401, 403, 404, 405, 429, 503],
             Self::Sessions | Self::Rooms | Self::Presence => &[200, 400, 401, 403, 404, 405, 429],
-            Self::Info => &[200, 400, 401, 403, 405, 429],
+            Self::Log | Self::Info => &[200, 400, 401, 403, 405, 429],
             Self::OpenApi => &[200, 405],
         }
     }
@@ -165,6 +183,7 @@ impl Verb {
             Self::Sessions | Self::Session => Some(Right::Sessions),
             Self::Rooms => Some(Right::Rooms),
             Self::Presence => Some(Right::Presence),
+            Self::Log | Self::SetLog => Some(Right::Log),
             Self::Info => Some(Right::Info),
             Self::Batch | Self::OpenApi => None,
         }
@@ -173,7 +192,7 @@ impl Verb {
 
 impl Right {
     /// In the order of [`crate::ApiKeys::VERBS`].
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Publish,
         Self::Call,
         Self::Join,
@@ -184,6 +203,7 @@ impl Right {
         Self::Sessions,
         Self::Rooms,
         Self::Presence,
+        Self::Log,
         Self::Info,
     ];
 
@@ -205,6 +225,7 @@ impl Right {
             Self::Sessions => "sessions",
             Self::Rooms => "rooms",
             Self::Presence => "presence",
+            Self::Log => "log",
             Self::Info => "info",
         }
     }

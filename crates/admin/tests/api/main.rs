@@ -12,6 +12,7 @@ mod connections;
 mod drains;
 mod idempotency;
 mod keys;
+mod logs;
 mod queries;
 mod rig;
 mod servers;

@@ -29,7 +29,7 @@ use super::{
     },
     units::{Address, Period},
 };
-use crate::logging::{self, Filter};
+use crate::logging::{self, Filter, Repeats};
 
 /// Stands for "never" where a deadline is switched off: far enough away, and no clock overflows.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -105,6 +105,9 @@ impl Resolver<'_> {
                 Filter::new()
             }
         };
+        if settings.log.period.0.is_zero() {
+            self.fault(&["log", "period"], "expected a time above 0");
+        }
         let admin = settings.admin.as_ref().and_then(|admin| {
             match self.bind(&admin.bind, &["admin", "bind"])? {
                 Bind::Tcp(address) => Some(address),
@@ -139,6 +142,10 @@ impl Resolver<'_> {
             log: LogConfig {
                 filter,
                 format: settings.log.format,
+                repeats: Repeats {
+                    most: settings.log.repeats,
+                    period: settings.log.period.0,
+                },
             },
             shutdown_deadline: settings.shutdown.deadline.0,
             shutdown_window: settings.shutdown.window.0,

@@ -28,7 +28,7 @@ use super::{
     settings::{LogFormat, ProtocolName, Relay, SocketIoParser},
     verbs::{Compat, VerbsSwitches},
 };
-use crate::logging::Filter;
+use crate::logging::{Filter, Repeats};
 
 /// A configuration that can be run. Two of them can be compared, which is what a reload does.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +62,8 @@ pub struct LogConfig {
     pub filter: Filter,
     /// How they look.
     pub format: LogFormat,
+    /// How often the same warning or error is written.
+    pub repeats: Repeats,
 }
 
 /// A listener.

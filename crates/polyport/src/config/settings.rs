@@ -88,6 +88,10 @@ pub struct LogSettings {
     #[schemars(extend("x-takes-effect" = "restart"))]
     #[serde(deserialize_with = "word")]
     pub format: LogFormat,
+    /// How often the same warning or error about the same listener or backend is written in a `period`; what is more is counted, and one line tells how many they were. 0 is no bound.
+    pub repeats: u32,
+    /// The time that `repeats` is about.
+    pub period: Period,
 }
 
 impl Default for LogSettings {
@@ -95,6 +99,8 @@ impl Default for LogSettings {
         Self {
             level: "info".to_owned(),
             format: LogFormat::Auto,
+            repeats: 10,
+            period: Period::secs(10),
         }
     }
 }

@@ -271,6 +271,8 @@ pub enum ApiVerb {
     Rooms,
     /// Looking at who is in a room.
     Presence,
+    /// Looking at what is logged, and changing it for now.
+    Log,
     /// Looking at the node.
     Info,
 }
@@ -290,6 +292,7 @@ impl ApiVerb {
             Self::Sessions => "sessions",
             Self::Rooms => "rooms",
             Self::Presence => "presence",
+            Self::Log => "log",
             Self::Info => "info",
         }
     }

@@ -27,11 +27,14 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    HeaderMap, Request, Response,
+    HeaderMap, Method, Request, Response,
     body::Incoming,
     header::{AUTHORIZATION, HeaderName, HeaderValue},
 };
-use polyport_core::{ApiMetrics, CommandError, Hub, Realm, RealmName};
+use polyport_core::{
+    ApiMetrics, CommandError, Hub, Realm, RealmName,
+    trace::{Following, Span, SpanKind, TraceContext},
+};
 use tokio::time::Instant;
 
 pub use drain::Drain;
@@ -126,8 +129,20 @@ impl Api {
     ) -> Response<Full<Bytes>> {
         let started = Instant::now();
         let verb = verb.asked_by(request.method());
-        let answered = self.serve(verb, id, readiness, request).await;
+        let span = self.span(verb, &request);
+        let serving = self.serve(verb, id, readiness, request);
+        let answered = match &span {
+            None => serving.await,
+            Some(span) => Following::new(span.context().clone(), Box::pin(serving)).await,
+        };
         let response = answered.unwrap_or_else(|error| error.response());
+        if let Some(mut span) = span {
+            let status = response.status();
+            span.set("http.response.status_code", || usize::from(status.as_u16()));
+            if status.is_server_error() {
+                span.fail(status.to_string());
+            }
+        }
         debug_assert!(
             verb.statuses().contains(&response.status().as_u16()),
             "{verb:?} answers with a status that is not documented"
@@ -144,6 +159,25 @@ impl Api {
     pub(crate) fn not_found() -> Response<Full<Bytes>> {
         let message = "there is no such path; /api/openapi.json lists them";
         ApiError::new(Code::NotFound, message).response()
+    }
+
+    /// A request, as a step of its caller's trace; what only looks is none.
+    fn span(&self, verb: Verb, request: &Request<Incoming>) -> Option<Span> {
+        let tracer = self.hub.tracer();
+        if !tracer.is_on() || request.method() != Method::POST {
+            return None;
+        }
+        let headers = request.headers();
+        let caller = TraceContext::of_headers(|name| {
+            let mut values = headers.get_all(name).iter();
+            let only = values.next().filter(|_| values.next().is_none());
+            only?.to_str().ok()
+        });
+        let mut span = tracer.begin_in("POST", SpanKind::Server, caller.as_ref())?;
+        span.set("http.route", || verb.path());
+        span.set("http.request.method", || "POST");
+        span.rename_by("http.route");
+        Some(span)
     }
 
     async fn serve(

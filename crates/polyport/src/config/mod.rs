@@ -37,7 +37,7 @@ pub use resolved::{
     ChannelsConfig, Config, DevtoolsConfig, DevtoolsUser, HttpConfig, JwksConfig, JwksPlace,
     KeyMaterial, ListenerConfig, LogConfig, PermissionRules, Protocol, RedisConfig, RedisLogin,
     RouteConfig, RpcConfig, ScriptConfig, SecretConfig, SocketIoConfig, TokenKeyConfig,
-    TokensConfig, VerbsConfig,
+    TokensConfig, TracingConfig, VerbsConfig,
 };
 pub use schema::json_schema;
 pub use settings::{
@@ -50,7 +50,7 @@ pub use settings::{
     RedisAdapter, RedisDeployment, RedisExpose, RedisWire, Relay, RouteSettings, RpcSettings,
     ServerSideAck, Settings, ShutdownSettings, SiteSettings, SiteSource, SocketIoParser,
     SocketIoSettings, SocketIoTransport, TlsSettings, TokenAlgorithm, TokenKeySettings,
-    TokenSettings, VerbsSettings,
+    TokenSettings, TracingSettings, VerbsSettings,
 };
 pub use strict::OneOrMany;
 pub use units::{Address, ByteSize, Malformed, Network, Period};

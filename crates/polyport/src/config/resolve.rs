@@ -6,6 +6,7 @@ mod backends;
 mod backplane;
 mod devtools;
 mod socket_io;
+mod tracing;
 
 use std::{
     fmt, io,
@@ -147,6 +148,7 @@ impl Resolver<'_> {
                     period: settings.log.period.0,
                 },
             },
+            tracing: self.tracing(&settings.tracing),
             shutdown_deadline: settings.shutdown.deadline.0,
             shutdown_window: settings.shutdown.window.0,
             sessions: settings.limits.sessions,

@@ -7,6 +7,7 @@ mod access;
 mod backends;
 mod backplane;
 mod protocols;
+mod tracing;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -29,6 +30,8 @@ pub use protocols::{
     SocketIoSettings, SocketIoTransport, VerbsSettings,
 };
 
+pub use tracing::TracingSettings;
+
 use polyport_devtools_relay::DEFAULT_MESSAGE_LIMIT;
 
 use super::{
@@ -44,6 +47,10 @@ pub struct Settings {
     #[schemars(extend("x-takes-effect" = "live"))]
     #[serde(deserialize_with = "table")]
     pub log: LogSettings,
+    /// Which traces are kept, and the collector that they go to over OTLP. Off without an `endpoint`.
+    #[schemars(extend("x-takes-effect" = "live"))]
+    #[serde(deserialize_with = "table")]
+    pub tracing: TracingSettings,
     /// How the gateway stops.
     #[schemars(extend("x-takes-effect" = "live"))]
     #[serde(deserialize_with = "table")]

@@ -52,6 +52,7 @@ function surroundings() {
   fs.mkdirSync(path.join(folder, 'devtools-page'))
   fs.writeFileSync(path.join(folder, 'devtools-page', 'index.html'), '<!doctype html>')
   for (const name of ['anna', 'ci']) fs.writeFileSync(path.join(folder, `${name}.secret`), `the secret of ${name}\n`)
+  fs.writeFileSync(path.join(folder, 'collector.key'), 'a key of the collector\n')
   const authority = new Authority(folder)
   authority.issue('localhost')
   for (const [cert, key] of [['cert.pem', 'key.pem'], ['a.pem', 'a-key.pem'], ['b.pem', 'b-key.pem']]) {

@@ -88,7 +88,7 @@ describe('the commands', () => {
     assert.equal(done.status, 0, done.stderr)
     const schema = JSON.parse(done.stdout)
     assert.match(schema.$schema, /json-schema\.org/)
-    assert.deepEqual(Object.keys(schema.properties).sort(), ['admin', 'api', 'backends', 'backplane', 'limits', 'listeners', 'log', 'shutdown', 'tokens'])
+    assert.deepEqual(Object.keys(schema.properties).sort(), ['admin', 'api', 'backends', 'backplane', 'limits', 'listeners', 'log', 'shutdown', 'tokens', 'tracing'])
   })
 })
 

@@ -16,7 +16,7 @@ mod standing;
 mod state;
 mod streamed;
 
-pub use api::{ApiKeys, ApiOptions, Drain, KeyError, KeyOptions, NewKey};
+pub use api::{ApiKeys, ApiOptions, Drain, KeyError, KeyOptions, LogControl, LogState, NewKey};
 pub use server::serve;
 pub use standing::{BoundListener, KnownBackend, Standing};
 pub use state::{AdminState, Readiness};

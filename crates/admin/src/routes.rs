@@ -47,7 +47,9 @@ pub(crate) fn router() -> Router<Route> {
             .insert(path, route)
             .expect("the paths are constant and distinct");
     }
-    for verb in Verb::ALL {
+    // Who answers a path knows what its methods mean.
+    let is_first = |verb: &Verb| *verb == verb.asked_by(&Method::GET);
+    for verb in Verb::ALL.into_iter().filter(is_first) {
         router
             .insert(verb.path(), Route::Api(verb))
             .expect("the paths are constant and distinct");

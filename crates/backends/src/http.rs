@@ -23,6 +23,7 @@ use polyport_core::{
     Accepted, ActionInfo, Answer, Arg, Args, Ask, BackendMetrics, BackendRequest, Call, CallError,
     Denial, Hooks, Hub, Json, Later, Millis, OpenRequest, RealmName, Refused, Reply, SessionEnd,
     SessionId, SessionRef, Told, WeakSession, argument_with_binary,
+    trace::{self, SpanKind, TraceContext},
 };
 use polyport_net::{HttpClient, Tasks};
 use tokio::sync::oneshot;
@@ -115,7 +116,7 @@ impl Provider for HttpBackend {
 
     fn call(&self, session: &SessionRef, call: Call<'_>, _: &Json) -> Answer {
         let inner = Arc::clone(&self.0);
-        let question = inner.question_of(
+        let mut question = inner.question_of(
             session,
             BackendRequest::Call,
             call.action,
@@ -127,10 +128,11 @@ impl Provider for HttpBackend {
         Answer::Told(Box::new(move |respond| {
             let tasks = inner.tasks.clone();
             tasks.spawn(async move {
-                let answer = inner.ask(&question).await;
+                let answer = inner.ask(&mut question).await;
                 let hub = Arc::clone(&inner.hub);
                 hub.turn(|| {
-                    let (result, ends) = inner.follow(&session, answer);
+                    let trace = question.trace.as_ref();
+                    let (result, ends) = inner.follow(&session, answer, trace);
                     respond(answer_to_call(result));
                     if let Some(session) = ends {
                         disconnect(&session);
@@ -150,15 +152,17 @@ impl Provider for HttpBackend {
             let call = CallText::of(&call);
             RequestText::of_server(id, deadline, realm.as_str(), call).encode()
         };
-        let question = inner.question(nobody, kind, call.action, Duration::ZERO, text);
+        let mut question = inner.question(nobody, kind, call.action, Duration::ZERO, None, text);
         Some(Box::new(move |respond| {
             let tasks = inner.tasks.clone();
             tasks.spawn(async move {
-                let answer = inner.ask(&question).await;
+                let answer = inner.ask(&mut question).await;
                 inner.hub.turn(|| {
                     let result = answer.map(|answered| {
                         let effects = answered.effects;
-                        effects.apply_without_session(&inner.hub, &realm);
+                        trace::within(question.trace.as_ref(), || {
+                            effects.apply_without_session(&inner.hub, &realm);
+                        });
                         answered.result
                     });
                     respond(answer_to_call(result));
@@ -227,15 +231,16 @@ impl Provider for HttpBackend {
                 "not authorized to publish to room",
             ),
         };
-        let question = inner.question_of(session, request, "", subject);
+        let mut question = inner.question_of(session, request, "", subject);
         let session = session.downgrade();
         let (tell, told) = oneshot::channel();
         let tasks = inner.tasks.clone();
         tasks.spawn(async move {
-            let answer = inner.ask(&question).await;
+            let answer = inner.ask(&mut question).await;
             let hub = Arc::clone(&inner.hub);
             let result = hub.turn(|| {
-                let (result, ends) = inner.follow(&session, answer);
+                let trace = question.trace.as_ref();
+                let (result, ends) = inner.follow(&session, answer, trace);
                 if let Some(session) = ends {
                     disconnect(&session);
                 }
@@ -286,13 +291,15 @@ impl Inner {
         self.metrics.available.set(i64::from(is_available));
     }
 
-    /// Puts a request together; `text` is asked for it with the request's id and deadline.
+    /// Puts a request together; `text` is asked for it with the request's id and deadline. It belongs to what runs now, or to
+    /// the trace of the client's `opening`.
     fn question(
         &self,
         session: SessionId,
         request: BackendRequest,
         action: &str,
         longest: Duration,
+        opening: Option<&TraceContext>,
         text: impl FnOnce(&str, u64) -> Bytes,
     ) -> Question {
         let settings = self.settings.load_full();
@@ -308,6 +315,14 @@ impl Inner {
         let left = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let deadline = Millis(Millis::now().0.saturating_add(left));
         let body = text(&id, deadline.0);
+        let tracer = self.hub.tracer();
+        let mut step = tracer.begin("ask", SpanKind::Internal, opening);
+        if let Some(step) = &mut step {
+            step.set("polyport.backend", || self.name.clone());
+            step.set("polyport.request", || request.label());
+            step.rename_by("polyport.backend");
+        }
+        let own = step.as_ref().map(|step| step.context().clone());
         Question {
             request,
             session,
@@ -318,6 +333,8 @@ impl Inner {
             limit,
             deadline,
             body,
+            trace: trace::current().or(own),
+            step,
         }
     }
 
@@ -332,10 +349,12 @@ impl Inner {
         let identity = session.identity();
         let data = self.visits.data(session.id());
         let longest = session.listener().limits().call;
-        self.question(session.id(), request, action, longest, |id, deadline| {
+        let text = |id: &str, deadline| {
             let session = SessionText::of(session, identity.as_deref(), data.as_ref());
             RequestText::new(request, id, deadline, session, subject).encode()
-        })
+        };
+        let (id, opening) = (session.id(), session.trace());
+        self.question(id, request, action, longest, opening, text)
     }
 
     /// Does what an answer says but ending the session, which is given back for that. A session that has ended meanwhile can
@@ -344,6 +363,7 @@ impl Inner {
         &self,
         session: &WeakSession,
         answer: Result<Answered, Failure>,
+        trace: Option<&TraceContext>,
     ) -> (Outcome, Option<SessionRef>) {
         let answered = match answer {
             Ok(answered) => answered,
@@ -354,18 +374,20 @@ impl Inner {
         };
         self.visits.keep(&session, &answered.effects);
         let ends = answered.effects.disconnect;
-        answered.effects.apply(&self.hub, &session);
+        trace::within(trace, || answered.effects.apply(&self.hub, &session));
         (Ok(answered.result), ends.then_some(session))
     }
 
     async fn opening(self: &Arc<Self>, request: &OpenRequest) -> Result<Accepted, Refused> {
         let listener = &request.listener;
         let longest = listener.limits().handshake;
-        let question = self.question(
+        let opening = TraceContext::of_headers(|name| request.header(name));
+        let mut question = self.question(
             request.id,
             BackendRequest::Open,
             "",
             longest,
+            opening.as_ref(),
             |id, deadline| {
                 let session = SessionText {
                     id: request.id.to_string(),
@@ -382,7 +404,7 @@ impl Inner {
                 RequestText::new(kind, id, deadline, session, subject).encode()
             },
         );
-        let answer = self.ask(&question).await;
+        let answer = self.ask(&mut question).await;
         match answer {
             Ok(answered) => self.let_in(request.id, answered),
             Err(failure) => {
@@ -424,18 +446,19 @@ impl Inner {
             return;
         }
         let kind = BackendRequest::Close;
-        let question = self.question(id, kind, "", Duration::ZERO, |name, deadline| {
+        let text = |name: &str, deadline| {
             let subject = SubjectText::Close(CloseText {
                 code: end.code,
                 text: &end.text,
             });
             let session = visit.text(id);
             RequestText::new(kind, name, deadline, session, subject).encode()
-        });
+        };
+        let mut question = self.question(id, kind, "", Duration::ZERO, None, text);
         let inner = Arc::clone(self);
         // What becomes of it is counted and logged; there is nobody else to tell.
         self.tasks
-            .spawn(async move { drop(inner.ask(&question).await) });
+            .spawn(async move { drop(inner.ask(&mut question).await) });
     }
 }
 

@@ -12,6 +12,7 @@ mod modules;
 mod options;
 mod questions;
 mod queue;
+mod steps;
 mod verdict;
 mod worker;
 
@@ -31,7 +32,7 @@ use parking_lot::Mutex;
 use polyport_core::{
     Accepted, ActionInfo, Answer, Ask, BackendMetrics, BackendOutcome, BackendRequest, Call,
     CallArgs, CallError, Denial, Hooks, Hub, Json, Later, OpenRequest, RealmName, Refused,
-    SessionEnd, SessionId, SessionRef, Told,
+    SessionEnd, SessionId, SessionRef, Told, trace::TraceContext,
 };
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -223,6 +224,7 @@ impl ScriptBackend {
 
     fn told(&self, queue: Arc<Queue>, what: What, realm: RealmName, deadline: Instant) -> Told {
         let asked_at = Instant::now();
+        let step = self.shared.step(BackendRequest::Call, None);
         let shared = Arc::clone(&self.shared);
         Box::new(move |respond| {
             let asking = Asking {
@@ -231,6 +233,7 @@ impl ScriptBackend {
                 realm,
                 asked_at,
                 deadline,
+                step,
             };
             hand_over(&shared, &queue, asking);
         })
@@ -416,6 +419,7 @@ impl Provider for ScriptBackend {
         };
         self.shared.visitors.lock().insert(request.id, visitor);
         let (tell, told) = oneshot::channel();
+        let opening = TraceContext::of_headers(|name| request.header(name));
         let asking = Asking {
             what: What::Open {
                 link: Arc::clone(&link),
@@ -425,6 +429,7 @@ impl Provider for ScriptBackend {
             realm: request.realm().name().clone(),
             asked_at: Instant::now(),
             deadline: self.deadline(Duration::ZERO),
+            step: self.shared.step(BackendRequest::Open, opening.as_ref()),
         };
         hand_over(&self.shared, queue, asking);
         Box::pin(async move {
@@ -485,6 +490,7 @@ impl Provider for ScriptBackend {
             realm: session.realm().name().clone(),
             asked_at: Instant::now(),
             deadline: self.deadline(Duration::ZERO),
+            step: self.shared.step(request, session.trace()),
         };
         hand_over(&self.shared, queue, asking);
         Box::pin(async move {

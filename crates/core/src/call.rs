@@ -90,6 +90,29 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// Whether no backend has said that it knows the action: the client may have made its name up.
+    #[must_use]
+    pub fn is_of_no_backend(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownAction | Self::TooManyPending | Self::ShuttingDown
+        )
+    }
+
+    /// Whether a backend or the gateway is to blame, rather than who has called.
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        matches!(
+            self,
+            Self::Deadline
+                | Self::Unavailable
+                | Self::Overloaded
+                | Self::BadAnswer
+                | Self::OverLimit(_)
+                | Self::Internal
+        )
+    }
+
     /// The metric label.
     #[must_use]
     pub fn label(&self) -> &'static str {

@@ -1,6 +1,7 @@
 //! The hub: realms, sessions, and the way of an event to them.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     fmt,
     sync::{
@@ -14,8 +15,14 @@ use parking_lot::Mutex;
 
 use crate::{
     Backplane, Call, CloseReason, Dialect, Event, FlushPool, Frame, Listener, ListenerConfig,
-    Metrics, Promise, Realm, RealmName, RoomName, SessionId, SessionRef, Told, expiry::Expiries,
-    recent::Recent, room::same, several::Reach, tap::Taps, turn,
+    Metrics, Promise, Realm, RealmName, RoomName, SessionId, SessionRef, Told,
+    expiry::Expiries,
+    recent::Recent,
+    room::{Encode, same},
+    several::Reach,
+    tap::Taps,
+    trace::{SpanKind, Tracer},
+    turn,
 };
 
 const SHARDS: usize = 16;
@@ -39,6 +46,7 @@ pub struct Hub {
     is_cut_off: AtomicBool,
     recent: Recent,
     taps: Taps,
+    tracer: Tracer,
 }
 
 /// Who gets an event.
@@ -134,6 +142,7 @@ impl Hub {
             backplane: OnceLock::new(),
             is_cut_off: AtomicBool::new(false),
             recent: Recent::default(),
+            tracer: Tracer::default(),
         })
     }
 
@@ -234,6 +243,12 @@ impl Hub {
         let mut realms: Vec<_> = self.realms.lock().values().cloned().collect();
         realms.sort_unstable_by(|a, b| a.name().as_str().cmp(b.name().as_str()));
         realms
+    }
+
+    /// What makes the spans of everything here.
+    #[must_use]
+    pub fn tracer(&self) -> &Tracer {
+        &self.tracer
     }
 
     /// The metrics of everything here.
@@ -362,7 +377,7 @@ impl Hub {
     }
 
     /// Queues an event to the sessions of this node alone: what other nodes have published goes no further. Returns how many
-    /// they are.
+    /// they are. If what runs now is traced, this is a step of it.
     pub fn deliver(&self, target: Target<'_>, event: &Event) -> usize {
         if self.taps.is_on() {
             self.taps.event(self, true, target, event);
@@ -372,6 +387,24 @@ impl Hub {
 
     /// The same for an event that this node has published itself and that was away meanwhile.
     pub fn bring(&self, target: Target<'_>, event: &Event) -> usize {
+        let encodes = Cell::new(0);
+        let encode = |dialect: &Arc<dyn Dialect>| {
+            let frame = written(dialect, event);
+            encodes.set(encodes.get() + usize::from(frame.is_some()));
+            frame
+        };
+        let Some(mut span) = self.tracer.go_on("deliver", SpanKind::Consumer) else {
+            return self.queue(target, event, &encode);
+        };
+        let sessions = self.queue(target, event, &encode);
+        // A session that is addressed by itself has its own written for it.
+        let alone = usize::from(encodes.get() == 0 && sessions > 0);
+        span.set("polyport.sessions", || sessions);
+        span.set("polyport.dialects", || encodes.get() + alone);
+        sessions
+    }
+
+    fn queue(&self, target: Target<'_>, event: &Event, encode: Encode<'_>) -> usize {
         self.turn(|| match target {
             Target::Session(id) => {
                 let told = self.session(id).is_some_and(|session| session.tell(event));
@@ -382,46 +415,40 @@ impl Hub {
                 room,
                 except,
             } => {
-                let members = realm.find(room.as_str()).map_or(0, |room| {
-                    room.fan_out(except, event.is_volatile, &|dialect| {
-                        written(dialect, event)
-                    })
-                });
+                let found = realm.find(room.as_str());
+                let members =
+                    found.map_or(0, |room| room.fan_out(except, event.is_volatile, encode));
                 let alone = self.alone_in(realm, room.as_str());
                 let alone = alone.filter(|session| !except.covers(session) && !session.is_in(room));
                 members + usize::from(alone.is_some_and(|session| session.tell(event)))
             }
-            Target::Any([only]) => self.bring(*only, event),
+            Target::Any([only]) => self.queue(*only, event, encode),
             Target::Rooms { .. } | Target::Realm { .. } | Target::Any(_) => {
                 let mut reach = Reach::default();
                 reach.add(self, target);
-                reach.fan_out(self, event.is_volatile, &|dialect| written(dialect, event))
+                reach.fan_out(self, event.is_volatile, encode)
             }
         })
     }
 
-    /// Queues a finished frame to the members of the listener's own room that speak its dialect, here and on other nodes:
-    /// what a protocol says only to its own.
-    pub fn relay(&self, listener: &Listener, except: Except<'_>, frame: &Frame) -> Delivered {
-        let sessions = self.deliver_frame(listener, except, frame);
-        let beyond = self
-            .backplane()
-            .map_or(Promise::Alone, |backplane| backplane.relay(listener, frame));
-        Delivered { sessions, beyond }
-    }
-
-    /// The same on this node alone; returns how many got it.
+    /// Queues a finished frame to the members of the listener's own room that speak its dialect, on this node alone; returns how
+    /// many got it. If what runs now is traced, this is a step of it.
     pub fn deliver_frame(&self, listener: &Listener, except: Except<'_>, frame: &Frame) -> usize {
         let dialect = listener.dialect();
         let own = |room: &RoomName| listener.realm().find(room.as_str());
         let Some(room) = listener.own_room().and_then(own) else {
             return 0;
         };
-        self.turn(|| {
+        let span = self.tracer.go_on("deliver", SpanKind::Consumer);
+        let sessions = self.turn(|| {
             room.fan_out(except, false, &|other| {
                 same(other, dialect).then(|| frame.clone())
             })
-        })
+        });
+        if let Some(mut span) = span {
+            span.set("polyport.sessions", || sessions);
+        }
+        sessions
     }
 
     pub(crate) fn register(&self, session: &SessionRef) {

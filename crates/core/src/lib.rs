@@ -42,6 +42,7 @@ mod room;
 mod session;
 mod several;
 mod tap;
+pub mod trace;
 mod turn;
 mod wire;
 
@@ -74,7 +75,7 @@ pub use listener::{Admission, Branch, Connections, Listener, ListenerConfig};
 pub use metrics::{
     ApiMetrics, Arrival, BackendFigures, BackendMetrics, BackendOutcome, BackendRequest,
     BackplaneFigures, BackplaneMetrics, Counts, Durations, ListenerFigures, ListenerMetrics,
-    Metrics, ProtocolFigures, Recovery, RestartCause,
+    Metrics, ProtocolFigures, Recovery, RestartCause, TraceMetrics,
 };
 pub use name::{EventName, Name, NameError, RealmName, RoomName, SessionId, SessionIdError};
 pub use opening::{

@@ -15,6 +15,7 @@ use crate::{
     Backend, Dialect, Hub, Limits, ListenerMetrics, Permissions, Realm, RealmName, RefuseReason,
     RoomName, events,
     places::{Places, take_place},
+    trace::TraceContext,
 };
 
 /// Connections without a session that there may be beside two for each session, so that small bounds leave room too.
@@ -400,6 +401,7 @@ pub struct Admission {
     listener: Arc<Listener>,
     address: Option<IpAddr>,
     seat: Seat,
+    trace: Option<Box<TraceContext>>,
 }
 
 impl Admission {
@@ -408,7 +410,18 @@ impl Admission {
             listener: Arc::clone(listener),
             address: None,
             seat,
+            trace: None,
         }
+    }
+
+    /// Says which trace its opening belongs to, and with it what its client does.
+    pub fn follow(&mut self, trace: TraceContext) {
+        self.trace = Some(Box::new(trace));
+    }
+
+    /// The trace that its opening belongs to.
+    pub(crate) fn trace(&self) -> Option<&TraceContext> {
+        self.trace.as_deref()
     }
 
     /// Counts it for its address, once that is known.
@@ -461,7 +474,9 @@ impl Admission {
 
     /// For what shares the place of a connection that is counted already.
     pub(crate) fn shared(&self) -> Self {
-        Self::new(&self.listener, Seat::Shared)
+        let mut shared = Self::new(&self.listener, Seat::Shared);
+        shared.trace.clone_from(&self.trace);
+        shared
     }
 }
 

@@ -81,6 +81,8 @@ pub struct Metrics {
     backplane_gaps: IntCounterVec,
     taps: IntGaugeVec,
     tap_records: IntCounterVec,
+    trace_spans: IntCounterVec,
+    log_suppressed: IntCounterVec,
 }
 
 impl Default for Metrics {
@@ -168,6 +170,16 @@ impl Metrics {
                 "polyport_certificate_expiry_timestamp_seconds",
                 "When the certificate that is served ends, in seconds since 1970.",
                 &["listener"],
+            ),
+            trace_spans: counter(
+                "polyport_trace_spans_total",
+                "Steps of traces that have ended, by what became of them.",
+                &["outcome"],
+            ),
+            log_suppressed: counter(
+                "polyport_log_records_suppressed_total",
+                "Warnings and errors that were not logged because they had been logged often enough.",
+                &[],
             ),
             sessions: gauge("polyport_sessions", "Sessions open now.", per_listener),
             parked: gauge(
@@ -361,6 +373,23 @@ impl Metrics {
 }
 
 impl Metrics {
+    /// The figures of traces, which appear with this.
+    #[must_use]
+    pub fn traces(&self) -> TraceMetrics {
+        let counter = |outcome| self.trace_spans.with_label_values(&[outcome]);
+        TraceMetrics {
+            sent: counter("sent"),
+            dropped: counter("dropped"),
+            failed: counter("failed"),
+        }
+    }
+
+    /// Counts log records that were left out; appears with this.
+    #[must_use]
+    pub fn log_suppressed(&self) -> IntCounter {
+        self.log_suppressed.with_label_values::<&str>(&[])
+    }
+
     /// The figures of the backplane, which appear with this.
     #[must_use]
     pub fn backplane(&self) -> BackplaneMetrics {
@@ -693,6 +722,17 @@ impl Arrival {
             Self::Overflow => "overflow",
         }
     }
+}
+
+/// What became of steps of traces that have ended.
+#[derive(Debug, Clone)]
+pub struct TraceMetrics {
+    /// The collector has taken them.
+    pub sent: IntCounter,
+    /// There was no room for them.
+    pub dropped: IntCounter,
+    /// The collector has not taken them.
+    pub failed: IntCounter,
 }
 
 /// The figures of the backplane.

@@ -1,6 +1,9 @@
 //! Publishing: what is delivered here at once, and what the backplane brings back.
 
-use crate::{Backplane, Delivered, Event, Hub, Promise, RealmName, Target};
+use crate::{
+    Backplane, Delivered, Event, Except, Frame, Hub, Listener, Promise, RealmName, Target,
+    trace::{self, SpanKind},
+};
 
 impl Hub {
     /// Queues an event to its target, encoded once per dialect, and sends it on its way to the other nodes. All members of a
@@ -12,6 +15,37 @@ impl Hub {
         if self.taps().is_on() {
             self.taps().event(self, false, target, event);
         }
+        let Some(mut span) = self.tracer().begin("publish", SpanKind::Producer, None) else {
+            return self.send_out(target, event);
+        };
+        span.set("polyport.event", || event.name.to_string());
+        if let Some(room) = &event.room {
+            span.set("polyport.room", || room.to_string());
+        }
+        let delivered = trace::within(Some(span.context()), || self.send_out(target, event));
+        delivered.note_in(&mut span);
+        delivered
+    }
+
+    /// Queues a finished frame to the members of the listener's own room that speak its dialect, here and on other nodes:
+    /// what a protocol says only to its own.
+    pub fn relay(&self, listener: &Listener, except: Except<'_>, frame: &Frame) -> Delivered {
+        let relay = || Delivered {
+            sessions: self.deliver_frame(listener, except, frame),
+            beyond: self
+                .backplane()
+                .map_or(Promise::Alone, |backplane| backplane.relay(listener, frame)),
+        };
+        let Some(mut span) = self.tracer().begin("relay", SpanKind::Producer, None) else {
+            return relay();
+        };
+        span.set("polyport.listener", || listener.name().to_owned());
+        let delivered = trace::within(Some(span.context()), relay);
+        delivered.note_in(&mut span);
+        delivered
+    }
+
+    fn send_out(&self, target: Target<'_>, event: &Event) -> Delivered {
         match (self.backplane(), target) {
             (Some(backplane), Target::Any(targets)) if backplane.brings_back(target) => {
                 self.publish_by_realm(backplane, targets, event)
@@ -90,6 +124,17 @@ impl Hub {
         let alone = self.alone_in(realm, room.as_str());
         let alone = alone.filter(|session| !except.covers(session) && !session.is_in(room));
         members + usize::from(alone.is_some())
+    }
+}
+
+impl Delivered {
+    fn note_in(self, span: &mut trace::Span) {
+        span.set("polyport.sessions", || self.sessions);
+        match self.beyond {
+            Promise::Alone => {}
+            Promise::Sent => span.set("polyport.cluster", || "sent"),
+            Promise::NotSent => span.set("polyport.cluster", || "not_sent"),
+        }
     }
 }
 

@@ -24,6 +24,7 @@ use crate::{
     Params, Peer, Realm, RoomName, Sender, SessionId, Target, Transport, Wire, events,
     room::{Room, Seat},
     site_room,
+    trace::{self, TraceContext},
 };
 
 /// What a session is opened with.
@@ -381,7 +382,7 @@ impl SessionRef {
             room,
             except,
         };
-        self.listener().hub().publish(target, &event)
+        self.traced(|| self.listener().hub().publish(target, &event))
     }
 
     /// Says something to the sessions of its listener's own room that speak its dialect, as a finished frame. No permission is
@@ -393,7 +394,19 @@ impl SessionRef {
         if taps.is_on() {
             taps.relayed(self, frame);
         }
-        listener.hub().relay(listener, except, frame)
+        self.traced(|| listener.hub().relay(listener, except, frame))
+    }
+
+    /// The trace that its client's opening belongs to.
+    #[must_use]
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.0.wire.trace()
+    }
+
+    /// Does `work` as a part of what runs now, or else of the trace that its client's opening belongs to.
+    fn traced<R>(&self, work: impl FnOnce() -> R) -> R {
+        let own = self.trace().filter(|_| trace::current().is_none());
+        trace::within(own, work)
     }
 
     /// Writes what waits, as far as the peer takes it now.

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     Admission, CloseReason, Flushed, Frame, FrameSource, LimitKind, Listener, Outbox, Peer,
-    Transport, events, outbox::Pushed, turn,
+    Transport, events, outbox::Pushed, trace::TraceContext, turn,
 };
 
 /// Answers to a connection's own requests end a turn when so many bytes of them wait.
@@ -42,6 +42,11 @@ impl Wire {
     #[must_use]
     pub fn above(base: &Self, transport: Arc<dyn Transport>) -> Arc<Self> {
         Self::new(base.admission.shared(), base.peer, transport)
+    }
+
+    /// The trace that its opening belongs to.
+    pub(crate) fn trace(&self) -> Option<&TraceContext> {
+        self.admission.trace()
     }
 
     /// The other end.

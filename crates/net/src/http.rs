@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use polyport_core::{
     Admission, Guest, Later, Listener, OpenRequest, Opening, Peer, Received, Reception,
-    RefuseReason, Refused, SessionId,
+    RefuseReason, Refused, SessionId, trace::TraceContext,
 };
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
@@ -62,7 +62,19 @@ impl HttpRequest {
     /// # Errors
     /// [`RefuseReason`]; it is counted.
     pub fn admit(&self, listener: &Arc<Listener>) -> Result<Admission, RefuseReason> {
-        admit(listener, self.peer)
+        let mut admission = admit(listener, self.peer)?;
+        if let Some(trace) = self.trace(listener) {
+            admission.follow(trace);
+        }
+        Ok(admission)
+    }
+
+    /// The trace that this request belongs to, where traces are of interest.
+    fn trace(&self, listener: &Listener) -> Option<TraceContext> {
+        if !listener.hub().tracer().is_on() {
+            return None;
+        }
+        trace_of(&self.head.headers)
     }
 
     /// This request belongs to an open session, which has a place already: until it is answered its connection needs none.
@@ -96,6 +108,15 @@ impl HttpRequest {
             payload: None,
         }
     }
+}
+
+/// The trace that a request with such headers belongs to. Whoever says so twice is not understood.
+fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
+    TraceContext::of_headers(|name| {
+        let mut values = headers.get_all(name).iter();
+        let only = values.next().filter(|_| values.next().is_none());
+        only?.to_str().ok()
+    })
 }
 
 /// Reads the rest of a body that nobody wants, within bounds: a client that is still sending when its connection closes gets a
@@ -439,7 +460,7 @@ async fn on_request<F: WsFrontEnd>(
     };
     let accept = derive_accept_key(key.as_bytes());
     let subprotocol = front_end.subprotocol(&request.head.headers);
-    let id = request.id;
+    let (id, trace) = (request.id, request.trace(listener));
     let decision = front_end.decide(request, listener);
     let grant = match decision.in_time(listener, door.peer).await {
         Some(Ok(grant)) => grant,
@@ -449,10 +470,13 @@ async fn on_request<F: WsFrontEnd>(
             return closing(front_end.refuse(StatusCode::SERVICE_UNAVAILABLE, text));
         }
     };
-    let Ok(admission) = door.admit(&grant) else {
+    let Ok(mut admission) = door.admit(&grant) else {
         let text = "Too many connections";
         return closing(front_end.refuse(StatusCode::SERVICE_UNAVAILABLE, text));
     };
+    if let Some(trace) = trace {
+        admission.follow(trace);
+    }
     let connecting = Arc::clone(&door);
     door.common.tasks.spawn(async move {
         let Ok(upgraded) = upgrade.await else {

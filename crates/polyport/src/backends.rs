@@ -11,6 +11,7 @@ use polyport_backends::{
 };
 use polyport_core::{Hooks, Hub};
 use polyport_net::{ClientRequest, HttpClient, Tasks};
+use tokio::runtime::Handle;
 
 use crate::{
     config::{BackendConfig, BackendKindConfig, HookName, HttpConfig, ScriptConfig},
@@ -171,6 +172,7 @@ fn start_script(
     let fetch = Fetching {
         client: surroundings.client.clone(),
         tasks: surroundings.tasks.clone(),
+        runtime: Handle::current(),
     };
     Ok(ScriptBackend::start(
         &config.name,
@@ -224,11 +226,14 @@ fn http_options(
 struct Fetching {
     client: HttpClient,
     tasks: Tasks,
+    /// Scripts run on threads of their own.
+    runtime: Handle,
 }
 
 impl Fetch for Fetching {
     fn start(&self, request: FetchRequest, done: FetchDone) {
         let client = self.client.clone();
+        let _inside = self.runtime.enter();
         self.tasks.spawn(async move {
             done(fetch(&client, request).await);
         });

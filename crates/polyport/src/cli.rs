@@ -11,7 +11,7 @@ use clap_mangen::Man;
 
 use crate::{
     config::{Inputs, Period, SettingOption},
-    remote::{Asked, Disconnect, Drain, Publish, Reach, Rooms, Sessions, Tap},
+    remote::{Asked, Disconnect, Drain, Log, Publish, Reach, Rooms, Sessions, Tap},
 };
 
 /// One gateway for the live connections of applications that speak different real-time protocols.
@@ -83,6 +83,8 @@ enum Subcommands {
     Disconnect(Remote<Disconnect>),
     /// Stop the gateway that runs in order, as SIGTERM does
     Drain(Remote<Drain>),
+    /// Say what the gateway that runs logs, or change it for now
+    Log(Remote<Log>),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Make a key of the server API: prints it, and the hash that stands in the configuration
@@ -330,6 +332,7 @@ impl Cli {
             Some(Subcommands::Publish(remote)) => remote.command(Asked::Publish),
             Some(Subcommands::Disconnect(remote)) => remote.command(Asked::Disconnect),
             Some(Subcommands::Drain(remote)) => remote.command(Asked::Drain),
+            Some(Subcommands::Log(remote)) => remote.command(Asked::Log),
             Some(Subcommands::Schema) => Command::Schema,
             Some(Subcommands::ApiKey) => Command::ApiKey,
             Some(Subcommands::Completions { shell }) => Command::Completions(*shell),
@@ -373,6 +376,7 @@ impl Cli {
             Some(Subcommands::Publish(remote)) => [Some(&remote.options), None],
             Some(Subcommands::Disconnect(remote)) => [Some(&remote.options), None],
             Some(Subcommands::Drain(remote)) => [Some(&remote.options), None],
+            Some(Subcommands::Log(remote)) => [Some(&remote.options), None],
             Some(
                 Subcommands::Schema
                 | Subcommands::ApiKey

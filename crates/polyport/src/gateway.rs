@@ -28,6 +28,7 @@ use crate::{
     goodbye, protocols,
     secrets::Secrets,
     tokens::{self, Tokens},
+    traces::Traces,
 };
 
 /// How often the end of the last session is looked for while draining.
@@ -45,6 +46,7 @@ pub struct Gateway {
     surroundings: Surroundings,
     backends: Backends,
     tokens: Tokens,
+    traces: Traces,
     backplane: Option<Arc<RedisRooms>>,
     listeners: Vec<Running>,
     /// Listeners that were bound anew: they accept nothing any more, but their sessions go on under their name.
@@ -101,6 +103,9 @@ impl Gateway {
         set_tap_limits(&process.hub, &config);
         let mut tokens = prepare_tokens(&Tokens::default(), &config, &surroundings)?;
         tokens.put_in_force();
+        let mut traces = Traces::default();
+        let prepared = Traces::prepare(config.tracing.as_ref(), &surroundings.secrets)?;
+        traces.put_in_force(prepared, &surroundings);
         let redis = config.backplane.as_ref();
         let backplane = redis.map(|redis| {
             let Surroundings {
@@ -115,6 +120,7 @@ impl Gateway {
             backplane: backplane.transpose()?,
             backends: Backends::default().prepare(&config.backends, &surroundings)?,
             tokens,
+            traces,
             process,
             surroundings,
             listeners: Vec::new(),
@@ -245,6 +251,7 @@ impl Gateway {
         for listener in &new.listeners {
             settings.push(self.settings_for(listener)?);
         }
+        let traces = Traces::prepare(new.tracing.as_ref(), &self.surroundings.secrets)?;
         let tokens = prepare_tokens(&self.tokens, &new, &self.surroundings)?;
         let backends = self.backends.prepare(&new.backends, &self.surroundings)?;
         let tokens_before = std::mem::replace(&mut self.tokens, tokens);
@@ -264,6 +271,7 @@ impl Gateway {
                 }
             }
         }
+        self.traces.put_in_force(traces, &self.surroundings);
         self.tokens.put_in_force();
         self.backends.put_in_force()?;
         self.backends.reload_scripts(&backends_before);
@@ -357,6 +365,7 @@ impl Gateway {
         if let Some(rooms) = &self.backplane {
             rooms.leave().await;
         }
+        self.traces.finish().await;
     }
 
     async fn end_sessions(&self) {

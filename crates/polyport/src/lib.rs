@@ -5,7 +5,7 @@
 //! - [`health`]: asks a gateway that runs whether it is ready.
 //! - [`doctor`]: looks for what keeps a gateway from running well.
 //! - [`remote`]: the commands about a gateway that runs, clients of its server API.
-//! - [`logging`]: logs to standard error, with a filter that a reload can replace.
+//! - [`logging`]: logs to standard error, with a filter that can be replaced; `traces`: spans to a collector.
 //! - [`summary`]: what is printed when the gateway is up.
 //! - [`run`]: starts everything, reloads, and stops in order; `service` is what the service manager hears of it.
 //! - [`safety`]: what `polyport check --strict` refuses.
@@ -36,3 +36,4 @@ mod service;
 pub mod summary;
 pub mod token_command;
 mod tokens;
+mod traces;

@@ -1,15 +1,28 @@
-//! Logs: to standard error, for people on a terminal and as JSON elsewhere, filtered per module, the filter replaceable.
+//! Logs: to standard error, for people on a terminal and as JSON elsewhere, filtered per module, the filter replaceable for
+//! good or for a while, and the same trouble not told too often.
 
-use std::io::{self, IsTerminal};
+mod handle;
+mod json;
+mod repeats;
+
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    io::{self, IsTerminal},
+    panic::{self, PanicHookInfo},
+    thread,
+};
 
 use tracing_subscriber::{
-    Layer, Registry,
+    Layer,
     filter::{LevelFilter, Targets},
     fmt,
     layer::SubscriberExt,
     reload,
     util::{SubscriberInitExt, TryInitError},
 };
+
+pub use self::{handle::LogHandle, repeats::Repeats};
+use self::{json::JsonLines, repeats::Limiter};
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -55,19 +68,6 @@ pub fn parse_filter(text: &str) -> Result<Filter, FilterError> {
     Ok(filter)
 }
 
-/// Changes what is logged while the program runs.
-#[derive(Debug, Clone)]
-pub struct LogHandle(reload::Handle<Filter, Registry>);
-
-impl LogHandle {
-    /// Replaces the filter. The format stays what it was at start.
-    pub fn set_filter(&self, filter: Filter) {
-        if let Err(error) = self.0.reload(filter) {
-            tracing::error!(%error, "the log level could not be changed");
-        }
-    }
-}
-
 /// Starts logging. Once per process.
 ///
 /// # Errors
@@ -75,17 +75,36 @@ impl LogHandle {
 pub fn init(config: &LogConfig) -> Result<LogHandle, TryInitError> {
     let terminal = io::stderr().is_terminal();
     let (filter, handle) = reload::Layer::new(config.filter.clone());
+    let limiter = Limiter::new(config.repeats);
     let lines = fmt::layer().with_writer(io::stderr);
     let lines = match config.format {
-        LogFormat::Json => lines.json().boxed(),
-        LogFormat::Auto if !terminal => lines.json().boxed(),
+        LogFormat::Json => lines.event_format(JsonLines).boxed(),
+        LogFormat::Auto if !terminal => lines.event_format(JsonLines).boxed(),
         LogFormat::Auto | LogFormat::Pretty => lines.with_ansi(terminal).boxed(),
     };
     tracing_subscriber::registry()
         .with(filter)
+        .with(limiter.layer())
         .with(lines)
         .try_init()?;
-    Ok(LogHandle(handle))
+    panic::set_hook(Box::new(log_panic));
+    Ok(LogHandle::new(handle, limiter, config))
+}
+
+/// A panic is a record like any other, so that what reads the log understands it.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or("no text");
+    let location = panic.location().map(ToString::to_string);
+    let backtrace = Backtrace::capture();
+    let is_captured = backtrace.status() == BacktraceStatus::Captured;
+    let backtrace = is_captured.then(|| backtrace.to_string());
+    let thread = thread::current();
+    tracing::error!(
+        location,
+        thread = thread.name(),
+        backtrace,
+        "panicked: {message}"
+    );
 }
 
 #[cfg(test)]

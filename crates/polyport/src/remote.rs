@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod gateway;
+mod log;
 mod metrics;
 mod table;
 mod tap;
@@ -12,7 +13,7 @@ use anyhow::Context;
 use tokio::runtime;
 
 pub use args::{
-    Asked, Disconnect, Drain, Publish, Reach, Rooms, Sessions, Tap, Target, Watched, Whom,
+    Asked, Disconnect, Drain, Log, Publish, Reach, Rooms, Sessions, Tap, Target, Watched, Whom,
 };
 
 use crate::config::Inputs;
@@ -32,6 +33,7 @@ pub fn ask(inputs: &Inputs, reach: &Reach, asked: &Asked, as_json: bool) -> anyh
             Asked::Publish(publish) => commands::publish(&gateway, publish, as_json).await,
             Asked::Disconnect(whom) => commands::disconnect(&gateway, whom, as_json).await,
             Asked::Drain(drain) => commands::drain(&gateway, drain, as_json).await,
+            Asked::Log(wanted) => log::log(&gateway, wanted, as_json).await,
         }
     })
 }

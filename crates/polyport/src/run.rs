@@ -95,6 +95,7 @@ async fn serve(
         state = state.with_api(ApiOptions {
             keys: access.keys,
             drain: Arc::clone(&drain),
+            log: Arc::new(log.clone()),
             ..ApiOptions::default()
         });
     }
@@ -102,6 +103,7 @@ async fn serve(
         let (hub, tasks) = (gateway.hub(), gateway.tasks());
         backplane::watch(rooms, redis.on_outage, hub, &readiness, tasks);
     }
+    attend_log(&gateway, log);
     let admin = serve_admin(&gateway, state.clone()).await?;
     state.set_standing(gateway.standing());
     readiness.set_ready(true);
@@ -148,11 +150,24 @@ async fn serve(
     {
         debug!("some tasks have not ended in time");
     }
+    log.tell_rest();
     Ok(())
 }
 
 fn status(gateway: &Gateway) -> String {
     format!("{} listeners", gateway.config().listeners.len())
+}
+
+/// Has what is left out of the log counted and told, until the process stops.
+fn attend_log(gateway: &Gateway, log: &LogHandle) {
+    let suppressed = gateway.hub().metrics().log_suppressed();
+    let attending = log
+        .clone()
+        .attend(move |left_out| suppressed.inc_by(left_out));
+    let stopping = gateway.tasks().stopping();
+    gateway.tasks().spawn(async move {
+        stopping.run_until_cancelled(attending).await;
+    });
 }
 
 /// Binds the admin listener, if one is configured, and serves it until the process ends.
@@ -243,10 +258,10 @@ async fn reload(
             return false;
         }
     };
-    let filter = config.log.filter.clone();
+    let log_config = config.log.clone();
     match gateway.reload(config).await {
         Ok(()) => {
-            log.set_filter(filter);
+            log.configure(&log_config);
             if let Some(access) = access {
                 admin.set_api_keys(access.keys);
             }

@@ -61,6 +61,7 @@ fn exposition() -> Exposition {
     }
     let hub = Hub::new(0, None);
     let _backplane = hub.metrics().backplane();
+    let _traces = (hub.metrics().traces(), hub.metrics().log_suppressed());
     let listener = hub.listener(ListenerConfig {
         name: "one".to_owned(),
         protocol: "silent",

@@ -77,7 +77,7 @@ fn unknown_keys() {
     );
     check_more(
         "[lgo]\nlevel = \"info\"",
-        "gateway.toml:4:2: lgo: unknown key; did you mean `log`? (valid: log, shutdown, limits, admin, api, tokens, backends, backplane, listeners)",
+        "gateway.toml:4:2: lgo: unknown key; did you mean `log`? (valid: log, tracing, shutdown, limits, admin, api, tokens, backends, backplane, listeners)",
     );
     check_more(
         "[admin]\nbind = \"127.0.0.1:9900\"\ntoken = \"x\"",
@@ -397,6 +397,32 @@ fn all_problems_are_told_at_once_in_the_order_of_the_file() {
             "environment POLYPORT_SHUTDOWN__DEADLINE shutdown.deadline",
             "--set log.format log.format",
         ]
+    );
+}
+
+#[test]
+fn traces_and_repeated_records() {
+    let collector =
+        "tracing.endpoint: expected the address of a collector such as \"http://127.0.0.1:4318\"";
+    for address in ["localhost:4318", "http:///v1", "grpc://a:4317", ""] {
+        let expected = format!("gateway.toml:5:12: {collector}");
+        check_more(&format!("[tracing]\nendpoint = \"{address}\""), &expected);
+    }
+    check_more(
+        "[tracing]\nratio = 1.5",
+        "gateway.toml:5:9: tracing.ratio: expected a number from 0 to 1",
+    );
+    check_more(
+        "[tracing]\nbatch = 0",
+        "gateway.toml:5:9: tracing.batch: expected 1 or more",
+    );
+    check_more(
+        "[tracing.headers]\n\"x y\" = \"env:HOME\"",
+        "gateway.toml:5:1: tracing.headers.x y: not the name of a header",
+    );
+    check_more(
+        "[log]\nperiod = \"0s\"",
+        "gateway.toml:5:10: log.period: expected a time above 0",
     );
 }
 

@@ -174,7 +174,15 @@ fn replaced(page: &str, name: &str, text: &str) -> String {
 fn settings_tables() -> String {
     let schema = json_schema().to_value();
     let mut text = String::new();
-    for name in ["log", "shutdown", "limits", "admin", "api", "backplane"] {
+    for name in [
+        "log",
+        "tracing",
+        "shutdown",
+        "limits",
+        "admin",
+        "api",
+        "backplane",
+    ] {
         describe_table(name, &schema["properties"][name], &mut text);
     }
     for tables in ["tokens", "backends", "listeners"] {

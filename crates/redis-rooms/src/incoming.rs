@@ -2,7 +2,7 @@
 
 use polyport_core::{
     Arg, Event, Except, Hub, Millis, Order, Place, Realm, RealmName, RoomName, Sender, SessionId,
-    Target, is_identity_room,
+    Target, is_identity_room, trace,
 };
 
 use crate::{
@@ -61,7 +61,8 @@ pub(crate) fn deliver(hub: &Hub, base: &Base, arrived: Arrived, place: Option<Pl
             },
         },
     };
-    hub.deliver(target, &event)
+    let context = note.context();
+    trace::within(context.as_ref(), || hub.deliver(target, &event))
 }
 
 /// Delivers what another gateway has for a single session.
@@ -75,7 +76,9 @@ pub(crate) fn deliver_to_session(hub: &Hub, broadcast: Broadcast) -> usize {
     };
     let note = note(&broadcast);
     let event = event(broadcast.packet, &broadcast.flags, &note, &Rooms::All);
-    hub.deliver(Target::Session(id), &event)
+    let context = note.context();
+    let deliver = || hub.deliver(Target::Session(id), &event);
+    trace::within(context.as_ref(), deliver)
 }
 
 /// Delivers a finished frame of another gateway. After a listener was bound anew there are two of its name.
@@ -86,9 +89,12 @@ pub(crate) fn deliver_frame(hub: &Hub, broadcast: &Broadcast) -> usize {
     };
     let listeners = hub.listeners().into_iter();
     let named = listeners.filter(|listener| Some(listener.name()) == note.only.as_deref());
-    named
-        .map(|listener| hub.deliver_frame(&listener, Except::default(), frame))
-        .sum()
+    let context = note.context();
+    trace::within(context.as_ref(), || {
+        named
+            .map(|listener| hub.deliver_frame(&listener, Except::default(), frame))
+            .sum()
+    })
 }
 
 fn realm(hub: &Hub, base: &Base, broadcast: &Broadcast) -> Option<std::sync::Arc<Realm>> {

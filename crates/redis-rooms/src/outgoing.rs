@@ -3,6 +3,7 @@
 use polyport_core::{
     Arg, Args, Event, EventName, Except, Frame, Json, Listener, Order, RoomName, Sender, SessionId,
     Target,
+    trace::{self, TraceContext},
 };
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,12 @@ pub(crate) struct Note {
     /// The listener whose sessions alone are meant.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) only: Option<String>,
+    /// Where its publication stands in a trace that is kept, as `traceparent` says it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) trace: Option<String>,
+    /// The `tracestate` of that.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) trace_state: Option<String>,
 }
 
 impl Note {
@@ -41,12 +48,28 @@ impl Note {
             from,
             at: from.map(|_| event.sent_at.0),
             without: except.listener.map(|listener| listener.name().to_owned()),
-            is_gateways: false,
-            only: None,
+            ..Self::traced()
         }
     }
 
-    /// Nothing for what is said by the server itself to everybody: such events look as if a Node server had sent them.
+    /// Where what runs now stands in a trace that is kept, and nothing else.
+    fn traced() -> Self {
+        let context = trace::current().filter(TraceContext::is_sampled);
+        let state = context.as_ref().and_then(TraceContext::state);
+        Self {
+            trace_state: state.map(str::to_owned),
+            trace: context.as_ref().map(TraceContext::parent),
+            ..Self::default()
+        }
+    }
+
+    /// Where its publication stands in a trace, if that is known.
+    pub(crate) fn context(&self) -> Option<TraceContext> {
+        TraceContext::read(self.trace.as_deref()?, self.trace_state.as_deref())
+    }
+
+    /// Nothing for what is said by the server itself to everybody and is not traced: such events look as if a Node server had
+    /// sent them.
     fn written(&self) -> Option<Json> {
         (*self != Self::default()).then(|| Json::encode(self))
     }
@@ -257,7 +280,7 @@ fn only(id: SessionId) -> Selection {
 pub(crate) fn frame(uid: &str, listener: &Listener, frame: &Frame) -> Broadcast {
     let note = Note {
         only: Some(listener.name().to_owned()),
-        ..Note::default()
+        ..Note::traced()
     };
     Broadcast {
         uid: uid.to_owned(),
@@ -401,5 +424,29 @@ mod tests {
         let id = SessionId::random();
         let expected = format!(r#"{{"from":"{id}","at":7}}"#);
         assert_eq!(note(Sender::Session(id)).unwrap().as_str(), expected);
+    }
+
+    #[test]
+    fn what_is_traced_says_where_it_stands() {
+        let [root, ..] = realms();
+        let target = Target::Realm {
+            realm: &root,
+            except: &[],
+        };
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let note = |parent: &str| {
+            let context = TraceContext::read(parent, Some("a=b"));
+            let parcels = || parcels("abcdef", target, &event(Sender::Server));
+            match &*trace::within(context.as_ref(), parcels) {
+                [Parcel::Rooms(_, broadcast)] => broadcast.flags.polyport.clone(),
+                _ => panic!("one message"),
+            }
+        };
+        let expected = format!(r#"{{"trace":"{parent}","trace_state":"a=b"}}"#);
+        let written = note(parent).unwrap();
+        assert_eq!(written.as_str(), expected);
+        let read: Note = serde_json::from_str(written.as_str()).unwrap();
+        assert_eq!(read.context(), TraceContext::read(parent, Some("a=b")));
+        assert_eq!(note(&parent.replace("-01", "-00")), None, "nobody keeps it");
     }
 }

@@ -200,7 +200,7 @@ impl VerbsSession {
             self.reply_to_action(&Err(CallError::Forbidden), &envelope);
             return;
         }
-        let mut ticket = match self.session.begin_call() {
+        let mut ticket = match self.session.begin_call(name) {
             Ok(ticket) => ticket,
             Err(error) => {
                 self.reply_to_action(&Err(error), &envelope);

@@ -57,7 +57,7 @@ impl RpcSession {
             self.fail(request, &CallError::Forbidden.to_string());
             return;
         }
-        let mut ticket = match self.session.begin_call() {
+        let mut ticket = match self.session.begin_call(&request.name) {
             Ok(ticket) => ticket,
             Err(error) => {
                 self.fail(request, &error.to_string());

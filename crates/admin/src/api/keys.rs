@@ -113,7 +113,7 @@ struct Rooms(Permissions);
 
 impl ApiKeys {
     /// What a key can be allowed to do. `publish` is `broadcast` too; `batch` needs the verbs of its commands.
-    pub const VERBS: [&'static str; 12] = [
+    pub const VERBS: [&'static str; 13] = [
         "publish",
         "call",
         "join",
@@ -125,6 +125,7 @@ impl ApiKeys {
         "rooms",
         "presence",
         "tap",
+        "log",
         "info",
     ];
 

@@ -13,6 +13,7 @@ mod error;
 mod idempotency;
 mod info;
 mod keys;
+mod log;
 mod openapi;
 mod overview;
 mod query;
@@ -28,15 +29,19 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    HeaderMap, Request, Response,
+    HeaderMap, Method, Request, Response,
     body::Incoming,
     header::{AUTHORIZATION, HeaderName, HeaderValue},
 };
-use polyport_core::{ApiMetrics, CommandError, Hub, Realm, RealmName};
+use polyport_core::{
+    ApiMetrics, CommandError, Hub, Realm, RealmName,
+    trace::{Following, Span, SpanKind, TraceContext},
+};
 use tokio::{sync::watch, time::Instant};
 
 pub use drain::Drain;
 pub use keys::{ApiKeys, KeyError, KeyOptions, NewKey};
+pub use log::{LogControl, LogState};
 pub(crate) use tap::TapBody;
 pub(crate) use verb::Verb;
 
@@ -45,6 +50,7 @@ use answer::Answer;
 use error::{ApiError, Code};
 use idempotency::{Answers, Begun, Name};
 use keys::ApiKey;
+use log::NoLog;
 use overview::Samples;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -62,9 +68,11 @@ pub struct ApiOptions {
     pub max_body: usize,
     /// Who hears that the process is to stop.
     pub drain: Arc<Drain>,
+    /// Who writes the log.
+    pub log: Arc<dyn LogControl>,
 }
 
-/// Without keys nobody gets in; the realm `default`; 1 MiB.
+/// Without keys nobody gets in; the realm `default`; 1 MiB; no log.
 impl Default for ApiOptions {
     fn default() -> Self {
         Self {
@@ -72,6 +80,7 @@ impl Default for ApiOptions {
             realm: RealmName::new("default").expect("it is short and not empty"),
             max_body: 1 << 20,
             drain: Arc::default(),
+            log: Arc::new(NoLog),
         }
     }
 }
@@ -84,6 +93,7 @@ pub(crate) struct Api {
     realm: RealmName,
     max_body: usize,
     drain: Arc<Drain>,
+    log: Arc<dyn LogControl>,
     answers: Arc<Answers>,
     standing: ArcSwap<Standing>,
     samples: Samples,
@@ -101,6 +111,7 @@ impl Api {
             realm: options.realm,
             max_body: options.max_body,
             drain: options.drain,
+            log: options.log,
             answers: Arc::default(),
             standing: ArcSwap::default(),
             samples: Samples::default(),
@@ -130,8 +141,21 @@ impl Api {
         request: Request<Incoming>,
     ) -> Response<AnswerBody> {
         let started = Instant::now();
-        let answered = self.serve(verb, id, readiness, request).await;
+        let verb = verb.asked_by(request.method());
+        let span = self.span(verb, &request);
+        let serving = self.serve(verb, id, readiness, request);
+        let answered = match &span {
+            None => serving.await,
+            Some(span) => Following::new(span.context().clone(), Box::pin(serving)).await,
+        };
         let response = answered.unwrap_or_else(|error| error.response().map(Into::into));
+        if let Some(mut span) = span {
+            let status = response.status();
+            span.set("http.response.status_code", || usize::from(status.as_u16()));
+            if status.is_server_error() {
+                span.fail(status.to_string());
+            }
+        }
         debug_assert!(
             verb.statuses().contains(&response.status().as_u16()),
             "{verb:?} answers with a status that is not documented"
@@ -148,6 +172,25 @@ impl Api {
     pub(crate) fn not_found() -> Response<Full<Bytes>> {
         let message = "there is no such path; /api/openapi.json lists them";
         ApiError::new(Code::NotFound, message).response()
+    }
+
+    /// A request, as a step of its caller's trace; what only looks is none.
+    fn span(&self, verb: Verb, request: &Request<Incoming>) -> Option<Span> {
+        let tracer = self.hub.tracer();
+        if !tracer.is_on() || request.method() != Method::POST {
+            return None;
+        }
+        let headers = request.headers();
+        let caller = TraceContext::of_headers(|name| {
+            let mut values = headers.get_all(name).iter();
+            let only = values.next().filter(|_| values.next().is_none());
+            only?.to_str().ok()
+        });
+        let mut span = tracer.begin_in("POST", SpanKind::Server, caller.as_ref())?;
+        span.set("http.route", || verb.path());
+        span.set("http.request.method", || "POST");
+        span.rename_by("http.route");
+        Some(span)
     }
 
     async fn serve(
@@ -186,6 +229,7 @@ impl Api {
             Verb::Rooms => self.rooms(&key, query).await,
             Verb::Presence => self.presence(&key, query).await,
             Verb::Overview => self.overview(&key, readiness, query).await,
+            Verb::Log => self.log(query),
             _ => self.info(readiness, query),
         };
         Ok(answer?.response().map(Into::into))
@@ -229,6 +273,7 @@ impl Api {
             Verb::Leave => self.leave(key, body).await,
             Verb::Disconnect => self.disconnect(key, body).await,
             Verb::Drain => self.drain(key, body),
+            Verb::SetLog => self.set_log(key, body),
             Verb::ServerSideEmit => self.server_side_emit(key, body).await,
             _ => self.batch(key, body).await,
         }
@@ -269,6 +314,10 @@ impl Api {
 
     fn drain_wish(&self) -> &Drain {
         &self.drain
+    }
+
+    fn log_control(&self) -> &dyn LogControl {
+        &*self.log
     }
 
     fn standing(&self) -> Arc<Standing> {

@@ -19,6 +19,8 @@ pub(crate) enum Verb {
     Rooms,
     Presence,
     Tap,
+    Log,
+    SetLog,
     Info,
     Overview,
     OpenApi,
@@ -38,11 +40,12 @@ pub(crate) enum Right {
     Rooms,
     Presence,
     Tap,
+    Log,
     Info,
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Publish,
         Self::Broadcast,
         Self::Call,
@@ -57,6 +60,8 @@ impl Verb {
         Self::Rooms,
         Self::Presence,
         Self::Tap,
+        Self::Log,
+        Self::SetLog,
         Self::Info,
         Self::Overview,
         Self::OpenApi,
@@ -78,6 +83,7 @@ impl Verb {
             Self::Rooms => "/api/rooms",
             Self::Presence => "/api/presence",
             Self::Tap => "/api/tap",
+            Self::Log | Self::SetLog => "/api/log",
             Self::Info => "/api/info",
             Self::Overview => "/api/overview",
             Self::OpenApi => "/api/openapi.json",
@@ -101,6 +107,8 @@ impl Verb {
             Self::Rooms => "rooms",
             Self::Presence => "presence",
             Self::Tap => "tap",
+            Self::Log => "log",
+            Self::SetLog => "setLog",
             Self::Info => "info",
             Self::Overview => "overview",
             Self::OpenApi => "openapi",
@@ -119,16 +127,26 @@ impl Verb {
                 | Self::Disconnect
                 | Self::Drain
                 | Self::ServerSideEmit
+                | Self::SetLog
                 | Self::Batch
         )
     }
 
     /// The methods it answers, as `Allow` lists them.
     pub(crate) fn allowed(self) -> &'static str {
-        if self.takes_body() {
-            "POST"
-        } else {
-            "GET, HEAD"
+        match self {
+            Self::Log | Self::SetLog => "GET, HEAD, POST",
+            _ if self.takes_body() => "POST",
+            _ => "GET, HEAD",
+        }
+    }
+
+    /// What is meant by that method, where one path has several.
+    pub(crate) fn asked_by(self, method: &Method) -> Self {
+        match self {
+            Self::Log | Self::SetLog if *method == Method::POST => Self::SetLog,
+            Self::Log | Self::SetLog => Self::Log,
+            other => other,
         }
     }
 
@@ -152,11 +170,11 @@ impl Verb {
             Self::Publish | Self::Broadcast | Self::Join | Self::Leave | Self::Disconnect => {
                 &[200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429]
             }
-            Self::Drain => &[200, 400, 401, 403, 405, 408, 409, 413, 415, 422, 429],
+            Self::Drain | Self::SetLog => &[200, 400, 401, 403, 405, 408, 409, 413, 415, 422, 429],
             Self::Batch => &[200, 400, 401, 405, 408, 409, 413, 415, 422, 429],
             Self::Session | Self::Tap => &[200, 400, 401, 403, 404, 405, 429, 503],
             Self::Sessions | Self::Rooms | Self::Presence => &[200, 400, 401, 403, 404, 405, 429],
-            Self::Info | Self::Overview => &[200, 400, 401, 403, 405, 429],
+            Self::Log | Self::Info | Self::Overview => &[200, 400, 401, 403, 405, 429],
             Self::OpenApi => &[200, 405],
         }
     }
@@ -175,6 +193,7 @@ impl Verb {
             Self::Rooms => Some(Right::Rooms),
             Self::Presence => Some(Right::Presence),
             Self::Tap => Some(Right::Tap),
+            Self::Log | Self::SetLog => Some(Right::Log),
             Self::Info | Self::Overview => Some(Right::Info),
             Self::Batch | Self::OpenApi => None,
         }
@@ -183,7 +202,7 @@ impl Verb {
 
 impl Right {
     /// In the order of [`crate::ApiKeys::VERBS`].
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Publish,
         Self::Call,
         Self::Join,
@@ -195,6 +214,7 @@ impl Right {
         Self::Rooms,
         Self::Presence,
         Self::Tap,
+        Self::Log,
         Self::Info,
     ];
 
@@ -217,6 +237,7 @@ impl Right {
             Self::Rooms => "rooms",
             Self::Presence => "presence",
             Self::Tap => "tap",
+            Self::Log => "log",
             Self::Info => "info",
         }
     }

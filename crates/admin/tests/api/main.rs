@@ -12,6 +12,7 @@ mod connections;
 mod drains;
 mod idempotency;
 mod keys;
+mod logs;
 mod overview;
 mod queries;
 mod rig;

@@ -29,8 +29,8 @@ async fn listeners_have_their_counters() {
     let (other, _) = world.member(&[]);
     other.close(CloseReason::ProtocolError);
     drop(other);
-    drop(session.begin_call().unwrap().finish(None));
-    let failed = session.begin_call().unwrap();
+    drop(session.begin_call("a").unwrap().finish(None));
+    let failed = session.begin_call("a").unwrap();
     drop(failed.finish(Some(&CallError::UnknownAction)));
     session.listener().refused(None, RefuseReason::Token);
     session.listener().metrics().received_bytes.inc_by(11);

@@ -53,7 +53,7 @@ async fn a_session_as_it_is_shown() {
     identity.site = Some("example.com".into());
     identity.claims = polyport_core::Json::parse(r#"{"secret":"s3cret"}"#).unwrap();
     session.identify(Some(Arc::new(identity)));
-    let ticket = session.begin_call().unwrap();
+    let ticket = session.begin_call("any").unwrap();
     let answer = world.get(&format!("/api/sessions/{}", session.id())).await;
     let expected = json!({
         "id": session.id().to_string(),

@@ -153,6 +153,7 @@ pub(crate) async fn world_with(mut keys: Vec<KeyOptions>) -> World {
     let readiness = Arc::new(Readiness::default());
     let options = ApiOptions {
         keys: ApiKeys::new(&keys).unwrap(),
+        log: Arc::new(crate::logs::Log::default()),
         ..ApiOptions::default()
     };
     let drain = Arc::clone(&options.drain);

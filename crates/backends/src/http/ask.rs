@@ -10,7 +10,10 @@ use std::{
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use polyport_core::{BackendMetrics, BackendOutcome, BackendRequest, CallError, Millis, SessionId};
+use polyport_core::{
+    BackendMetrics, BackendOutcome, BackendRequest, CallError, Millis, SessionId,
+    trace::{self, Span, SpanKind, TraceContext},
+};
 use polyport_net::{ClientError, ClientRequest, ClientResponse};
 use tokio::time::timeout;
 
@@ -20,7 +23,7 @@ use super::{
     effects::{Answered, ApplicationError},
     lane::Lane,
     options::Settings,
-    signature::{Attempt, Trace},
+    signature::Attempt,
 };
 
 /// Before a request is sent again; at random between these.
@@ -39,6 +42,10 @@ pub(super) struct Question {
     pub(super) limit: Duration,
     pub(super) deadline: Millis,
     pub(super) body: Bytes,
+    /// What it is a part of: what the answer does is, too.
+    pub(super) trace: Option<TraceContext>,
+    /// Its own part of that, while it is asked.
+    pub(super) step: Option<Span>,
 }
 
 /// Why a request has no answer.
@@ -141,9 +148,14 @@ impl Failure {
 
 impl Inner {
     /// Asks the service, counts what becomes of it, and logs what the operator should know.
-    pub(super) async fn ask(&self, question: &Question) -> Result<Answered, Failure> {
-        let trace = Trace::new();
-        let result = self.in_turn(question, trace).await;
+    pub(super) async fn ask(&self, question: &mut Question) -> Result<Answered, Failure> {
+        let step = question.step.take();
+        // Without traces of our own each request is one by itself.
+        let trace = match &step {
+            Some(step) => step.context().clone(),
+            None => TraceContext::root(|_| true),
+        };
+        let result = self.in_turn(question, &trace).await;
         let outcome = match &result {
             Ok(answered) if answered.result.is_err() => BackendOutcome::Rejected,
             Ok(_) => BackendOutcome::Ok,
@@ -152,12 +164,22 @@ impl Inner {
         self.metrics
             .asked(question.request, outcome, question.started.elapsed());
         if let Err(failure) = &result {
-            self.report(question, trace, failure);
+            trace::within(Some(&trace), || self.report(question, failure));
+        }
+        if let Some(mut step) = step {
+            step.set("polyport.outcome", || outcome.label());
+            if let Err(failure) = &result {
+                step.fail(failure.to_string());
+            }
         }
         result
     }
 
-    async fn in_turn(&self, question: &Question, trace: Trace) -> Result<Answered, Failure> {
+    async fn in_turn(
+        &self,
+        question: &Question,
+        trace: &TraceContext,
+    ) -> Result<Answered, Failure> {
         let lane = &question.lane;
         if lane.breaker.refuses(Instant::now()) {
             return Err(Failure::CircuitOpen);
@@ -182,7 +204,11 @@ impl Inner {
     }
 
     /// Sends the request; once more where that is safe and may help.
-    async fn attempts(&self, question: &Question, trace: Trace) -> Result<Answered, Failure> {
+    async fn attempts(
+        &self,
+        question: &Question,
+        trace: &TraceContext,
+    ) -> Result<Answered, Failure> {
         let failure = match self.attempt(question, trace, 1).await {
             Ok(answered) => return Ok(answered),
             Err(failure) => failure,
@@ -200,14 +226,20 @@ impl Inner {
     async fn attempt(
         &self,
         question: &Question,
-        trace: Trace,
+        trace: &TraceContext,
         number: u32,
     ) -> Result<Answered, Failure> {
         let settings = &question.settings;
+        let tracer = self.hub.tracer();
+        let mut span = tracer.begin_in("POST", SpanKind::Client, Some(trace));
+        let context = match &span {
+            Some(span) => span.context().clone(),
+            None => trace.child(),
+        };
         let attempt = Attempt {
             id: &question.id,
             number,
-            trace,
+            trace: &context,
             now: Millis::now(),
             deadline: question.deadline,
             body: &question.body,
@@ -220,11 +252,24 @@ impl Inner {
             timeout: question.left(),
             max_body: settings.options.max_answer,
         };
-        match settings.client.send(request).await {
+        let sent = settings.client.send(request).await;
+        if let Some(span) = &mut span {
+            span.set("http.request.method", || "POST");
+            span.set("polyport.attempt", || number as usize);
+            if let Ok(response) = &sent {
+                let status = response.status.as_u16();
+                span.set("http.response.status_code", || usize::from(status));
+            }
+        }
+        let result = match sent {
             Ok(response) => read(question, &response),
             Err(ClientError::Timeout { sent }) => Err(Failure::Deadline { sent }),
             Err(error) => Err(Failure::Client(error)),
+        };
+        if let (Some(span), Err(failure)) = (&mut span, &result) {
+            span.fail(failure.to_string());
         }
+        result
     }
 
     /// Follows a change of a lane's breaker.
@@ -252,13 +297,14 @@ impl Inner {
         self.show_availability();
     }
 
-    fn report(&self, question: &Question, trace: Trace, failure: &Failure) {
+    fn report(&self, question: &Question, failure: &Failure) {
+        let trace_id = trace::current().map(|trace| trace.trace_id());
         if self.warned.is_due(Millis::now()) {
             tracing::warn!(
                 backend = self.name,
                 asked = question.request.label(),
                 request = question.id,
-                trace = trace.id(),
+                trace_id,
                 %failure,
                 "the service has failed"
             );
@@ -268,7 +314,7 @@ impl Inner {
                 asked = question.request.label(),
                 session = %question.session,
                 request = question.id,
-                trace = trace.id(),
+                trace_id,
                 %failure,
                 "the service has failed"
             );

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use aws_lc_rs::hmac;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use polyport_core::Millis;
+use polyport_core::{
+    Millis,
+    trace::{self, TraceContext},
+};
 
 use super::Secret;
 
@@ -18,7 +21,8 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("polyport-requ
 pub(super) const ATTEMPT: HeaderName = HeaderName::from_static("polyport-attempt");
 /// `t=<unix seconds>,v1=<hex>[,v1=<hex>…]`.
 pub(super) const SIGNATURE: HeaderName = HeaderName::from_static("polyport-signature");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACEPARENT: HeaderName = HeaderName::from_static(trace::TRACEPARENT);
+const TRACESTATE: HeaderName = HeaderName::from_static(trace::TRACESTATE);
 
 /// Signs requests with every key in use, so that services accept them before, while and after a key is replaced.
 pub(super) struct Signer(Vec<hmac::Key>);
@@ -48,32 +52,11 @@ impl Signer {
     }
 }
 
-/// A trace of its own for each request, in the form of W3C's Trace Context.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Trace(u128);
-
-impl Trace {
-    pub(super) fn new() -> Self {
-        // All zeroes would be invalid.
-        Self(rand::random::<u128>().max(1))
-    }
-
-    pub(super) fn id(self) -> String {
-        format!("{:032x}", self.0)
-    }
-
-    /// With a span of its own for each attempt, sampled.
-    fn parent(self) -> String {
-        let span = rand::random::<u64>().max(1);
-        format!("00-{:032x}-{span:016x}-01", self.0)
-    }
-}
-
 /// What an attempt's headers say.
 pub(super) struct Attempt<'a> {
     pub(super) id: &'a str,
     pub(super) number: u32,
-    pub(super) trace: Trace,
+    pub(super) trace: &'a TraceContext,
     pub(super) now: Millis,
     pub(super) deadline: Millis,
     pub(super) body: &'a [u8],
@@ -83,7 +66,7 @@ impl Attempt<'_> {
     pub(super) fn headers(&self, signer: &Signer) -> HeaderMap {
         let text = |value: String| {
             HeaderValue::from_maybe_shared(bytes::Bytes::from(value))
-                .expect("digits, letters and punctuation are valid in headers")
+                .expect("what is plain ASCII is valid in headers")
         };
         let json = HeaderValue::from_static("application/json");
         let left = self.deadline.0.saturating_sub(self.now.0);
@@ -95,6 +78,9 @@ impl Attempt<'_> {
         headers.insert(DEADLINE, self.deadline.0.into());
         headers.insert(TIMEOUT, left.into());
         headers.insert(TRACEPARENT, text(self.trace.parent()));
+        if let Some(state) = self.trace.state() {
+            headers.insert(TRACESTATE, text(state.to_owned()));
+        }
         if let Some(signature) = signer.sign(self.now, self.body) {
             headers.insert(SIGNATURE, text(signature));
         }
@@ -126,18 +112,5 @@ mod tests {
         let both =
             format!("{one},v1=c6476987e659639c112c6200be08d9540007354badac82e98ad84591a0f04063");
         assert_eq!(signer(&["secret", "older"]), Some(both));
-    }
-
-    #[test]
-    fn traces_have_the_form_of_the_standard() {
-        let trace = Trace::new();
-        let (one, other) = (trace.parent(), trace.parent());
-        assert_ne!(one, other, "a span for each attempt");
-        for parent in [one, other] {
-            let parts: Vec<_> = parent.split('-').collect();
-            let lengths: Vec<_> = parts.iter().map(|part| part.len()).collect();
-            assert_eq!(lengths, [2, 32, 16, 2]);
-            assert_eq!((parts[0], parts[1], parts[3]), ("00", &*trace.id(), "01"));
-        }
     }
 }

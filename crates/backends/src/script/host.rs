@@ -14,6 +14,7 @@ use std::{
 use foldhash::fast::FixedState;
 use polyport_core::{
     Arg, Args, Command, Event, EventName, Hub, Json, Known, Millis, RealmName, RoomName, SessionId,
+    trace::{self, TraceContext},
 };
 use prometheus::IntCounter;
 use rquickjs::{
@@ -29,6 +30,7 @@ use super::{
     modules::{Folder, is_module},
     questions::Question,
     queue::{Job, Queue},
+    steps,
 };
 use crate::Node;
 
@@ -77,6 +79,8 @@ pub(crate) struct Host {
     /// The call that is to blame for what runs now; 0 is none.
     pub(crate) blamed: Cell<u32>,
     pub(crate) realm: RefCell<RealmName>,
+    /// Where the calls that are kept in traces stand, as long as they are not answered.
+    pub(crate) traces: RefCell<HashMap<u32, TraceContext, FixedState>>,
     pub(crate) counters: RefCell<HashMap<String, IntCounter>>,
     pub(crate) lines: LogBound,
 }
@@ -134,12 +138,13 @@ impl Host {
         }
         let text = unwrapped(text);
         let backend = &*self.name;
-        match level {
+        let write = || match level {
             "error" => tracing::error!(target: "polyport_backends::script", backend, "{text}"),
             "warn" => tracing::warn!(target: "polyport_backends::script", backend, "{text}"),
             "info" => tracing::info!(target: "polyport_backends::script", backend, "{text}"),
             _ => tracing::debug!(target: "polyport_backends::script", backend, "{text}"),
-        }
+        };
+        trace::within(self.trace().as_ref(), write);
     }
 
     /// Reads a file of the script, and remembers it.
@@ -238,9 +243,9 @@ impl Host {
             let marked = std::mem::take(&mut publish.said.args);
             publish.said.args = self.read_all(ctx, &marked)?;
         }
-        let done = self
-            .hub
-            .execute(&self.realm.borrow(), &command)
+        let trace = self.trace();
+        let execute = || self.hub.execute(&self.realm.borrow(), &command);
+        let done = trace::within(trace.as_ref(), execute)
             .map_err(|error| Exception::throw_message(ctx, &error.to_string()))?;
         Ok(count(done.sessions))
     }
@@ -352,15 +357,18 @@ impl Host {
         };
         let queue = Arc::clone(&self.queue);
         let engine = self.number;
+        let mut headers = request.headers;
+        let step = self.fetch_step(&mut headers);
         let request = FetchRequest {
             method: request.method,
             url: request.url,
-            headers: request.headers,
+            headers,
             body: request.body.into_bytes(),
             timeout: self.timeout,
             max_body: fetch::MAX_BODY,
         };
         let done = move |result| {
+            steps::note_fetched(step, &result);
             // After the end nobody waits for it.
             let _ = queue.push(Job::Fetched { engine, id, result });
         };

@@ -3,7 +3,9 @@
 use std::{collections::VecDeque, sync::Arc, thread, time::Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use polyport_core::{Accepted, Args, BackendRequest, Denial, RealmName, Refused, Respond};
+use polyport_core::{
+    Accepted, Args, BackendRequest, Denial, RealmName, Refused, Respond, trace::Span,
+};
 use tokio::sync::oneshot;
 
 use super::{fetch::FetchResponse, links::Link, marks::ListText, questions::NoAnswer};
@@ -41,6 +43,8 @@ pub(crate) struct Asking {
     pub(crate) realm: RealmName,
     pub(crate) asked_at: Instant,
     pub(crate) deadline: Instant,
+    /// Its part of what asks.
+    pub(crate) step: Option<Span>,
 }
 
 /// What is asked. `key` is 0 for a session that the script does not know.

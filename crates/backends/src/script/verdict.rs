@@ -125,6 +125,12 @@ pub(super) fn answer(metrics: &BackendMetrics, pending: Pending, verdict: Verdic
         Verdict::Error(ref error) => Err(error.clone()),
     };
     let took = pending.asked_at.elapsed();
+    if let Some(mut step) = pending.step {
+        step.set("polyport.outcome", || outcome.label());
+        if !matches!(outcome, BackendOutcome::Ok | BackendOutcome::Rejected) {
+            step.fail(outcome.label());
+        }
+    }
     match pending.to {
         To::Call(respond) => {
             metrics.asked(BackendRequest::Call, outcome, took);

@@ -8,7 +8,9 @@ use std::{
 };
 
 use foldhash::fast::FixedState;
-use polyport_core::{Accepted, BackendOutcome, CallError, Identity, Json, RealmName, RestartCause};
+use polyport_core::{
+    Accepted, BackendOutcome, CallError, Identity, Json, RealmName, RestartCause, trace::Span,
+};
 use serde::Deserialize;
 
 use super::{
@@ -45,6 +47,7 @@ pub(super) struct Pending {
     engine: u32,
     pub(super) asked_at: Instant,
     deadline: Instant,
+    pub(super) step: Option<Span>,
 }
 
 /// What a script says of a session that it lets in.
@@ -156,21 +159,25 @@ impl Worker {
             engine: self.number(),
             asked_at: asking.asked_at,
             deadline: asking.deadline,
+            step: asking.step,
         };
         if Instant::now() >= asking.deadline {
-            return self.give(pending, Verdict::Error(CallError::Deadline));
+            return self.give(id, pending, Verdict::Error(CallError::Deadline));
         }
         let host = &self.engine().host;
         if let What::Open { link, .. } = &asking.what {
             host.links.borrow_mut().insert(link.key, Arc::clone(link));
         }
         host.realm.replace(asking.realm);
+        if let Some(step) = &pending.step {
+            host.traces.borrow_mut().insert(id, step.context().clone());
+        }
         let result = self.engine().ask(id, &asking.what);
         let is_answered = matches!(&result, Ok(Some(text)) if text != "M");
         if is_answered {
             // Most are: nobody needs to find it by its number or its deadline.
             let text = result.ok().flatten().unwrap_or_default();
-            self.give(pending, verdict(&self.shared.mark, &text));
+            self.give(id, pending, verdict(&self.shared.mark, &text));
             return self.after(self.number(), id, Ok(None));
         }
         self.by_deadline.insert((pending.deadline, id), ());
@@ -300,6 +307,7 @@ impl Worker {
                 to: To::Resume(link),
                 asked_at: now,
                 deadline: now + shared.options.timeout,
+                step: None,
             });
         }
         self.is_resuming = false;
@@ -331,12 +339,17 @@ impl Worker {
             return;
         };
         self.by_deadline.remove(&(pending.deadline, id));
-        self.give(pending, verdict);
+        self.give(id, pending, verdict);
     }
 
-    fn give(&self, pending: Pending, verdict: Verdict<'_>) {
+    fn give(&self, id: u32, pending: Pending, verdict: Verdict<'_>) {
         let shared = Arc::clone(&self.shared);
         shared.metrics.in_flight.dec();
+        if pending.step.is_some()
+            && let Some(engine) = self.find(pending.engine)
+        {
+            engine.host.traces.borrow_mut().remove(&id);
+        }
         let verdict = match verdict {
             Verdict::Limit(Limit::Time | Limit::Stuck) => {
                 let time = shared.options.time.as_millis();
@@ -456,6 +469,7 @@ pub(crate) fn engine_host(
         next_timer: std::cell::Cell::new(f64::INFINITY),
         blamed: Default::default(),
         realm: std::cell::RefCell::new(default_realm()),
+        traces: Default::default(),
         counters: Default::default(),
         lines: Default::default(),
     })

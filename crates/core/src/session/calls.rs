@@ -8,7 +8,9 @@ use std::{
 use super::{SessionRef, WeakSession};
 use crate::{
     Answer, Backend, Call, CallError, LimitKind, Listener, Millis, Params, ParamsFull, Reply,
-    events, tap::WatchedCall,
+    events,
+    tap::WatchedCall,
+    trace::{self, Following, Span, SpanKind},
 };
 
 impl SessionRef {
@@ -46,11 +48,12 @@ impl SessionRef {
         Ok(())
     }
 
-    /// Begins a call, unless the listener drains or too many are in flight. Give the answer to [`CallTicket::finish`].
+    /// Begins a call of that action, unless the listener drains or too many are in flight. Have the backend asked by
+    /// [`CallTicket::ask`], and give the answer to [`CallTicket::finish`].
     ///
     /// # Errors
     /// [`CallError::ShuttingDown`] or [`CallError::TooManyPending`]; counted.
-    pub fn begin_call(&self) -> Result<CallTicket, CallError> {
+    pub fn begin_call(&self, action: &str) -> Result<CallTicket, CallError> {
         let in_flight = self.0.calls_in_flight.fetch_add(1, Ordering::Relaxed);
         self.0.unsettled.fetch_add(1, Ordering::Relaxed);
         let ticket = CallTicket {
@@ -59,6 +62,7 @@ impl SessionRef {
             started: Instant::now(),
             watched: None,
             is_finished: false,
+            span: self.call_span(action),
         };
         let error = if self.listener().is_draining() {
             CallError::ShuttingDown
@@ -70,6 +74,15 @@ impl SessionRef {
         };
         drop(ticket.finish(Some(&error)));
         Err(error)
+    }
+
+    fn call_span(&self, action: &str) -> Option<Span> {
+        let tracer = self.listener().hub().tracer();
+        let mut span = tracer.begin("call", SpanKind::Server, self.trace())?;
+        span.set("polyport.action", || action.to_owned());
+        span.set("polyport.listener", || self.listener().name().to_owned());
+        span.set("polyport.protocol", || self.listener().protocol());
+        Some(span)
     }
 
     /// Says that this session waits for something that is no call: until what comes back is dropped, a draining session
@@ -100,7 +113,7 @@ impl SessionRef {
     }
 }
 
-/// A call in flight. A call that is dropped unfinished no longer counts as pending.
+/// A call in flight. A call that is dropped unfinished was none: it no longer counts as pending, and has no span.
 #[derive(Debug)]
 pub struct CallTicket {
     session: WeakSession,
@@ -108,6 +121,7 @@ pub struct CallTicket {
     started: Instant,
     watched: Option<Box<WatchedCall>>,
     is_finished: bool,
+    span: Option<Span>,
 }
 
 /// An answer that is computed and not queued yet. Drop it when the answer is queued: until then a draining session waits.
@@ -116,17 +130,29 @@ pub struct CallTicket {
 pub struct Unsent(CallTicket);
 
 impl CallTicket {
-    /// Has `backend` answer the call.
+    /// Has `backend` answer the call, as a part of the call's trace.
     pub fn ask(&mut self, session: &SessionRef, backend: &dyn Backend, call: Call<'_>) -> Answer {
         let taps = self.listener.hub().taps();
         if !taps.is_on() {
-            return backend.call(session, call);
+            return self.traced(|| backend.call(session, call));
         }
         let at = Millis::now();
-        let answer = backend.call(session, call);
+        let answer = self.traced(|| backend.call(session, call));
         let is_call = !matches!(answer, Answer::Now(Err(CallError::UnknownAction)));
         self.watched = taps.called(session, &call, at, is_call);
         answer
+    }
+
+    fn traced(&self, backend: impl FnOnce() -> Answer) -> Answer {
+        let Some(span) = &self.span else {
+            return backend();
+        };
+        match trace::within(Some(span.context()), backend) {
+            Answer::Later(later) => {
+                Answer::Later(Box::pin(Following::new(span.context().clone(), later)))
+            }
+            answer => answer,
+        }
     }
 
     /// The same as [`CallTicket::finish`] with what the client is answered.
@@ -149,6 +175,16 @@ impl CallTicket {
         metrics
             .call_duration
             .observe(self.started.elapsed().as_secs_f64());
+        if let Some(mut span) = self.span.take() {
+            let outcome = error.map_or("ok", CallError::label);
+            span.set("polyport.outcome", || outcome);
+            if !error.is_some_and(CallError::is_of_no_backend) {
+                span.rename_by("polyport.action");
+            }
+            if error.is_some_and(CallError::is_fault) {
+                span.fail(outcome);
+            }
+        }
         Unsent(self)
     }
 
@@ -177,6 +213,9 @@ impl Unsent {
 
 impl Drop for CallTicket {
     fn drop(&mut self) {
+        if let Some(span) = self.span.take() {
+            span.discard();
+        }
         self.end();
         settle(&self.session);
     }

@@ -145,7 +145,7 @@ fn new_bounds_hold_for_open_sessions() {
     );
     assert_eq!(session.join(&room("third")), Err(JoinError::TooManyRooms));
     assert_eq!(session.set_param("a", Json::NULL), Err(ParamsFull));
-    assert!(session.begin_call().is_err());
+    assert!(session.begin_call("any").is_err());
 }
 
 #[test]

@@ -13,9 +13,12 @@ fn calls_in_flight_are_bounded_and_counted_down_when_dropped() {
     plan.limits.calls_in_flight = 2;
     let listener = plan.on(&hub);
     let (session, _) = member(&listener, "lobby");
-    let first = session.begin_call().unwrap();
-    let second = session.begin_call().unwrap();
-    assert_eq!(session.begin_call().unwrap_err(), CallError::TooManyPending);
+    let first = session.begin_call("any").unwrap();
+    let second = session.begin_call("any").unwrap();
+    assert_eq!(
+        session.begin_call("any").unwrap_err(),
+        CallError::TooManyPending
+    );
     assert_eq!(
         session.calls_in_flight(),
         2,
@@ -30,7 +33,7 @@ fn calls_in_flight_are_bounded_and_counted_down_when_dropped() {
     drop(first.finish(None));
     drop(second);
     assert_eq!(session.calls_in_flight(), 0);
-    let third = session.begin_call().unwrap();
+    let third = session.begin_call("any").unwrap();
     drop(third.finish(Some(&CallError::Deadline)));
 
     let calls = |outcome: &str, expected: f64| {
@@ -55,9 +58,9 @@ fn one_session_at_its_bound_does_not_hinder_another() {
     let listener = plan.on(&hub);
     let (busy, _) = member(&listener, "lobby");
     let (other, _) = member(&listener, "lobby");
-    let _ticket = busy.begin_call().unwrap();
-    assert!(busy.begin_call().is_err());
-    assert!(other.begin_call().is_ok());
+    let _ticket = busy.begin_call("any").unwrap();
+    assert!(busy.begin_call("any").is_err());
+    assert!(other.begin_call("any").is_ok());
 }
 
 #[test]
@@ -67,13 +70,19 @@ fn a_draining_listener_takes_no_new_calls_and_waits_for_the_old() {
     let peer = MemoryPeer::new();
     let session = open_on(&listener, &peer);
     let (elsewhere, _) = member(&other, "lobby");
-    let ticket = session.begin_call().unwrap();
+    let ticket = session.begin_call("any").unwrap();
     listener.drain();
     assert!(listener.is_draining());
     let before = peer.wakes();
-    assert_eq!(session.begin_call().unwrap_err(), CallError::ShuttingDown);
+    assert_eq!(
+        session.begin_call("any").unwrap_err(),
+        CallError::ShuttingDown
+    );
     assert_eq!(session.calls_in_flight(), 1);
-    assert!(elsewhere.begin_call().is_ok(), "another listener goes on");
+    assert!(
+        elsewhere.begin_call("any").is_ok(),
+        "another listener goes on"
+    );
     let refused = peer.wakes();
     drop(ticket.finish(None));
     assert!(
@@ -93,7 +102,7 @@ fn a_draining_listener_takes_no_new_calls_and_waits_for_the_old() {
 fn a_drain_waits_until_the_answer_is_queued() {
     let (_hub, listener) = hub_and_listener();
     let (session, peer) = member(&listener, "lobby");
-    let ticket = session.begin_call().unwrap();
+    let ticket = session.begin_call("any").unwrap();
     listener.drain();
     let unsent = ticket.finish(None);
     assert_eq!(session.calls_in_flight(), 0);
@@ -111,7 +120,7 @@ fn a_drain_waits_until_the_answer_is_queued() {
 fn the_call_of_a_session_that_has_left_runs_to_its_end_and_keeps_nothing_of_it() {
     let (hub, listener) = hub_and_listener();
     let (session, peer) = member(&listener, "lobby");
-    let ticket = session.begin_call().unwrap();
+    let ticket = session.begin_call("any").unwrap();
     drop(session);
     assert!(hub.is_empty());
     assert_eq!(Arc::strong_count(&peer), 1, "its connection is not kept");
@@ -130,7 +139,13 @@ fn threads_that_race_for_calls_never_get_too_many() {
     let (session, _) = member(&listener, "lobby");
     let tickets: Vec<_> = std::thread::scope(|scope| {
         let racers: Vec<_> = (0..4)
-            .map(|_| scope.spawn(|| (0..50).filter_map(|_| session.begin_call().ok()).collect()))
+            .map(|_| {
+                scope.spawn(|| {
+                    (0..50)
+                        .filter_map(|_| session.begin_call("any").ok())
+                        .collect()
+                })
+            })
             .collect();
         racers
             .into_iter()

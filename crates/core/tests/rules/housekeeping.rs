@@ -20,7 +20,7 @@ fn live(listener: &Arc<polyport_core::Listener>, peer: &Arc<MemoryPeer>, number:
         .unwrap();
     session.join(&room(&format!("own room {number}"))).unwrap();
     session.set_param("key", Json::string("value")).unwrap();
-    let call = session.begin_call().unwrap();
+    let call = session.begin_call("any").unwrap();
     drop(call.finish(Some(&CallError::Internal)));
     say(&session, &format!("own room {number}"), number);
     session

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use polyport_core::{
-    ActionInfo, Answer, Authentication, Backend, Call, CloseReason, Expiry, Hub, Identity, Json,
-    Listener, Millis, OnExpiry, OpenRequest, Peer, Received, Reception, Refused, Session,
-    SessionId, SessionRef, TokenError, TokenSource, TokenVerifier, Verified,
+    Answer, Authentication, Call, CloseReason, Expiry, Hub, Identity, Listener, Millis, OnExpiry,
+    OpenRequest, Peer, Received, Reception, Refused, Reply, Session, SessionId, SessionRef,
+    TokenError, TokenSource, TokenVerifier, Verified,
 };
 
-use crate::rig::{ListenerPlan, MemoryPeer, check_metric, hub_and_listener, member, open_on};
+use crate::rig::{
+    Answering, ListenerPlan, MemoryPeer, check_metric, hub_and_listener, member, open_on,
+};
 
 fn who(user: &str, ends: Option<(u64, OnExpiry)>) -> Option<Arc<Identity>> {
     Some(Arc::new(Identity {
@@ -130,30 +132,6 @@ fn sessions_that_come_and_go_leave_nothing_behind() {
     assert_eq!(hub.ending_identities(), 0);
 }
 
-struct Nothing;
-
-impl Backend for Nothing {
-    fn call(&self, _: &SessionRef, _: Call<'_>) -> Answer {
-        Answer::Now(Ok(polyport_core::Reply::Nothing))
-    }
-
-    fn inputs(&self, _: &Call<'_>) -> Vec<(String, Json)> {
-        Vec::new()
-    }
-
-    fn describe(&self) -> Arc<[ActionInfo]> {
-        Arc::new([])
-    }
-
-    fn has_input(&self, _: &str) -> bool {
-        false
-    }
-
-    fn documentation(&self) -> Json {
-        Json::EMPTY_OBJECT
-    }
-}
-
 /// Believes tokens that are a user's name, except those that are an error's code.
 struct Believer;
 
@@ -184,7 +162,8 @@ fn receive(listener: &Arc<Listener>, token: Option<&str>, required: bool) -> Rec
         sources: vec![TokenSource::Header("x-token".to_owned())],
         required,
     };
-    Reception::new(Arc::new(Nothing), Some(authentication)).receive(OpenRequest {
+    let nothing = Answering(|_: &SessionRef, _: Call<'_>| Answer::Now(Ok(Reply::Nothing)));
+    Reception::new(Arc::new(nothing), Some(authentication)).receive(OpenRequest {
         id: SessionId::random(),
         listener: Arc::clone(listener),
         peer: Peer::Unix,

@@ -22,4 +22,5 @@ mod rig;
 mod several;
 mod slow_members;
 mod taps;
+mod traces;
 mod turns;

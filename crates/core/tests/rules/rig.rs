@@ -11,9 +11,9 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use polyport_core::{
-    Admission, Arg, Args, Dialect, Event, EventName, Except, Frame, FrameQueue, Hub, Json, Limits,
-    Listener, ListenerConfig, Opening, Peer, Permissions, RealmName, RefuseReason, RoomName,
-    Session, SessionId, SessionRef, Target, Transport, Wrote,
+    ActionInfo, Admission, Answer, Arg, Args, Backend, Call, Dialect, Event, EventName, Except,
+    Frame, FrameQueue, Hub, Json, Limits, Listener, ListenerConfig, Opening, Peer, Permissions,
+    RealmName, RefuseReason, RoomName, Session, SessionId, SessionRef, Target, Transport, Wrote,
 };
 
 /// A peer that takes bytes up to its capacity and remembers each write.
@@ -300,4 +300,29 @@ pub(crate) fn check_metric(hub: &Hub, family: &str, labels: &[(&str, &str)], exp
         (value - expected).abs() < f64::EPSILON,
         "{family}{labels:?} is {value}, not {expected}"
     );
+}
+
+/// A backend that does this with calls and knows nothing else.
+pub(crate) struct Answering<F>(pub(crate) F);
+
+impl<F: Fn(&SessionRef, Call<'_>) -> Answer + Send + Sync> Backend for Answering<F> {
+    fn call(&self, session: &SessionRef, call: Call<'_>) -> Answer {
+        self.0(session, call)
+    }
+
+    fn inputs(&self, _: &Call<'_>) -> Vec<(String, Json)> {
+        Vec::new()
+    }
+
+    fn describe(&self) -> Arc<[ActionInfo]> {
+        Arc::new([])
+    }
+
+    fn has_input(&self, _: &str) -> bool {
+        false
+    }
+
+    fn documentation(&self) -> Json {
+        Json::EMPTY_OBJECT
+    }
 }

@@ -6,16 +6,16 @@ use std::{
 };
 
 use polyport_core::{
-    ActionInfo, Answer, Arg, Args, Backend, Call, CallArgs, CallError, CloseReason, Event, Except,
-    Hub, Json, Listener, Mixed, Params, RealmName, Reply, Scope, SessionId, SessionRef, Tap,
-    TapLimits, TapOptions, Target, TooManyTaps,
+    Answer, Arg, Args, Call, CallArgs, CallError, CloseReason, Event, Except, Hub, Json, Listener,
+    Mixed, Params, RealmName, Reply, Scope, SessionId, SessionRef, Tap, TapLimits, TapOptions,
+    Target, TooManyTaps,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::rig::{
-    LineDialect, ListenerPlan, announce, check_metric, hub_and_listener, member, metric, name,
-    room, say,
+    Answering, LineDialect, ListenerPlan, announce, check_metric, hub_and_listener, member, metric,
+    name, room, say,
 };
 
 const ALL: TapOptions = TapOptions { forms: true };
@@ -172,44 +172,24 @@ fn a_listener_as_its_tap_sees_it() {
     );
 }
 
-/// Knows one action, which answers with what it is given.
-struct Echo;
-
-impl Backend for Echo {
-    fn call(&self, _: &SessionRef, call: Call<'_>) -> Answer {
-        let answer = match (call.action, call.args) {
-            ("echo", CallArgs::List(args)) => Ok(Reply::Args(Args::from(args))),
-            ("echo", CallArgs::Named(_)) => Err(CallError::Rejected("no token=abc1".to_owned())),
-            _ => Err(CallError::UnknownAction),
-        };
-        Answer::Now(answer)
-    }
-
-    fn inputs(&self, _: &Call<'_>) -> Vec<(String, Json)> {
-        Vec::new()
-    }
-
-    fn describe(&self) -> Arc<[ActionInfo]> {
-        Arc::new([])
-    }
-
-    fn has_input(&self, _: &str) -> bool {
-        false
-    }
-
-    fn documentation(&self) -> Json {
-        Json::EMPTY_OBJECT
-    }
+/// There is one action, which answers with what it is given.
+fn echo(_: &SessionRef, call: Call<'_>) -> Answer {
+    let answer = match (call.action, call.args) {
+        ("echo", CallArgs::List(args)) => Ok(Reply::Args(Args::from(args))),
+        ("echo", CallArgs::Named(_)) => Err(CallError::Rejected("no token=abc1".to_owned())),
+        _ => Err(CallError::UnknownAction),
+    };
+    Answer::Now(answer)
 }
 
 fn ask(session: &SessionRef, action: &str, args: CallArgs<'_>) {
-    let mut ticket = session.begin_call().unwrap();
+    let mut ticket = session.begin_call("a").unwrap();
     let call = Call {
         action,
         version: None,
         args,
     };
-    match ticket.ask(session, &Echo, call) {
+    match ticket.ask(session, &Answering(echo), call) {
         Answer::Now(answer) => drop(ticket.answer(&answer)),
         _ => unreachable!("it answers at once"),
     }
@@ -257,14 +237,14 @@ fn what_turns_out_to_be_no_call_is_not_shown_as_one() {
     let (hub, listener) = hub_and_listener();
     let (ann, _) = member(&listener, "lobby");
     let mut tap = tap(&hub, Scope::Session(ann.id()));
-    let mut ticket = ann.begin_call().unwrap();
+    let mut ticket = ann.begin_call("a").unwrap();
     let call = Call {
         action: "said",
         version: None,
         args: CallArgs::List(&[]),
     };
     assert!(matches!(
-        ticket.ask(&ann, &Echo, call),
+        ticket.ask(&ann, &Answering(echo), call),
         Answer::Now(Err(CallError::UnknownAction))
     ));
     drop(ticket);

@@ -403,7 +403,7 @@ impl Client {
         if !is_given {
             return waiting.done(session, Some(r#"{"error":"No id specified."}"#));
         }
-        let ticket = match session.begin_call() {
+        let ticket = match session.begin_call("getReport") {
             Ok(ticket) => ticket,
             Err(error) => {
                 let error = wording::call_error(self.generation(), &error);

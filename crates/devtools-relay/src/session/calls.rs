@@ -56,7 +56,7 @@ impl Client {
         if !session.may_call(name) {
             return answer(session, &waiting, generation, &Err(CallError::Forbidden));
         }
-        let mut ticket = match session.begin_call() {
+        let mut ticket = match session.begin_call(name) {
             Ok(ticket) => ticket,
             Err(error) => return answer(session, &waiting, generation, &Err(error)),
         };

@@ -350,7 +350,7 @@ impl Talk {
                     .publish(&room, name, args, Except::default())
                     .unwrap();
             }
-            "call" => match session.begin_call() {
+            "call" => match session.begin_call("any") {
                 Ok(ticket) => self.calls.lock().push(ticket),
                 Err(error) => session.send((self.frame)(&error.to_string())),
             },

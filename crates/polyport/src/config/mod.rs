@@ -41,7 +41,7 @@ pub use resolved::{
     ChannelsConfig, Config, DevtoolsConfig, DevtoolsUser, HttpConfig, JwksConfig, JwksPlace,
     KeyMaterial, ListenerConfig, LogConfig, PermissionRules, Protocol, RedisConfig, RedisLogin,
     RouteConfig, RpcConfig, ScriptConfig, SecretConfig, SocketIoConfig, TokenKeyConfig,
-    TokensConfig, VerbsConfig,
+    TokensConfig, TracingConfig, VerbsConfig,
 };
 pub use schema::json_schema;
 pub use settings::{
@@ -54,7 +54,7 @@ pub use settings::{
     RedisAdapter, RedisDeployment, RedisExpose, RedisWire, Relay, RouteSettings, RpcSettings,
     ServerSideAck, Settings, ShutdownSettings, SiteSettings, SiteSource, SocketIoParser,
     SocketIoSettings, SocketIoTransport, TapSettings, TlsSettings, TokenAlgorithm,
-    TokenKeySettings, TokenSettings, VerbsSettings,
+    TokenKeySettings, TokenSettings, TracingSettings, VerbsSettings,
 };
 pub use source::SourceFile;
 pub use strict::OneOrMany;

@@ -6,6 +6,7 @@ mod backends;
 mod backplane;
 mod devtools;
 mod socket_io;
+mod tracing;
 
 use std::{
     fmt, io,
@@ -29,7 +30,7 @@ use super::{
     },
     units::{Address, Period},
 };
-use crate::logging::{self, Filter};
+use crate::logging::{self, Filter, Repeats};
 
 /// Stands for "never" where a deadline is switched off: far enough away, and no clock overflows.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -108,6 +109,9 @@ impl Resolver<'_> {
                 Filter::new()
             }
         };
+        if settings.log.period.0.is_zero() {
+            self.fault(&["log", "period"], "expected a time above 0");
+        }
         let admin = settings.admin.as_ref().and_then(|admin| {
             match self.bind(&admin.bind, &["admin", "bind"])? {
                 Bind::Tcp(address) => Some(address),
@@ -143,7 +147,12 @@ impl Resolver<'_> {
             log: LogConfig {
                 filter,
                 format: settings.log.format,
+                repeats: Repeats {
+                    most: settings.log.repeats,
+                    period: settings.log.period.0,
+                },
             },
+            tracing: self.tracing(&settings.tracing),
             shutdown_deadline: settings.shutdown.deadline.0,
             shutdown_window: settings.shutdown.window.0,
             sessions: settings.limits.sessions,

@@ -28,13 +28,15 @@ use super::{
     settings::{LogFormat, ProtocolName, Relay, SocketIoParser},
     verbs::{Compat, VerbsSwitches},
 };
-use crate::logging::Filter;
+use crate::logging::{Filter, Repeats};
 
 /// A configuration that can be run. Two of them can be compared, which is what a reload does.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Logging.
     pub log: LogConfig,
+    /// Where traces go, if anywhere.
+    pub tracing: Option<TracingConfig>,
     /// How long calls in flight and unsent bytes are waited for when the gateway stops.
     pub shutdown_deadline: Duration,
     /// Time over which sessions are told goodbye before that.
@@ -62,6 +64,31 @@ pub struct LogConfig {
     pub filter: Filter,
     /// How they look.
     pub format: LogFormat,
+    /// How often the same warning or error is written.
+    pub repeats: Repeats,
+}
+
+/// Where traces go, and which.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TracingConfig {
+    /// The collector's URL, with its path.
+    pub endpoint: String,
+    /// Headers of every request to it.
+    pub headers: Vec<(String, SecretConfig)>,
+    /// What it calls this gateway.
+    pub service: String,
+    /// Further attributes of this process.
+    pub attributes: Vec<(String, String)>,
+    /// The share of traces that begin here and are kept.
+    pub ratio: f64,
+    /// Spans that may wait.
+    pub queue: usize,
+    /// Spans of one request.
+    pub batch: usize,
+    /// How long a span waits for others to go with.
+    pub interval: Duration,
+    /// How long a request may take.
+    pub timeout: Duration,
 }
 
 /// A listener.

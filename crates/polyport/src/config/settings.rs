@@ -7,6 +7,7 @@ mod access;
 mod backends;
 mod backplane;
 mod protocols;
+mod tracing;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -29,6 +30,8 @@ pub use protocols::{
     SocketIoSettings, SocketIoTransport, VerbsSettings,
 };
 
+pub use tracing::TracingSettings;
+
 use polyport_devtools_relay::DEFAULT_MESSAGE_LIMIT;
 
 use super::{
@@ -44,6 +47,10 @@ pub struct Settings {
     #[schemars(extend("x-takes-effect" = "live"))]
     #[serde(deserialize_with = "table")]
     pub log: LogSettings,
+    /// Which traces are kept, and the collector that they go to over OTLP. Off without an `endpoint`.
+    #[schemars(extend("x-takes-effect" = "live"))]
+    #[serde(deserialize_with = "table")]
+    pub tracing: TracingSettings,
     /// How the gateway stops.
     #[schemars(extend("x-takes-effect" = "live"))]
     #[serde(deserialize_with = "table")]
@@ -88,6 +95,10 @@ pub struct LogSettings {
     #[schemars(extend("x-takes-effect" = "restart"))]
     #[serde(deserialize_with = "word")]
     pub format: LogFormat,
+    /// How often the same warning or error about the same listener or backend is written in a `period`; what is more is counted, and one line tells how many they were. 0 is no bound.
+    pub repeats: u32,
+    /// The time that `repeats` is about.
+    pub period: Period,
 }
 
 impl Default for LogSettings {
@@ -95,6 +106,8 @@ impl Default for LogSettings {
         Self {
             level: "info".to_owned(),
             format: LogFormat::Auto,
+            repeats: 10,
+            period: Period::secs(10),
         }
     }
 }

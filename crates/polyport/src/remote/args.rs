@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::value::RawValue;
 
-use crate::config::Period;
+use crate::{config::Period, logging::parse_filter};
 
 /// Where the gateway is and by which key it knows us. Keys are never on a command line, which everybody on the machine can read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
@@ -31,6 +31,8 @@ pub enum Asked {
     Disconnect(Disconnect),
     /// Stop the process in order.
     Drain(Drain),
+    /// Say what is logged, or change it for now.
+    Log(Log),
 }
 
 /// Which sessions are wanted; all that is given must fit.
@@ -137,6 +139,17 @@ pub struct Drain {
     pub window: Option<Period>,
 }
 
+/// What is to be logged.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Log {
+    /// The time after which the configuration counts again, for example 10m [default: until it is reloaded, or the gateway ends]
+    #[arg(long = "for", value_name = "TIME", requires = "level")]
+    pub lasts: Option<Period>,
+    /// What to log: a level, and levels of single modules, such as info,polyport_net=debug [default: only say what is logged]
+    #[arg(value_parser = level)]
+    pub level: Option<String>,
+}
+
 /// Which sessions are meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Target {
@@ -169,6 +182,13 @@ pub struct Whom {
 fn limit(text: &str) -> Result<usize, String> {
     let limit = text.parse().ok().filter(|limit| *limit > 0);
     limit.ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+fn level(text: &str) -> Result<String, String> {
+    match parse_filter(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn json(text: &str) -> Result<String, String> {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 
 use polyport_core::{
     Event, Except, Hub, Listener, Place, Realm, RealmName, RoomName, SessionId, SessionRef, Target,
+    trace::{self, TraceContext},
 };
 
 /// An event and whom it is for on this node. All of its target is in one realm.
@@ -12,6 +13,8 @@ pub(crate) struct Here {
     parts: Vec<Part>,
     sessions: Vec<SessionId>,
     event: Event,
+    /// Where its publication stands in a trace.
+    trace: Option<TraceContext>,
 }
 
 /// Rooms of the realm, or everybody.
@@ -33,6 +36,7 @@ impl Here {
             parts,
             sessions,
             event: event.clone(),
+            trace: trace::current(),
         })
     }
 
@@ -53,7 +57,8 @@ impl Here {
             .map(|(part, listener)| part.target(&realm, listener.as_deref()))
             .collect();
         targets.extend(self.sessions.iter().copied().map(Target::Session));
-        hub.bring(Target::Any(&targets), &self.event)
+        let bring = || hub.bring(Target::Any(&targets), &self.event);
+        trace::within(self.trace.as_ref(), bring)
     }
 }
 

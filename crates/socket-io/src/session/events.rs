@@ -51,7 +51,7 @@ impl Engine {
         if !session.may_call(name.as_str()) {
             return fail(CallError::Forbidden);
         }
-        let mut ticket = match session.begin_call() {
+        let mut ticket = match session.begin_call(name.as_str()) {
             Ok(ticket) => ticket,
             Err(error) => return fail(error),
         };

@@ -299,6 +299,8 @@ pub enum ApiVerb {
     Presence,
     /// Watching live what happens.
     Tap,
+    /// Looking at what is logged, and changing it for now.
+    Log,
     /// Looking at the node.
     Info,
 }
@@ -319,6 +321,7 @@ impl ApiVerb {
             Self::Rooms => "rooms",
             Self::Presence => "presence",
             Self::Tap => "tap",
+            Self::Log => "log",
             Self::Info => "info",
         }
     }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::{SessionRef, WeakSession};
-use crate::{CallError, LimitKind, Listener, Params, ParamsFull, events};
+use crate::{CallError, CloseReason, LimitKind, Listener, Params, ParamsFull, events};
+
+/// Added to what a session waits for when it has been ended because it waited for nothing: no call begins any more.
+const ENDING: usize = 1 << (usize::BITS - 1);
 
 impl SessionRef {
     /// Looks at, or changes, the session's params. For changes that can grow them use [`SessionRef::set_param`].
@@ -49,14 +52,14 @@ impl SessionRef {
     /// [`CallError::ShuttingDown`] or [`CallError::TooManyPending`]; counted.
     pub fn begin_call(&self) -> Result<CallTicket, CallError> {
         let in_flight = self.0.calls_in_flight.fetch_add(1, Ordering::Relaxed);
-        self.0.unsettled.fetch_add(1, Ordering::Relaxed);
+        let unsettled = self.0.unsettled.fetch_add(1, Ordering::Relaxed);
         let ticket = CallTicket {
             session: self.downgrade(),
             listener: Arc::clone(self.listener()),
             started: Instant::now(),
             is_finished: false,
         };
-        let error = if self.listener().is_draining() {
+        let error = if self.listener().is_draining() || unsettled >= ENDING {
             CallError::ShuttingDown
         } else if in_flight >= self.listener().limits().calls_in_flight {
             events::limit_hit(self, LimitKind::CallsInFlight);
@@ -86,6 +89,20 @@ impl SessionRef {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.0.unsettled.load(Ordering::Acquire) == 0
+    }
+
+    /// Ends the session if it [is settled](SessionRef::is_settled), so that no call can begin in between whose answer would be
+    /// lost. Whether it was.
+    #[must_use]
+    pub fn close_if_settled(&self, reason: CloseReason) -> bool {
+        let unsettled = &self.0.unsettled;
+        let is_settled = unsettled
+            .compare_exchange(0, ENDING, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok();
+        if is_settled {
+            self.close(reason);
+        }
+        is_settled
     }
 
     /// Whether a handler should leave its remaining input for another turn, so that what is queued leaves first: this turn

@@ -8,10 +8,15 @@
 //! and metrics come out of the hub's registry as they are.
 
 mod api;
+mod configuration;
 mod routes;
 mod server;
 mod state;
 
-pub use api::{ApiKeys, ApiOptions, Drain, KeyError, KeyOptions, NewKey};
-pub use server::serve;
+pub use api::{
+    ApiKeys, ApiOptions, ChangedSetting, Control, Drain, KeyError, KeyOptions, NewKey, Order,
+    Outcome, Reloaded, ReplacedCertificates, Upgraded,
+};
+pub use configuration::Configuration;
+pub use server::{Until, serve};
 pub use state::{AdminState, Readiness};

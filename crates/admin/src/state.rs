@@ -8,19 +8,23 @@ use std::sync::{
 use polyport_core::Hub;
 use prometheus::{IntGauge, Opts, Registry, core::Collector};
 
-use crate::api::{Api, ApiKeys, ApiOptions};
+use crate::{
+    Configuration,
+    api::{Api, ApiKeys, ApiOptions},
+};
 
 /// What all admin connections share.
 #[derive(Debug, Clone)]
 pub struct AdminState {
     hub: Arc<Hub>,
     readiness: Arc<Readiness>,
+    configuration: Arc<Configuration>,
     version: Arc<str>,
     api: Option<Arc<Api>>,
 }
 
 impl AdminState {
-    /// Adds the figures of the process (`polyport_process_…`) and of the build (`polyport_build_info`, with `version` as
+    /// Adds the figures of the process (`polyport_process_…`), of the configuration and of the build (`polyport_build_info`, with `version` as
     /// its label) to the hub's metrics, and answers from there. `version` is the binary's.
     #[must_use]
     pub fn new(hub: Arc<Hub>, readiness: Arc<Readiness>, version: &str) -> Self {
@@ -34,9 +38,11 @@ impl AdminState {
                 "polyport",
             ),
         );
+        let configuration = Arc::new(Configuration::new(registry));
         Self {
             hub,
             readiness,
+            configuration,
             version: version.into(),
             api: None,
         }
@@ -57,6 +63,12 @@ impl AdminState {
         }
     }
 
+    /// Which configuration is in force.
+    #[must_use]
+    pub fn configuration(&self) -> &Arc<Configuration> {
+        &self.configuration
+    }
+
     pub(crate) fn api(&self) -> Option<&Api> {
         self.api.as_deref()
     }
@@ -71,7 +83,7 @@ impl AdminState {
 }
 
 /// Only a second state over the same hub can fail here, and then the collector is there already.
-fn register(registry: &Registry, collector: impl Collector + 'static) {
+pub(crate) fn register(registry: &Registry, collector: impl Collector + 'static) {
     if let Err(error) = registry.register(Box::new(collector)) {
         tracing::debug!(%error, "collector not registered again");
     }

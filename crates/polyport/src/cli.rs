@@ -11,7 +11,7 @@ use clap_mangen::Man;
 
 use crate::{
     config::{Inputs, Period, SettingOption},
-    remote::{Asked, Disconnect, Drain, Publish, Reach, Rooms, Sessions},
+    remote::{Asked, Disconnect, Drain, Publish, Reach, Reload, Rooms, Sessions, Upgrade},
 };
 
 /// One gateway for the live connections of applications that speak different real-time protocols.
@@ -81,6 +81,10 @@ enum Subcommands {
     Disconnect(Remote<Disconnect>),
     /// Stop the gateway that runs in order, as SIGTERM does
     Drain(Remote<Drain>),
+    /// Have the gateway that runs read its configuration again, as SIGHUP does, and print what has changed
+    Reload(Remote<Reload>),
+    /// Have the gateway that runs hand over to a new process of its binary, as SIGUSR2 does, without refusing a connection
+    Upgrade(Remote<Upgrade>),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Make a key of the server API: prints it, and the hash that stands in the configuration
@@ -314,6 +318,8 @@ impl Cli {
             Some(Subcommands::Publish(remote)) => remote.command(Asked::Publish),
             Some(Subcommands::Disconnect(remote)) => remote.command(Asked::Disconnect),
             Some(Subcommands::Drain(remote)) => remote.command(Asked::Drain),
+            Some(Subcommands::Reload(remote)) => remote.command(Asked::Reload),
+            Some(Subcommands::Upgrade(remote)) => remote.command(Asked::Upgrade),
             Some(Subcommands::Schema) => Command::Schema,
             Some(Subcommands::ApiKey) => Command::ApiKey,
             Some(Subcommands::Completions { shell }) => Command::Completions(*shell),
@@ -356,6 +362,8 @@ impl Cli {
             Some(Subcommands::Publish(remote)) => [Some(&remote.options), None],
             Some(Subcommands::Disconnect(remote)) => [Some(&remote.options), None],
             Some(Subcommands::Drain(remote)) => [Some(&remote.options), None],
+            Some(Subcommands::Reload(remote)) => [Some(&remote.options), None],
+            Some(Subcommands::Upgrade(remote)) => [Some(&remote.options), None],
             Some(
                 Subcommands::Schema
                 | Subcommands::ApiKey
@@ -528,6 +536,14 @@ mod tests {
         assert_eq!(publish.to.whom.room.as_deref(), Some("lobby"));
         assert_eq!(publish.args, ["-1", r#"{"n":1}"#, r#""x""#]);
         assert!(asked("polyport disconnect --session x").is_some());
+        assert_eq!(
+            asked("polyport reload --certificates"),
+            Some(Asked::Reload(Reload { certificates: true }))
+        );
+        assert_eq!(
+            asked("polyport upgrade"),
+            Some(Asked::Upgrade(Upgrade { window: None }))
+        );
         for bad in [
             "publish news",
             "publish --room a",
@@ -536,6 +552,7 @@ mod tests {
             "publish --room a news hello",
             "disconnect",
             "disconnect --realm r",
+            "upgrade --window soon",
             "sessions --limit 0",
         ] {
             assert!(parse(&format!("polyport {bad}")).is_err(), "{bad}");

@@ -4,13 +4,16 @@ mod args;
 mod commands;
 mod gateway;
 mod metrics;
+mod process;
 mod table;
 mod top;
 
 use anyhow::Context;
 use tokio::runtime;
 
-pub use args::{Asked, Disconnect, Drain, Publish, Reach, Rooms, Sessions, Target, Whom};
+pub use args::{
+    Asked, Disconnect, Drain, Publish, Reach, Reload, Rooms, Sessions, Target, Upgrade, Whom,
+};
 
 use crate::config::Inputs;
 use gateway::Gateway;
@@ -29,6 +32,8 @@ pub fn ask(inputs: &Inputs, reach: &Reach, asked: &Asked, as_json: bool) -> anyh
             Asked::Publish(publish) => commands::publish(&gateway, publish, as_json).await,
             Asked::Disconnect(whom) => commands::disconnect(&gateway, whom, as_json).await,
             Asked::Drain(drain) => commands::drain(&gateway, drain, as_json).await,
+            Asked::Reload(what) => process::reload(&gateway, what, as_json).await,
+            Asked::Upgrade(upgrade) => process::upgrade(&gateway, upgrade, as_json).await,
         }
     })
 }

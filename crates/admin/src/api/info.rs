@@ -6,8 +6,9 @@ use polyport_core::RealmName;
 use serde::Serialize;
 
 use crate::{
-    Readiness,
+    AdminState,
     api::{Api, answer::Answer, error::ApiError, query::Query},
+    configuration::ConfigurationInfo,
 };
 
 #[derive(Debug, Serialize)]
@@ -20,6 +21,7 @@ struct Info {
     sessions: usize,
     listeners: Vec<ListenerInfo>,
     realms: Vec<RealmInfo>,
+    configuration: ConfigurationInfo,
 }
 
 #[derive(Debug, Serialize)]
@@ -39,11 +41,7 @@ struct RealmInfo {
 }
 
 impl Api {
-    pub(crate) fn info(
-        &self,
-        readiness: &Readiness,
-        query: Option<&str>,
-    ) -> Result<Answer, ApiError> {
+    pub(crate) fn info(&self, state: &AdminState, query: Option<&str>) -> Result<Answer, ApiError> {
         Query::parse(query, &[])?;
         let listeners = self.hub().listeners();
         let listeners = listeners.iter().map(|listener| ListenerInfo {
@@ -60,7 +58,7 @@ impl Api {
             name: realm.name().clone(),
             rooms: realm.len(),
         });
-        let reasons = readiness.reasons();
+        let reasons = state.readiness().reasons();
         Ok(Answer::ok(&Info {
             version: self.version().to_owned(),
             uptime_seconds: self.uptime().as_secs(),
@@ -69,6 +67,7 @@ impl Api {
             sessions: self.hub().len(),
             listeners: listeners.collect(),
             realms: realms.collect(),
+            configuration: state.configuration().info(),
         }))
     }
 }

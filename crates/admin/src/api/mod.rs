@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod call;
 mod commands;
+mod control;
 mod drain;
 mod error;
 mod idempotency;
@@ -33,11 +34,14 @@ use hyper::{
 use polyport_core::{ApiMetrics, CommandError, Hub, Realm, RealmName};
 use tokio::time::Instant;
 
+pub use control::{
+    ChangedSetting, Control, Order, Outcome, Reloaded, ReplacedCertificates, Upgraded,
+};
 pub use drain::Drain;
 pub use keys::{ApiKeys, KeyError, KeyOptions, NewKey};
 pub(crate) use verb::Verb;
 
-use crate::Readiness;
+use crate::AdminState;
 use answer::Answer;
 use error::{ApiError, Code};
 use idempotency::{Answers, Begun, Name};
@@ -58,6 +62,8 @@ pub struct ApiOptions {
     pub max_body: usize,
     /// Who hears that the process is to stop.
     pub drain: Arc<Drain>,
+    /// Who changes what the process runs on.
+    pub control: Control,
 }
 
 /// Without keys nobody gets in; the realm `default`; 1 MiB.
@@ -68,6 +74,7 @@ impl Default for ApiOptions {
             realm: RealmName::new("default").expect("it is short and not empty"),
             max_body: 1 << 20,
             drain: Arc::default(),
+            control: Control::default(),
         }
     }
 }
@@ -80,6 +87,7 @@ pub(crate) struct Api {
     realm: RealmName,
     max_body: usize,
     drain: Arc<Drain>,
+    control: Control,
     answers: Arc<Answers>,
     metrics: [ApiMetrics; Verb::ALL.len()],
     version: String,
@@ -95,6 +103,7 @@ impl Api {
             realm: options.realm,
             max_body: options.max_body,
             drain: options.drain,
+            control: options.control,
             answers: Arc::default(),
             metrics,
             version: version.to_owned(),
@@ -113,11 +122,11 @@ impl Api {
         &self,
         verb: Verb,
         id: &str,
-        readiness: &Readiness,
+        state: &AdminState,
         request: Request<Incoming>,
     ) -> Response<Full<Bytes>> {
         let started = Instant::now();
-        let answered = self.serve(verb, id, readiness, request).await;
+        let answered = self.serve(verb, id, state, request).await;
         let response = answered.unwrap_or_else(|error| error.response());
         debug_assert!(
             verb.statuses().contains(&response.status().as_u16()),
@@ -141,7 +150,7 @@ impl Api {
         &self,
         verb: Verb,
         id: &str,
-        readiness: &Readiness,
+        state: &AdminState,
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, ApiError> {
         let (head, body) = request.into_parts();
@@ -170,7 +179,7 @@ impl Api {
             Verb::Session => self.session(&key, id, query).await,
             Verb::Rooms => self.rooms(&key, query).await,
             Verb::Presence => self.presence(&key, query).await,
-            _ => self.info(readiness, query),
+            _ => self.info(state, query),
         };
         Ok(answer?.response())
     }
@@ -213,6 +222,8 @@ impl Api {
             Verb::Leave => self.leave(key, body).await,
             Verb::Disconnect => self.disconnect(key, body).await,
             Verb::Drain => self.drain(key, body),
+            Verb::Reload => self.reload(key, body).await,
+            Verb::Upgrade => self.upgrade(key, body).await,
             Verb::ServerSideEmit => self.server_side_emit(key, body).await,
             _ => self.batch(key, body).await,
         }
@@ -253,6 +264,10 @@ impl Api {
 
     fn drain_wish(&self) -> &Drain {
         &self.drain
+    }
+
+    fn control(&self) -> &Control {
+        &self.control
     }
 
     fn hub(&self) -> &Hub {

@@ -12,6 +12,8 @@ pub(crate) enum Verb {
     Leave,
     Disconnect,
     Drain,
+    Reload,
+    Upgrade,
     ServerSideEmit,
     Batch,
     Sessions,
@@ -31,6 +33,8 @@ pub(crate) enum Right {
     Leave,
     Disconnect,
     Drain,
+    Reload,
+    Upgrade,
     ServerSideEmit,
     Sessions,
     Rooms,
@@ -39,7 +43,7 @@ pub(crate) enum Right {
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Publish,
         Self::Broadcast,
         Self::Call,
@@ -47,6 +51,8 @@ impl Verb {
         Self::Leave,
         Self::Disconnect,
         Self::Drain,
+        Self::Reload,
+        Self::Upgrade,
         Self::ServerSideEmit,
         Self::Batch,
         Self::Sessions,
@@ -66,6 +72,8 @@ impl Verb {
             Self::Leave => "/api/leave",
             Self::Disconnect => "/api/disconnect",
             Self::Drain => "/api/drain",
+            Self::Reload => "/api/reload",
+            Self::Upgrade => "/api/upgrade",
             Self::ServerSideEmit => "/api/serverSideEmit",
             Self::Batch => "/api/batch",
             Self::Sessions => "/api/sessions",
@@ -87,6 +95,8 @@ impl Verb {
             Self::Leave => "leave",
             Self::Disconnect => "disconnect",
             Self::Drain => "drain",
+            Self::Reload => "reload",
+            Self::Upgrade => "upgrade",
             Self::ServerSideEmit => "serverSideEmit",
             Self::Batch => "batch",
             Self::Sessions => "sessions",
@@ -109,6 +119,8 @@ impl Verb {
                 | Self::Leave
                 | Self::Disconnect
                 | Self::Drain
+                | Self::Reload
+                | Self::Upgrade
                 | Self::ServerSideEmit
                 | Self::Batch
         )
@@ -144,6 +156,9 @@ impl Verb {
                 &[200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429]
             }
             Self::Drain => &[200, 400, 401, 403, 405, 408, 409, 413, 415, 422, 429],
+            Self::Reload | Self::Upgrade => {
+                &[200, 400, 401, 403, 405, 408, 409, 413, 415, 422, 429, 503]
+            }
             Self::Batch => &[200, 400, 401, 405, 408, 409, 413, 415, 422, 429],
             Self::Session => &[200, 400, 401, 403, 404, 405, 429, 503],
             Self::Sessions | Self::Rooms | Self::Presence => &[200, 400, 401, 403, 404, 405, 429],
@@ -161,6 +176,8 @@ impl Verb {
             Self::Leave => Some(Right::Leave),
             Self::Disconnect => Some(Right::Disconnect),
             Self::Drain => Some(Right::Drain),
+            Self::Reload => Some(Right::Reload),
+            Self::Upgrade => Some(Right::Upgrade),
             Self::ServerSideEmit => Some(Right::ServerSideEmit),
             Self::Sessions | Self::Session => Some(Right::Sessions),
             Self::Rooms => Some(Right::Rooms),
@@ -173,13 +190,15 @@ impl Verb {
 
 impl Right {
     /// In the order of [`crate::ApiKeys::VERBS`].
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Publish,
         Self::Call,
         Self::Join,
         Self::Leave,
         Self::Disconnect,
         Self::Drain,
+        Self::Reload,
+        Self::Upgrade,
         Self::ServerSideEmit,
         Self::Sessions,
         Self::Rooms,
@@ -201,6 +220,8 @@ impl Right {
             Self::Leave => "leave",
             Self::Disconnect => "disconnect",
             Self::Drain => "drain",
+            Self::Reload => "reload",
+            Self::Upgrade => "upgrade",
             Self::ServerSideEmit => "serverSideEmit",
             Self::Sessions => "sessions",
             Self::Rooms => "rooms",

@@ -90,6 +90,8 @@ async fn a_key_has_its_verbs_alone() {
         ("POST", "/api/leave"),
         ("POST", "/api/disconnect"),
         ("POST", "/api/drain"),
+        ("POST", "/api/reload"),
+        ("POST", "/api/upgrade"),
         ("POST", "/api/serverSideEmit"),
         ("GET", "/api/sessions"),
         ("GET", "/api/sessions/x"),

@@ -31,6 +31,10 @@ pub enum Asked {
     Disconnect(Disconnect),
     /// Stop the process in order.
     Drain(Drain),
+    /// Read the configuration again.
+    Reload(Reload),
+    /// Hand over to a new process.
+    Upgrade(Upgrade),
 }
 
 /// Which sessions are wanted; all that is given must fit.
@@ -98,6 +102,22 @@ pub struct Disconnect {
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Drain {
     /// Time over which sessions are told goodbye evenly, for example 30s [default: shutdown.window of the gateway's configuration]
+    #[arg(long, value_name = "TIME")]
+    pub window: Option<Period>,
+}
+
+/// What the gateway reads again.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Reload {
+    /// Only certificates, of listeners whose files have changed
+    #[arg(long)]
+    pub certificates: bool,
+}
+
+/// How the gateway hands over to a new process.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Upgrade {
+    /// Time over which sessions of the old process are told goodbye evenly, for example 30s [default: shutdown.window of the gateway's configuration]
     #[arg(long, value_name = "TIME")]
     pub window: Option<Period>,
 }

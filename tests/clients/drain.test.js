@@ -85,6 +85,25 @@ describe('a gateway that stops', () => {
     })
   }
 
+  test('namespaces of one Socket.IO connection leave together, behind the answer that one of them waits for', async () => {
+    await start({ shutdown: { window: '1s', deadline: '15s' } })
+    const { Manager } = require('socket.io-client-4.8.4')
+    const manager = new Manager(`http://127.0.0.1:${gateway.ports['socket-io']}`, { transports: ['websocket'], reconnection: false })
+    const [idle, busy] = [manager.socket('/'), manager.socket('/other')]
+    const ends = []
+    for (const socket of [idle, busy]) socket.on('disconnect', (reason) => ends.push([socket.nsp, reason, Date.now()]))
+    await until('both to be connected', () => idle.connected && busy.connected)
+    const answered = busy.timeout(15_000).emitWithAck('sleepTest', 3_000)
+    await busy.timeout(15_000).emitWithAck('randomNumber')
+    const begin = Date.now()
+    gateway.signal('SIGTERM')
+    assert.ok(await answered)
+    await until('both to be told', () => ends.length === 2)
+    assert.deepEqual(ends.map(([, reason]) => reason), ['transport close', 'transport close'])
+    for (const [nsp, , at] of ends) assert.ok(at - begin > 2_000, `${nsp} left after ${at - begin} ms`)
+    assert.deepEqual(await gateway.ended, { code: 0, signal: null })
+  })
+
   test('until its turn a session is served, and what waited in its outbox arrives before the goodbye', async () => {
     await start({ shutdown: { window: '3s', deadline: '15s' } }, { outbox: '64MiB' })
     const clients = await Promise.all(KINDS.map((kind) => Small.open(kind, gateway.ports[kind])))

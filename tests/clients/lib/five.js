@@ -38,7 +38,7 @@ const FIVE = {
     answer: (number) => new RegExp(`^text \\[${number},true,`),
   }),
   'socket-io': websocket('/socket.io/?EIO=4&transport=websocket', {
-    listener: (more = {}) => ({ protocol: 'socket-io', backends: ['builtin'], socket_io: { ping_interval: '1h' }, ...more }),
+    listener: (more = {}) => ({ protocol: 'socket-io', backends: ['builtin'], socket_io: { ping_interval: '1h', namespaces: ['/other'] }, ...more }),
     hello: frame('text', '40'),
     ready: () => '40{',
     call: (number, time) => frame('text', `42${number}${JSON.stringify(time ? ['sleepTest', time] : ['randomNumber'])}`),

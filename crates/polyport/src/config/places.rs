@@ -17,7 +17,7 @@ pub enum Secret {
 }
 
 impl Secret {
-    const EXPECTED: &str = r#"where the secret is, "env:NAME" or "file:PATH""#;
+    pub(super) const EXPECTED: &str = r#"where the secret is, "env:NAME" or "file:PATH""#;
 }
 
 impl FromStr for Secret {
@@ -192,7 +192,8 @@ impl JsonSchema for ProtocolVersion {
 pub struct ApiKeyHash(pub String);
 
 impl ApiKeyHash {
-    const EXPECTED: &str = r#"a hash such as "sha256:9f86…", which `polyport api-key` makes"#;
+    pub(super) const EXPECTED: &str =
+        r#"a hash such as "sha256:9f86…", which `polyport api-key` makes"#;
 }
 
 impl FromStr for ApiKeyHash {

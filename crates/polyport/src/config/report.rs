@@ -4,6 +4,8 @@ use std::fmt;
 
 use figment::error::{Actual, Kind};
 
+use super::places::{ApiKeyHash, Secret};
+
 /// One thing that is wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -87,6 +89,12 @@ pub(crate) fn describe(kind: &Kind, path: &[String]) -> String {
             format!("unknown {what} `{word}`{}", suggestion(word, valid))
         }
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
+            // Whoever writes a secret itself there must not find it in the log, or in an answer of the server API.
+            if [Secret::EXPECTED, ApiKeyHash::EXPECTED].contains(&expected.as_str())
+                && matches!(found, Actual::Str(_))
+            {
+                return format!("expected {expected}, found another text");
+            }
             format!("expected {}, found {}", plain(expected), Found(found))
         }
         Kind::MissingField(_) => "missing".to_owned(),

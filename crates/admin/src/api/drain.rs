@@ -64,10 +64,10 @@ impl Api {
         let DrainBody { window } = body::decode(body)?;
         key.check_unbounded()?;
         let window = window.map(read_window).transpose()?;
+        // From the wish on they leave.
+        let sessions = self.hub().len();
         self.drain_wish().wish(window);
-        Ok(Answer::ok(&Leaving {
-            sessions: self.hub().len(),
-        }))
+        Ok(Answer::ok(&Leaving { sessions }))
     }
 }
 

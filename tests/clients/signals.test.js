@@ -154,6 +154,79 @@ describe('SIGHUP', () => {
   })
 })
 
+describe('all or nothing', () => {
+  test('a reload that fails at its last address leaves nothing of what came before it', async () => {
+    await start({ listeners: { tcp: verbsListener(), moves: verbsListener() } })
+    const blocker = await Polyport.start({ listeners: { tcp: verbsListener() } })
+    const client = await LineClient.open({ port: gateway.ports.tcp })
+    const [first, elsewhere] = [await freePort(), await freePort()]
+    const from = gateway.log.length
+    reload((config) => {
+      config.listeners.added = verbsListener({ bind: `127.0.0.1:${first}` })
+      config.listeners.moves.bind = `127.0.0.1:${elsewhere}`
+      config.listeners.tcp.realm = 'other'
+      config.listeners.zlast = verbsListener({ bind: `127.0.0.1:${blocker.ports.tcp}` })
+    })
+    await gateway.logged(/nothing has changed/, { from })
+    for (const port of [first, elsewhere]) await until(`${port} to be free`, async () => !(await reachable(port)))
+    const metrics = await gateway.metrics()
+    assert.deepEqual(['failed', 'ok'].map((outcome) => metrics.sum('polyport_reloads_total', { outcome })), [1, 0])
+    assert.equal(metrics.sum('polyport_config_generation', {}), 1)
+    assert.equal(await reachable(gateway.ports.moves), true)
+    assert.equal((await client.ask('randomNumber')).messageCount, 1)
+    // The same without the address that is taken.
+    reload((config) => {
+      delete config.listeners.zlast
+    })
+    await gateway.counted('polyport_config_generation', {}, (generation) => generation === 2)
+    for (const port of [first, elsewhere, gateway.ports.tcp]) assert.equal(await reachable(port), true, `${port}`)
+    client.close()
+    await blocker.stop()
+  })
+
+  test('listeners that are made anew, and two that exchange their addresses, refuse nobody', async () => {
+    await start({ listeners: { one: verbsListener(), two: { protocol: 'ws-channels' } } })
+    const [one, two] = [gateway.ports.one, gateway.ports.two]
+    let goesOn = true
+    const knocking = Promise.all([one, two].map(async (port) => {
+      let served = 0
+      while (goesOn) {
+        const client = await LineClient.connect({ port })
+        client.close()
+        served += 1
+      }
+      return served
+    }))
+    knocking.catch(() => {})
+    for (let round = 0; round < 6; round += 1) {
+      reload((config) => {
+        const { listeners } = config
+        listeners.one.realm = `realm-${round}`
+        ;[listeners.one.bind, listeners.two.bind] = [listeners.two.bind, listeners.one.bind]
+      })
+      await gateway.counted('polyport_config_generation', {}, (generation) => generation === round + 2)
+    }
+    goesOn = false
+    for (const served of await knocking) assert.ok(served > 5, `${served}`)
+    const client = await LineClient.open({ port: one })
+    const page = await FrameClient.open({ port: two })
+    for (const it of [client, page]) it.close()
+  })
+
+  test('two listeners on any port keep theirs when one of them changes', async () => {
+    await start({ listeners: { a: verbsListener({ bind: '127.0.0.1:0' }), b: verbsListener({ bind: '127.0.0.1:0' }) } })
+    const port = (name) => Number(new RegExp(`\\b${name}\\b[^\\n]*127\\.0\\.0\\.1:(\\d+)`).exec(gateway.log)[1])
+    const [a, b] = [port('a'), port('b')]
+    reload((config) => {
+      config.listeners.b.realm = 'other'
+    })
+    await gateway.counted('polyport_config_generation', {}, (generation) => generation === 2)
+    const [first, second] = [await LineClient.open({ port: a }), await LineClient.open({ port: b })]
+    assert.equal((await gateway.metrics()).sum('polyport_sessions', { listener: 'a' }), 1)
+    for (const client of [first, second]) client.close()
+  })
+})
+
 describe('SIGTERM and SIGINT', () => {
   for (const signal of ['SIGTERM', 'SIGINT']) {
     test(`${signal} says goodbye in each protocol's way and ends with 0`, async () => {

@@ -8,6 +8,7 @@
 //! and metrics come out of the hub's registry as they are.
 
 mod api;
+mod configuration;
 mod console;
 mod process;
 mod routes;
@@ -16,7 +17,11 @@ mod standing;
 mod state;
 mod streamed;
 
-pub use api::{ApiKeys, ApiOptions, Drain, KeyError, KeyOptions, LogControl, LogState, NewKey};
-pub use server::serve;
+pub use api::{
+    ApiKeys, ApiOptions, ChangedSetting, Control, Drain, KeyError, KeyOptions, LogControl,
+    LogState, NewKey, Order, Outcome, Reloaded, ReplacedCertificates, Upgraded,
+};
+pub use configuration::Configuration;
+pub use server::{Until, serve};
 pub use standing::{BoundListener, KnownBackend, Standing};
 pub use state::{AdminState, Readiness};

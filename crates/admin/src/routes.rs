@@ -71,7 +71,7 @@ pub(crate) async fn answer(
             Ok(found) => {
                 if let Route::Api(verb) = *found.value {
                     let id = found.params.get("id").unwrap_or_default();
-                    return api.answer(verb, id, state.readiness(), request).await;
+                    return api.answer(verb, id, state, request).await;
                 }
             }
             Err(_) if path == "/api" || path.starts_with("/api/") => {

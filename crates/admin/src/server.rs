@@ -59,34 +59,44 @@ const STOP_TIME: Duration = Duration::from_secs(1);
 /// Time before accepting again after a failure, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `shutdown` is cancelled, then lets the answers on their way out finish, for a second at most.
-///
-/// Cancel it last when the process stops: while it drains, `/readyz` has to say so.
-pub async fn serve(listener: TcpListener, state: AdminState, shutdown: CancellationToken) {
+/// When an admin listener stops.
+#[derive(Debug, Clone, Default)]
+pub struct Until {
+    /// It accepts no more, because another process does; requests that are there already are answered, whatever that takes.
+    pub relieved: CancellationToken,
+    /// It accepts no more, and the answers on their way out finish, for a second at most. Cancel it last when the process
+    /// stops: while it drains, `/readyz` has to say so.
+    pub shutdown: CancellationToken,
+}
+
+/// Serves until it is told to stop.
+pub async fn serve(listener: TcpListener, state: AdminState, until: Until) {
     let shared = Arc::new((routes::router(), state));
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = TaskTracker::new();
-    while let Some((stream, peer)) = accept(&listener, &places, &shutdown).await {
+    while let Some((stream, peer)) = accept(&listener, &places, &until).await {
         let place = Arc::clone(&places)
             .try_acquire_owned()
             .expect("accepting waits for a place and only this loop takes one");
         let shared = Arc::clone(&shared);
         let places = Arc::clone(&places);
-        let shutdown = shutdown.clone();
+        let until = until.clone();
         connections.spawn(async move {
-            connection(stream, peer, shared, places, shutdown).await;
+            connection(stream, peer, shared, places, until).await;
             drop(place);
         });
     }
+    // From here on others who have the socket get all that comes.
+    drop(listener);
     connections.close();
     connections.wait().await;
 }
 
-/// The next connection, once there is a place for it; `None` at shutdown.
+/// The next connection, once there is a place for it; `None` when it is to accept no more.
 async fn accept(
     listener: &TcpListener,
     places: &Semaphore,
-    shutdown: &CancellationToken,
+    until: &Until,
 ) -> Option<(TcpStream, SocketAddr)> {
     let accepted = async {
         loop {
@@ -101,7 +111,8 @@ async fn accept(
             }
         }
     };
-    shutdown.run_until_cancelled(accepted).await
+    let accepted = until.relieved.run_until_cancelled(accepted);
+    until.shutdown.run_until_cancelled(accepted).await.flatten()
 }
 
 async fn connection(
@@ -109,11 +120,11 @@ async fn connection(
     peer: SocketAddr,
     shared: Arc<(Router<Route>, AdminState)>,
     places: Arc<Semaphore>,
-    shutdown: CancellationToken,
+    until: Until,
 ) {
     let (began, mut begins) = watch::channel(Instant::now());
     let began = Arc::new(began);
-    let stop = shutdown.clone();
+    let stop = until.shutdown.clone();
     let requests = AtomicUsize::new(0);
     let service = service_fn(move |request| {
         began.send_replace(Instant::now());
@@ -140,16 +151,29 @@ async fn connection(
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS);
     let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let (mut has_begun, mut is_relieved) = (false, false);
     let served = loop {
         let deadline = *begins.borrow_and_update() + REQUEST_TIME;
         tokio::select! {
             served = &mut serving => break served,
-            _ = begins.changed() => {}
+            _ = begins.changed() => {
+                has_begun = true;
+                if is_relieved {
+                    serving.as_mut().graceful_shutdown();
+                }
+            }
             () = sleep_until(deadline) => {
                 tracing::debug!(%peer, "admin connection took too long");
                 return;
             }
-            () = shutdown.cancelled() => {
+            () = until.relieved.cancelled(), if !is_relieved => {
+                is_relieved = true;
+                // One that has just been accepted may have its request on the way.
+                if has_begun {
+                    serving.as_mut().graceful_shutdown();
+                }
+            }
+            () = until.shutdown.cancelled() => {
                 serving.as_mut().graceful_shutdown();
                 break timeout(STOP_TIME, serving).await.unwrap_or(Ok(()));
             }

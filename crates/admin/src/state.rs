@@ -13,7 +13,7 @@ use prometheus::{
 };
 
 use crate::{
-    Standing,
+    Configuration, Standing,
     api::{Api, ApiKeys, ApiOptions},
 };
 
@@ -22,12 +22,13 @@ use crate::{
 pub struct AdminState {
     hub: Arc<Hub>,
     readiness: Arc<Readiness>,
+    configuration: Arc<Configuration>,
     version: Arc<str>,
     api: Option<Arc<Api>>,
 }
 
 impl AdminState {
-    /// Adds the figures of the process (`polyport_process_…`), of the build (`polyport_build_info`, with `version` as
+    /// Adds the figures of the process (`polyport_process_…`), of the configuration, of the build (`polyport_build_info`, with `version` as
     /// its label) and of its readiness (`polyport_ready`) to the hub's metrics, and answers from there. `version` is the binary's.
     #[must_use]
     pub fn new(hub: Arc<Hub>, readiness: Arc<Readiness>, version: &str) -> Self {
@@ -42,9 +43,11 @@ impl AdminState {
                 "polyport",
             ),
         );
+        let configuration = Arc::new(Configuration::new(registry));
         Self {
             hub,
             readiness,
+            configuration,
             version: version.into(),
             api: None,
         }
@@ -73,6 +76,12 @@ impl AdminState {
         }
     }
 
+    /// Which configuration is in force.
+    #[must_use]
+    pub fn configuration(&self) -> &Arc<Configuration> {
+        &self.configuration
+    }
+
     pub(crate) fn api(&self) -> Option<&Api> {
         self.api.as_deref()
     }
@@ -87,7 +96,7 @@ impl AdminState {
 }
 
 /// Only a second state over the same hub can fail here, and then the collector is there already.
-fn register(registry: &Registry, collector: impl Collector + 'static) {
+pub(crate) fn register(registry: &Registry, collector: impl Collector + 'static) {
     if let Err(error) = registry.register(Box::new(collector)) {
         tracing::debug!(%error, "collector not registered again");
     }

@@ -2,7 +2,7 @@
 
 use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
 
-use polyport_admin::{AdminState, Readiness, serve};
+use polyport_admin::{AdminState, Readiness, Until, serve};
 use polyport_core::Hub;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 struct Admin {
     address: SocketAddr,
     readiness: Arc<Readiness>,
+    relieved: CancellationToken,
     shutdown: CancellationToken,
     serving: JoinHandle<()>,
 }
@@ -27,10 +28,16 @@ async fn admin() -> Admin {
         .expect("a port is free");
     let address = listener.local_addr().expect("it is bound");
     let shutdown = CancellationToken::new();
-    let serving = TaskTracker::new().spawn(serve(listener, state, shutdown.clone()));
+    let relieved = CancellationToken::new();
+    let until = Until {
+        relieved: relieved.clone(),
+        shutdown: shutdown.clone(),
+    };
+    let serving = TaskTracker::new().spawn(serve(listener, state, until));
     Admin {
         address,
         readiness,
+        relieved,
         shutdown,
         serving,
     }
@@ -315,5 +322,27 @@ async fn stops_when_told_to() {
     admin.shutdown.cancel();
     admin.serving.await.expect("it does not panic");
     assert_eq!(read_all(&mut idle).await, "");
+    assert!(TcpStream::connect(admin.address).await.is_err());
+}
+
+#[tokio::test]
+async fn once_relieved_it_answers_who_is_there_and_lets_nobody_in() {
+    let admin = admin().await;
+    // One whose request is on its way, and one that has none yet.
+    let mut early = admin.connect().await;
+    early.write_all(b"GET /healthz HT").await.unwrap();
+    let mut late = admin.connect().await;
+    // An answer to a third one says that both were accepted.
+    assert!(admin.ask("GET", "/healthz").await.0.contains("200"));
+    admin.relieved.cancel();
+    for (stream, rest) in [
+        (&mut early, "TP/1.1\r\nhost: test\r\n\r\n"),
+        (&mut late, "GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n"),
+    ] {
+        stream.write_all(rest.as_bytes()).await.unwrap();
+        let answer = read_all(stream).await;
+        assert!(answer.contains(" 200 OK"), "{answer}");
+    }
+    admin.serving.await.unwrap();
     assert!(TcpStream::connect(admin.address).await.is_err());
 }

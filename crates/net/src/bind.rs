@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     os::unix::{fs::FileTypeExt, net::UnixStream as StdUnixStream},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use polyport_core::Peer;
@@ -12,7 +13,8 @@ use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::{
-    Inherited,
+    Sockets,
+    sockets::Listening,
     stream::{PlainStream, watched},
 };
 
@@ -48,39 +50,22 @@ pub struct BindError {
     source: io::Error,
 }
 
-/// A bound socket.
+/// A bound socket on which a listener accepts.
 #[derive(Debug)]
 pub(crate) struct Bound {
     socket: AsyncFd<Socket>,
-    local: Bind,
-    _file: Option<SocketFile>,
-}
-
-/// Removes the socket's file when the listener goes.
-#[derive(Debug)]
-pub(crate) struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        drop(std::fs::remove_file(&self.0));
-    }
+    listening: Arc<Listening>,
 }
 
 impl Bound {
-    pub(crate) fn new(bind: &Bind, inherited: &Inherited) -> Result<Self, BindError> {
+    /// The socket of the listener of that name: one that is there already, or a new one.
+    pub(crate) fn new(name: &str, bind: &Bind, sockets: &Sockets) -> Result<Self, BindError> {
         let bound = || {
-            if let Some(socket) = inherited.find(bind)? {
-                // The file of a unix socket belongs to whom it was made by.
-                return Ok(Self {
-                    socket: watched(socket)?,
-                    local: bind.clone(),
-                    _file: None,
-                });
-            }
-            match bind {
-                Bind::Tcp(address) => bind_tcp(*address),
-                Bind::Unix(path) => bind_unix(path),
-            }
+            let listening = sockets.listener(name, bind)?;
+            Ok(Self {
+                socket: watched(listening.socket()?)?,
+                listening,
+            })
         };
         bound().map_err(|source| BindError {
             bind: bind.clone(),
@@ -90,7 +75,7 @@ impl Bound {
 
     /// The address in use, with the port that was found for port 0.
     pub(crate) fn local(&self) -> Bind {
-        self.local.clone()
+        self.listening.local.clone()
     }
 
     pub(crate) async fn accept(&self, keepalive: bool) -> io::Result<(PlainStream, Peer)> {
@@ -113,7 +98,7 @@ impl Bound {
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<Bound> {
+pub(crate) fn bind_tcp(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM.nonblocking(),
@@ -122,15 +107,10 @@ fn bind_tcp(address: SocketAddr) -> io::Result<Bound> {
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    let local = socket.local_addr()?.as_socket().unwrap_or(address);
-    Ok(Bound {
-        socket: watched(socket)?,
-        local: Bind::Tcp(local),
-        _file: None,
-    })
+    Ok(socket)
 }
 
-fn bind_unix(path: &Path) -> io::Result<Bound> {
+pub(crate) fn bind_unix(path: &Path) -> io::Result<Socket> {
     // A socket file that nobody listens on was left behind by a process that died.
     let is_socket =
         std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
@@ -142,11 +122,9 @@ fn bind_unix(path: &Path) -> io::Result<Bound> {
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     socket.bind(&SockAddr::unix(path)?)?;
-    let file = SocketFile(path.to_owned());
-    socket.listen(BACKLOG)?;
-    Ok(Bound {
-        socket: watched(socket)?,
-        local: Bind::Unix(path.to_owned()),
-        _file: Some(file),
-    })
+    if let Err(error) = socket.listen(BACKLOG) {
+        drop(std::fs::remove_file(path));
+        return Err(error);
+    }
+    Ok(socket)
 }

@@ -1,22 +1,20 @@
 //! Accepting connections: limits, PROXY header, TLS, and then the protocol.
 
-use std::{future::Future, io, net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt, future::Future, io, net::IpAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+use parking_lot::Mutex;
 use polyport_core::{
     Admission, Frame, Guest, Listener, OpenRequest, Opening, Peer, Received, Reception,
     RefuseReason, Refused, SessionId,
 };
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::{
-    Bind, BindError, Connection, Deadlines, Handler, Inherited, LinkOptions, Tasks, TlsAcceptance,
+    Bind, BindError, Connection, Deadlines, Handler, LinkOptions, Sockets, Tasks, TlsAcceptance,
     bind::Bound, connection::Io, proxy, stream::PlainStream,
 };
 
@@ -47,8 +45,8 @@ pub struct Transportation {
     pub tasks: Tasks,
     /// Watches every connection's deadline.
     pub deadlines: Deadlines,
-    /// Sockets that were bound before the process began.
-    pub inherited: Inherited,
+    /// The listening sockets.
+    pub sockets: Sockets,
 }
 
 /// A bound address that accepts connections for a core listener.
@@ -57,8 +55,20 @@ pub struct Server {
     listener: Arc<Listener>,
     settings: Arc<ArcSwap<ServerSettings>>,
     local: Bind,
+    /// Cancelled when it is to accept.
+    begin: CancellationToken,
+    begun: OnBegin,
     stop: CancellationToken,
-    accepting: JoinHandle<()>,
+}
+
+/// What is done before the first connection is accepted.
+#[derive(Default)]
+struct OnBegin(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl fmt::Debug for OnBegin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnBegin")
+    }
 }
 
 /// An accepted connection that has passed limits, PROXY header and TLS.
@@ -208,8 +218,9 @@ fn connect<F: RawFrontEnd>(
 }
 
 impl Server {
-    /// Binds the address and accepts until [`Server::stop_accepting`] whom `admit` lets in. `connected` gets each
-    /// connection when it has passed limits, PROXY header and TLS; it must not block.
+    /// Binds the address, or shares the socket of a listener that has it already. Accepts from [`Server::begin`] until
+    /// [`Server::stop_accepting`] whom `admit` lets in. `connected` gets each connection when it has passed limits, PROXY
+    /// header and TLS; it must not block.
     pub(crate) fn start(
         bind: &Bind,
         listener: Arc<Listener>,
@@ -218,9 +229,8 @@ impl Server {
         admit: Admit,
         connected: impl Fn(Accepted) + Send + Sync + 'static,
     ) -> Result<Self, BindError> {
-        let bound = Bound::new(bind, &common.inherited)?;
+        let bound = Bound::new(listener.name(), bind, &common.sockets)?;
         let local = bound.local();
-        tell_certificate(&listener, settings.tls.as_ref());
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let stop = common.tasks.stopping().child_token();
         let accept = accept_all(
@@ -231,8 +241,13 @@ impl Server {
             admit,
             Arc::new(connected),
         );
-        let until = stop.clone();
-        let accepting = common.tasks.spawn(async move {
+        let begin = CancellationToken::new();
+        let (from, until) = (begin.clone(), stop.clone());
+        common.tasks.spawn(async move {
+            let accept = async {
+                from.cancelled().await;
+                accept.await;
+            };
             until.run_until_cancelled(accept).await;
         });
         let watch = watch_certificates(Arc::clone(&listener), Arc::clone(&settings));
@@ -244,8 +259,9 @@ impl Server {
             listener,
             settings,
             local,
+            begin,
+            begun: OnBegin::default(),
             stop,
-            accepting,
         })
     }
 
@@ -263,8 +279,13 @@ impl Server {
 
     /// Puts new settings in force for connections accepted from now on.
     pub fn reconfigure(&self, settings: ServerSettings) {
-        tell_certificate(&self.listener, settings.tls.as_ref());
         self.settings.store(Arc::new(settings));
+        self.note_certificates();
+    }
+
+    /// Says in the metrics when the certificate that is served ends, after it was replaced from outside.
+    pub fn note_certificates(&self) {
+        tell_certificate(&self.listener, self.settings.load().tls.as_ref());
     }
 
     /// Certificates, PROXY networks and keepalive in force.
@@ -273,16 +294,25 @@ impl Server {
         self.settings.load_full()
     }
 
-    /// Begins to close the bound socket; open connections go on.
-    pub fn stop_accepting(&self) {
-        self.stop.cancel();
+    /// Has `work` done when it begins.
+    #[must_use]
+    pub fn on_begin(self, work: impl FnOnce() + Send + 'static) -> Self {
+        *self.begun.0.lock() = Some(Box::new(work));
+        self
     }
 
-    /// Closes the bound socket, so that its address is free when this returns; open connections go on.
-    pub async fn close(&mut self) {
-        self.stop_accepting();
-        // It can only have been cancelled, which is what is wanted.
-        drop((&mut self.accepting).await);
+    /// Begins to accept. Until then connections wait in the kernel, and dropping it leaves everything as it was.
+    pub fn begin(&self) {
+        if let Some(work) = self.begun.0.lock().take() {
+            work();
+        }
+        self.note_certificates();
+        self.begin.cancel();
+    }
+
+    /// Begins to close the bound socket, unless another server shares it; open connections go on.
+    pub fn stop_accepting(&self) {
+        self.stop.cancel();
     }
 }
 
@@ -441,13 +471,12 @@ async fn watch_certificates(listener: Arc<Listener>, settings: Arc<ArcSwap<Serve
         };
         match tls.reload_if_new() {
             Ok(false) => {}
-            Ok(true) => {
-                tell_certificate(&listener, Some(&tls));
-                tracing::info!(listener = listener.name(), "certificates replaced");
-            }
+            Ok(true) => tracing::info!(listener = listener.name(), "certificates replaced"),
             Err(error) => {
                 warn!(listener = listener.name(), %error, "the new certificate is not used; the old one stays");
             }
         }
+        // Listeners with the same files share their certificates, and only one of them has read the new ones.
+        tell_certificate(&listener, Some(&tls));
     }
 }

@@ -66,6 +66,10 @@ impl std::fmt::Debug for Acceptor {
 #[derive(Debug)]
 struct Resolver(ArcSwap<Certificates>);
 
+/// Certificates that were read and are not in use yet.
+#[derive(Debug)]
+pub struct FreshCertificates(Arc<Certificates>);
+
 #[derive(Debug)]
 struct Certificates {
     first: Arc<CertifiedKey>,
@@ -98,28 +102,44 @@ impl TlsAcceptance {
         })
     }
 
-    /// Reads the files again if one has changed. New handshakes then see the new certificates; open connections go on.
-    /// Returns whether anything was replaced.
+    /// Reads the files again if one has changed. Nothing is replaced before [`TlsAcceptance::replace`].
     ///
     /// # Errors
-    /// [`TlsError`]; the old certificates stay in use.
-    pub fn reload_if_changed(&self) -> Result<bool, TlsError> {
+    /// [`TlsError`] when they cannot be used.
+    pub fn read_if_changed(&self) -> Result<Option<FreshCertificates>, TlsError> {
         let now = stamps(&self.files);
         if now == self.resolver.0.load().stamps {
-            return Ok(false);
+            return Ok(None);
         }
         let fresh = read_all(&self.files);
         *self.looked_at.lock() = now;
-        self.resolver.0.store(Arc::new(fresh?));
-        Ok(true)
+        Ok(Some(FreshCertificates(Arc::new(fresh?))))
     }
 
-    /// The same, but a change that could not be used is not looked at again until the files change once more.
+    /// New handshakes see these certificates from now on; open connections go on.
+    pub fn replace(&self, fresh: FreshCertificates) {
+        self.resolver.0.store(fresh.0);
+    }
+
+    /// Replaces the certificates if the files have changed since they were last read, well or badly.
     pub(crate) fn reload_if_new(&self) -> Result<bool, TlsError> {
         if stamps(&self.files) == *self.looked_at.lock() {
             return Ok(false);
         }
         self.reload_if_changed()
+    }
+
+    /// Reads the files again if one has changed, and replaces the certificates. Whether anything was replaced.
+    ///
+    /// # Errors
+    /// [`TlsError`]; the old certificates stay in use.
+    pub fn reload_if_changed(&self) -> Result<bool, TlsError> {
+        let fresh = self.read_if_changed()?;
+        let is_changed = fresh.is_some();
+        if let Some(fresh) = fresh {
+            self.replace(fresh);
+        }
+        Ok(is_changed)
     }
 
     /// When the first of the certificates that are served ends, in seconds since 1970; `None` where it cannot be read.

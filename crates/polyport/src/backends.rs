@@ -73,20 +73,16 @@ impl Backends {
     }
 
     /// From now on services are asked as the new configuration says.
-    ///
-    /// # Errors
-    /// None in fact: the options were tried when they were prepared.
-    pub(crate) fn put_in_force(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn put_in_force(&mut self) {
         for running in &mut self.0 {
             if let Backend::Http { backend, next } = &mut running.backend
                 && let Some(options) = next.take()
             {
                 backend
                     .reconfigure(options)
-                    .with_context(|| format!("backend `{}`", running.config.name))?;
+                    .expect("a backend with these options was made when they were prepared");
             }
         }
-        Ok(())
     }
 
     /// Loads every script anew that went on from `before`.

@@ -11,7 +11,9 @@ use clap_mangen::Man;
 
 use crate::{
     config::{Inputs, Period, SettingOption},
-    remote::{Asked, Disconnect, Drain, Log, Publish, Reach, Rooms, Sessions, Tap},
+    remote::{
+        Asked, Disconnect, Drain, Log, Publish, Reach, Reload, Rooms, Sessions, Tap, Upgrade,
+    },
 };
 
 /// One gateway for the live connections of applications that speak different real-time protocols.
@@ -85,6 +87,10 @@ enum Subcommands {
     Drain(Remote<Drain>),
     /// Say what the gateway that runs logs, or change it for now
     Log(Remote<Log>),
+    /// Have the gateway that runs read its configuration again, as SIGHUP does, and print what has changed
+    Reload(Remote<Reload>),
+    /// Have the gateway that runs hand over to a new process of its binary, as SIGUSR2 does, without refusing a connection
+    Upgrade(Remote<Upgrade>),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Make a key of the server API: prints it, and the hash that stands in the configuration
@@ -333,6 +339,8 @@ impl Cli {
             Some(Subcommands::Disconnect(remote)) => remote.command(Asked::Disconnect),
             Some(Subcommands::Drain(remote)) => remote.command(Asked::Drain),
             Some(Subcommands::Log(remote)) => remote.command(Asked::Log),
+            Some(Subcommands::Reload(remote)) => remote.command(Asked::Reload),
+            Some(Subcommands::Upgrade(remote)) => remote.command(Asked::Upgrade),
             Some(Subcommands::Schema) => Command::Schema,
             Some(Subcommands::ApiKey) => Command::ApiKey,
             Some(Subcommands::Completions { shell }) => Command::Completions(*shell),
@@ -377,6 +385,8 @@ impl Cli {
             Some(Subcommands::Disconnect(remote)) => [Some(&remote.options), None],
             Some(Subcommands::Drain(remote)) => [Some(&remote.options), None],
             Some(Subcommands::Log(remote)) => [Some(&remote.options), None],
+            Some(Subcommands::Reload(remote)) => [Some(&remote.options), None],
+            Some(Subcommands::Upgrade(remote)) => [Some(&remote.options), None],
             Some(
                 Subcommands::Schema
                 | Subcommands::ApiKey
@@ -549,6 +559,14 @@ mod tests {
         assert_eq!(publish.to.whom.room.as_deref(), Some("lobby"));
         assert_eq!(publish.args, ["-1", r#"{"n":1}"#, r#""x""#]);
         assert!(asked("polyport disconnect --session x").is_some());
+        assert_eq!(
+            asked("polyport reload --certificates"),
+            Some(Asked::Reload(Reload { certificates: true }))
+        );
+        assert_eq!(
+            asked("polyport upgrade"),
+            Some(Asked::Upgrade(Upgrade { window: None }))
+        );
         for bad in [
             "publish news",
             "publish --room a",
@@ -557,6 +575,7 @@ mod tests {
             "publish --room a news hello",
             "disconnect",
             "disconnect --realm r",
+            "upgrade --window soon",
             "sessions --limit 0",
         ] {
             assert!(parse(&format!("polyport {bad}")).is_err(), "{bad}");

@@ -1,41 +1,32 @@
-//! The listeners that run, and how a new configuration changes them.
+//! The listeners that run. How a new configuration changes them is in `change`, how they stop in `stop`.
+
+mod change;
+mod stop;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use polyport_admin::{ApiKeys, BoundListener, KeyOptions, KnownBackend, Standing};
 use polyport_backends::{Actions, Node, Provider, Registry, builtin};
-use polyport_core::{
-    Authentication, Backend, CloseReason, Hub, Listener, Millis, Reception, SessionId,
-};
+use polyport_core::{Authentication, Backend, Hub, Listener, Millis, Reception, SessionId};
 use polyport_devtools_relay::Relay;
 use polyport_net::{
-    Bind, Deadlines, FlushTasks, HttpClient, HttpClientOptions, Inherited, Place, Process, Server,
-    ServerSettings, Tasks, TlsAcceptance, Transportation,
+    Bind, Deadlines, FlushTasks, FreshCertificates, HttpClient, HttpClientOptions, Place, Process,
+    Server, ServerSettings, Sockets, Tasks, TlsAcceptance, Transportation,
 };
 use polyport_redis_rooms::RedisRooms;
 use polyport_socket_io::Clients;
-use tokio::{
-    runtime::Handle,
-    time::{Instant, MissedTickBehavior, sleep},
-};
-use tracing::{info, warn};
+use tokio::{runtime::Handle, time::MissedTickBehavior};
 
 use crate::{
     backends::{Backends, Surroundings},
     backplane,
     config::{BUILTIN, Config, ListenerConfig, Protocol},
-    goodbye, protocols,
+    protocols,
     secrets::Secrets,
     tokens::{self, Tokens},
     traces::Traces,
 };
-
-/// How often the end of the last session is looked for while draining.
-const DRAIN_CHECK: Duration = Duration::from_millis(20);
-
-/// What sessions that are cut at the deadline have to take their goodbye.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How often identities are looked at that may have expired.
 const EXPIRY_CHECK: Duration = Duration::from_secs(1);
@@ -73,13 +64,20 @@ struct Running {
     registry: Arc<Registry>,
 }
 
+/// What lies before the protocol of a listener, and certificates that take the place of those in use when the configuration
+/// is put in force.
+struct NextSettings {
+    now: ServerSettings,
+    certificates: Option<FreshCertificates>,
+}
+
 impl Gateway {
-    /// Starts every listener of `config`, on the sockets that were handed over or on its own, and before them the way to other
-    /// nodes, for which it waits a moment. Call inside a runtime.
+    /// Binds every listener of `config`, on the sockets that were handed over or on its own, and before them finds the way to
+    /// other nodes, for which it waits a moment. Nobody is let in before [`Gateway::begin`]. Call inside a runtime.
     ///
     /// # Errors
-    /// The first listener that cannot be started, with its name and the reason; none is left running then.
-    pub async fn start(config: Config, inherited: Inherited) -> anyhow::Result<Self> {
+    /// The first listener that cannot be started, with its name and the reason; none is left bound then.
+    pub async fn start(config: Config, sockets: Sockets) -> anyhow::Result<Self> {
         let tasks = Tasks::new();
         let pool = FlushTasks::new(Handle::current(), tasks.clone());
         let hub = Hub::new(config.sessions, Some(Arc::new(pool)));
@@ -88,7 +86,7 @@ impl Gateway {
             transportation: Transportation {
                 deadlines: Deadlines::start(&tasks),
                 tasks,
-                inherited,
+                sockets,
             },
         };
         let tasks = process.transportation.tasks.clone();
@@ -134,10 +132,18 @@ impl Gateway {
             backplane::settle(rooms).await;
         }
         for listener in gateway.config.listeners.clone() {
-            let running = gateway.start_listener(listener)?;
+            let settings = gateway.settings_for(&listener)?;
+            let running = gateway.start_listener(listener, settings.now)?;
             gateway.listeners.push(running);
         }
         Ok(gateway)
+    }
+
+    /// Lets clients in.
+    pub fn begin(&self) {
+        for running in &self.listeners {
+            running.server.begin();
+        }
     }
 
     /// The keys of the server API of a configuration that serves it, and the one that was made up for this run if there is
@@ -192,19 +198,9 @@ impl Gateway {
         &self.process.transportation.tasks
     }
 
-    /// The sockets that were handed over.
-    pub(crate) fn inherited(&self) -> &Inherited {
-        &self.process.transportation.inherited
-    }
-
-    /// From now on sessions are told goodbye over this time when the gateway stops, whatever the configuration says.
-    pub(crate) fn set_shutdown_window(&mut self, window: Duration) {
-        self.config.shutdown_window = window;
-    }
-
-    /// The longest that [`Gateway::stop`] takes for sessions to end.
-    pub(crate) fn longest_stop(&self) -> Duration {
-        self.config.shutdown_window + self.config.shutdown_deadline + LAST_WORDS
+    /// The listening sockets.
+    pub(crate) fn sockets(&self) -> &Sockets {
+        &self.process.transportation.sockets
     }
 
     /// The configuration in force.
@@ -239,189 +235,12 @@ impl Gateway {
         }
     }
 
-    /// Changes what runs to what `new` says. Sessions of listeners that stay go on, also when their listener is rebound;
-    /// those of listeners that go are ended in their protocol's way.
-    ///
-    /// # Errors
-    /// When a certificate cannot be used or a new address cannot be bound: then nothing has changed. When an address that
-    /// was in use cannot be bound again, that listener is gone and the rest is as `new` says.
-    pub async fn reload(&mut self, new: Config) -> anyhow::Result<()> {
-        // Everything that can fail without touching what runs comes first.
-        let mut settings = Vec::new();
-        for listener in &new.listeners {
-            settings.push(self.settings_for(listener)?);
-        }
-        let traces = Traces::prepare(new.tracing.as_ref(), &self.surroundings.secrets)?;
-        let tokens = prepare_tokens(&self.tokens, &new, &self.surroundings)?;
-        let backends = self.backends.prepare(&new.backends, &self.surroundings)?;
-        let tokens_before = std::mem::replace(&mut self.tokens, tokens);
-        let backends_before = std::mem::replace(&mut self.backends, backends);
-        let mut added = Vec::new();
-        for listener in &new.listeners {
-            let is_in_use = |running: &Running| running.config.bind == listener.bind;
-            if self.listeners.iter().any(is_in_use) {
-                continue;
-            }
-            match self.start_listener(listener.clone()) {
-                Ok(running) => added.push(running),
-                Err(error) => {
-                    self.tokens = tokens_before;
-                    self.backends = backends_before;
-                    return Err(error);
-                }
-            }
-        }
-        self.traces.put_in_force(traces, &self.surroundings);
-        self.tokens.put_in_force();
-        self.backends.put_in_force()?;
-        self.backends.reload_scripts(&backends_before);
-        let mut before = std::mem::take(&mut self.listeners);
-        let mut failed = None;
-        for (listener, settings) in new.listeners.iter().zip(settings) {
-            if let Some(index) = added.iter().position(|r| r.config.name == listener.name) {
-                info!(listener = listener.name, address = %added[index].server.local(), "listener added");
-                self.listeners.push(added.swap_remove(index));
-                continue;
-            }
-            let old = before.iter().position(|r| r.config.bind == listener.bind);
-            let old = old.map(|index| before.swap_remove(index));
-            match self.change(old, listener, settings).await {
-                Ok(running) => self.listeners.push(running),
-                Err(error) => failed = Some(error),
-            }
-        }
-        // What is left has another address now, or is gone.
-        for old in before {
-            old.server.stop_accepting();
-            self.earlier.push(Arc::clone(old.server.listener()));
-        }
-        self.settle_earlier(&new);
-        self.process.hub.set_max_sessions(new.sessions);
-        set_tap_limits(&self.process.hub, &new);
-        self.config = new;
-        failed.map_or(Ok(()), Err)
-    }
-
-    /// Listeners that accept nothing any more have the limits and permissions of their name, or are drained when it is gone.
-    fn settle_earlier(&mut self, new: &Config) {
-        self.earlier
-            .retain(|earlier| Arc::strong_count(earlier) > 1);
-        let is_listener = |name: &String| new.listeners.iter().any(|l| l.name == *name);
-        self.clients.retain(|name, _| is_listener(name));
-        self.relays.retain(|name, _| is_listener(name));
-        for earlier in &self.earlier {
-            let namesake = new.listeners.iter().find(|l| l.name == earlier.name());
-            match namesake {
-                Some(listener) => {
-                    earlier.reconfigure(listener.limits.clone(), listener.permissions.compile())
-                }
-                None => {
-                    earlier.metrics().certificate_ends(None);
-                    info!(listener = earlier.name(), "listener removed");
-                    earlier.drain();
-                    self.drain_sessions(|session| Arc::ptr_eq(session.listener(), earlier));
-                }
-            }
-        }
-    }
-
-    /// Takes over a running listener: in place where only limits, permissions, certificates or PROXY networks differ, by
-    /// binding anew where the protocol is to be spoken differently. Open sessions go on either way.
-    async fn change(
+    /// Binds a listener, which lets nobody in yet.
+    fn start_listener(
         &mut self,
-        old: Option<Running>,
-        listener: &ListenerConfig,
+        config: ListenerConfig,
         settings: ServerSettings,
     ) -> anyhow::Result<Running> {
-        match old {
-            Some(old) if old.config.is_same_front_end(listener) => {
-                old.server.reconfigure(settings);
-                let permissions = listener.permissions.compile();
-                old.server
-                    .listener()
-                    .reconfigure(listener.limits.clone(), permissions);
-                old.registry.replace(self.providers(listener));
-                Ok(Running {
-                    config: listener.clone(),
-                    ..old
-                })
-            }
-            Some(mut old) => {
-                old.server.close().await;
-                self.earlier.push(Arc::clone(old.server.listener()));
-                info!(
-                    listener = listener.name,
-                    "listener bound anew for new connections"
-                );
-                self.start_listener(listener.clone())
-            }
-            None => self.start_listener(listener.clone()),
-        }
-    }
-
-    /// Stops in order: accepts no more, says goodbye to sessions evenly over the window, if there is one, lets calls in flight finish until the deadline, says goodbye, flushes, closes.
-    pub async fn stop(&self) {
-        self.end_sessions().await;
-        if let Some(rooms) = &self.backplane {
-            rooms.leave().await;
-        }
-        self.traces.finish().await;
-    }
-
-    async fn end_sessions(&self) {
-        for running in &self.listeners {
-            running.server.stop_accepting();
-        }
-        info!(sessions = self.process.hub.len(), "draining");
-        if !self.config.shutdown_window.is_zero() {
-            goodbye::over(self.config.shutdown_window, &self.process.hub).await;
-        }
-        for listener in self.all_listeners() {
-            listener.drain();
-        }
-        self.drain_sessions(|_| true);
-        self.wait_for_sessions(self.config.shutdown_deadline).await;
-        let late = self.process.hub.sessions(|_| true);
-        if late.is_empty() {
-            return;
-        }
-        warn!(
-            sessions = late.len(),
-            "the deadline has passed: ending sessions with calls in flight"
-        );
-        for session in late {
-            session.close(CloseReason::Shutdown);
-        }
-        self.wait_for_sessions(LAST_WORDS).await;
-    }
-
-    async fn wait_for_sessions(&self, at_most: Duration) {
-        let deadline = Instant::now() + at_most;
-        while self.has_clients() && Instant::now() < deadline {
-            sleep(DRAIN_CHECK).await;
-        }
-    }
-
-    fn has_clients(&self) -> bool {
-        !self.process.hub.is_empty() || self.all_listeners().any(|it| it.has_connections())
-    }
-
-    fn all_listeners(&self) -> impl Iterator<Item = &Arc<Listener>> {
-        let running = self.listeners.iter();
-        running
-            .map(|running| running.server.listener())
-            .chain(&self.earlier)
-    }
-
-    /// Tells sessions that their listener drains: they end when they have no call in flight.
-    fn drain_sessions(&self, which: impl Fn(&polyport_core::SessionRef) -> bool) {
-        for session in self.process.hub.sessions(which) {
-            session.wake();
-        }
-    }
-
-    fn start_listener(&mut self, config: ListenerConfig) -> anyhow::Result<Running> {
-        let settings = self.settings_for(&config)?;
         let place = Place {
             name: config.name.clone(),
             bind: config.bind.clone(),
@@ -516,33 +335,35 @@ impl Gateway {
 
     /// PROXY, TLS and keepalive of a listener. Certificates of files that are in use already are looked at again and kept
     /// in the same place, so that they go on being watched.
-    fn settings_for(&self, config: &ListenerConfig) -> anyhow::Result<ServerSettings> {
+    fn settings_for(&self, config: &ListenerConfig) -> anyhow::Result<NextSettings> {
+        let not_used = || format!("listener `{}`: certificate not used", config.name);
         let in_use = self
             .listeners
             .iter()
             .filter_map(|running| running.server.settings().tls.clone())
             .find(|tls| tls.files() == config.tls);
+        let mut certificates = None;
         let tls = match in_use {
             _ if config.tls.is_empty() => None,
             Some(tls) => {
-                tls.reload_if_changed()
-                    .with_context(|| format!("listener `{}`: certificate not used", config.name))?;
+                certificates = tls.read_if_changed().with_context(not_used)?;
                 Some(tls)
             }
-            None => Some(
-                TlsAcceptance::load(config.tls.clone())
-                    .with_context(|| format!("listener `{}`: certificate not used", config.name))?,
-            ),
+            None => Some(TlsAcceptance::load(config.tls.clone()).with_context(not_used)?),
         };
-        Ok(ServerSettings {
-            proxy_from: config.proxy_protocol.clone(),
-            tls,
-            keepalive: match &config.protocol {
-                Protocol::TcpVerbs(verbs) => verbs.tcp_keepalive,
-                Protocol::WsChannels(_) | Protocol::WsRpc(_) | Protocol::SocketIo(_) => false,
-                // Clients may be silent for long: the system finds out which of them are gone.
-                Protocol::DevtoolsRelay(_) => true,
+        let keepalive = match &config.protocol {
+            Protocol::TcpVerbs(verbs) => verbs.tcp_keepalive,
+            Protocol::WsChannels(_) | Protocol::WsRpc(_) | Protocol::SocketIo(_) => false,
+            // Clients may be silent for long: the system finds out which of them are gone.
+            Protocol::DevtoolsRelay(_) => true,
+        };
+        Ok(NextSettings {
+            now: ServerSettings {
+                proxy_from: config.proxy_protocol.clone(),
+                tls,
+                keepalive,
             },
+            certificates,
         })
     }
 }

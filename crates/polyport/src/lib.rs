@@ -7,7 +7,9 @@
 //! - [`remote`]: the commands about a gateway that runs, clients of its server API.
 //! - [`logging`]: logs to standard error, with a filter that can be replaced; `traces`: spans to a collector.
 //! - [`summary`]: what is printed when the gateway is up.
-//! - [`run`]: starts everything, reloads, and stops in order; `service` is what the service manager hears of it.
+//! - [`run`]: starts everything, reloads (`reload`), and stops in order; `signals` and `service` are what it hears from and says to whoever
+//!   started it.
+//! - [`upgrade`]: hands over to a new process.
 //! - [`safety`]: what `polyport check --strict` refuses.
 //! - [`token_command`]: making and inspecting tokens.
 //! - [`install_page`], [`replay`]: commands about the relay of DevTools.
@@ -27,13 +29,16 @@ pub mod health;
 pub mod install_page;
 pub mod logging;
 mod protocols;
+mod reload;
 pub mod remote;
 pub mod replay;
 pub mod run;
 pub mod safety;
 mod secrets;
 mod service;
+mod signals;
 pub mod summary;
 pub mod token_command;
 mod tokens;
 mod traces;
+pub mod upgrade;

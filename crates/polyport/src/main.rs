@@ -10,8 +10,12 @@ use clap::Parser;
 use polyport::{
     cli::{self, Cli, Command},
     config::{self, Inputs, Loaded, Problems},
-    doctor, health, install_page, logging, remote, replay, run, safety, token_command,
+    doctor, health, install_page, logging, remote, replay,
+    run::{self, Origin},
+    safety, token_command,
+    upgrade::Program,
 };
+use polyport_net::{Predecessor, Sockets};
 
 /// `EX_CONFIG` of sysexits.h: the configuration is wrong, and trying again will not help.
 const EXIT_CONFIG: u8 = 78;
@@ -38,12 +42,19 @@ fn main() -> ExitCode {
 fn act(command: Command, inputs: &Inputs) -> anyhow::Result<()> {
     match command {
         Command::Run => {
-            let loaded = inputs.load_checked()?;
-            let log = logging::init(&loaded.config.log)?;
-            if loaded.file.built_in {
-                tracing::info!("no gateway.toml here: the configuration that is built in is used");
+            let program = Program::of_this_process().context("cannot find the own binary")?;
+            let taken = Sockets::take().context("cannot use what LISTEN_FDS says")?;
+            let (sockets, mut predecessor) = taken;
+            let origin = Origin {
+                inputs: inputs.clone(),
+                program,
+                sockets,
+            };
+            let ran = run_gateway(&origin, &mut predecessor);
+            if let (Err(error), Some(predecessor)) = (&ran, predecessor) {
+                predecessor.fail(&format!("{error:#}"));
             }
-            run::run(inputs, loaded, &log)
+            ran
         }
         Command::Check { is_strict } => {
             let loaded = inputs.load_checked()?;
@@ -115,6 +126,15 @@ fn act(command: Command, inputs: &Inputs) -> anyhow::Result<()> {
             say(&format!("{schema}\n"))
         }
     }
+}
+
+fn run_gateway(origin: &Origin, predecessor: &mut Option<Predecessor>) -> anyhow::Result<()> {
+    let loaded = origin.inputs.load_checked()?;
+    let log = logging::init(&loaded.config.log)?;
+    if loaded.file.built_in {
+        tracing::info!("no gateway.toml here: the configuration that is built in is used");
+    }
+    run::run(origin, loaded, &log, predecessor)
 }
 
 /// Tells what is doubtful, and refuses what is unsafe.

@@ -5,6 +5,7 @@ mod commands;
 mod gateway;
 mod log;
 mod metrics;
+mod process;
 mod table;
 mod tap;
 mod top;
@@ -13,7 +14,8 @@ use anyhow::Context;
 use tokio::runtime;
 
 pub use args::{
-    Asked, Disconnect, Drain, Log, Publish, Reach, Rooms, Sessions, Tap, Target, Watched, Whom,
+    Asked, Disconnect, Drain, Log, Publish, Reach, Reload, Rooms, Sessions, Tap, Target, Upgrade,
+    Watched, Whom,
 };
 
 use crate::config::Inputs;
@@ -34,6 +36,8 @@ pub fn ask(inputs: &Inputs, reach: &Reach, asked: &Asked, as_json: bool) -> anyh
             Asked::Disconnect(whom) => commands::disconnect(&gateway, whom, as_json).await,
             Asked::Drain(drain) => commands::drain(&gateway, drain, as_json).await,
             Asked::Log(wanted) => log::log(&gateway, wanted, as_json).await,
+            Asked::Reload(what) => process::reload(&gateway, what, as_json).await,
+            Asked::Upgrade(upgrade) => process::upgrade(&gateway, upgrade, as_json).await,
         }
     })
 }

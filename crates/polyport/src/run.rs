@@ -1,22 +1,22 @@
-//! The life of the process: start, reload on SIGHUP, stop on SIGTERM or SIGINT.
+//! The life of the process: start, reload on SIGHUP, hand over on SIGUSR2, stop on SIGTERM or SIGINT.
 
 use std::{
     fmt::Write as _,
     io::{self, Write},
     net::SocketAddr,
+    os::unix::process::parent_id,
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context;
-use polyport_admin::{AdminState, ApiOptions, Drain, Readiness};
-use polyport_net::{Inherited, raise_open_file_limit};
-use tokio::{
-    net::TcpListener,
-    runtime,
-    signal::unix::{Signal, SignalKind, signal},
-    time::timeout,
+use polyport_admin::{
+    AdminState, ApiOptions, Control, Drain, Order, Readiness, Reloaded, ReplacedCertificates,
+    Until, Upgraded,
 };
+use polyport_net::{Predecessor, Sockets, raise_open_file_limit};
+use tokio::{net::TcpListener, runtime, time::timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::{
@@ -24,26 +24,48 @@ use crate::{
     config::{Bind, Config, Inputs, ListenerConfig, Loaded, Protocol},
     gateway::Gateway,
     logging::LogHandle,
-    service, summary,
+    reload::Reloading,
+    service,
+    signals::{Signals, Told},
+    summary,
+    upgrade::Program,
 };
 
-/// Runs the gateway until it is told to stop. `inputs` is where `loaded` came from, for a reload.
+/// How the gateway was started, and what it was given.
+pub struct Origin {
+    /// Where the configuration came from, for a reload.
+    pub inputs: Inputs,
+    /// How the process was started, for its successor.
+    pub program: Program,
+    /// The sockets that were handed over.
+    pub sockets: Sockets,
+}
+
+/// Runs the gateway until it is told to stop. `predecessor` is the process that it takes over from, if there is one, and
+/// nothing any more once it has.
 ///
 /// # Errors
 /// When the gateway cannot start.
-pub fn run(inputs: &Inputs, loaded: Loaded, log: &LogHandle) -> anyhow::Result<()> {
-    let inherited = Inherited::take().context("cannot use what LISTEN_FDS says")?;
+pub fn run(
+    origin: &Origin,
+    loaded: Loaded,
+    log: &LogHandle,
+    predecessor: &mut Option<Predecessor>,
+) -> anyhow::Result<()> {
     warn_of_few_files(raise_open_file_limit(), &loaded.config);
-    warn_of_idle_sockets(&inherited, &loaded.config);
+    warn_of_idle_sockets(&origin.sockets, &loaded.config);
     runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?
-        .block_on(serve(inputs, loaded.config, inherited, log))
+        .block_on(serve(origin, loaded, log, predecessor))
 }
 
 /// What the process takes to end when its sessions have: other nodes are told.
 const TO_LEAVE: Duration = Duration::from_secs(3);
+
+/// What connections that were accepted right before another process took over have to finish their opening.
+const TO_OPEN: Duration = Duration::from_secs(1);
 
 /// What answers of the server API have to leave, once everything else is over.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
@@ -67,35 +89,37 @@ fn warn_of_few_files(open_files: Option<u64>, config: &Config) {
 }
 
 /// A socket that was handed over and is not taken holds clients that nobody will ever serve.
-fn warn_of_idle_sockets(inherited: &Inherited, config: &Config) {
+fn warn_of_idle_sockets(sockets: &Sockets, config: &Config) {
     let admin = config.admin.map(Bind::Tcp);
-    for bind in inherited.binds() {
-        let has_address = |listener: &ListenerConfig| listener.bind == *bind;
-        if admin.as_ref() != Some(bind) && !config.listeners.iter().any(has_address) {
+    for bind in sockets.handed() {
+        let has_address = |listener: &ListenerConfig| listener.bind == bind;
+        if admin.as_ref() != Some(&bind) && !config.listeners.iter().any(has_address) {
             warn!(address = %bind, "a socket was handed over that no listener has the address of");
         }
     }
 }
 
 async fn serve(
-    inputs: &Inputs,
-    config: Config,
-    inherited: Inherited,
+    origin: &Origin,
+    mut loaded: Loaded,
     log: &LogHandle,
+    predecessor: &mut Option<Predecessor>,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let readiness = Arc::new(Readiness::default());
-    let mut gateway = Gateway::start(config, inherited).await?;
+    let mut gateway = Gateway::start(loaded.config.clone(), origin.sockets.clone()).await?;
     let access = gateway.api_keys(gateway.config())?;
     let made_up = access.as_ref().and_then(|access| access.made_up.clone());
     let hub = Arc::clone(gateway.hub());
     let mut state = AdminState::new(hub, Arc::clone(&readiness), env!("CARGO_PKG_VERSION"));
     let drain = Arc::new(Drain::default());
+    let (control, mut orders) = Control::new();
     if let Some(access) = access {
         state = state.with_api(ApiOptions {
             keys: access.keys,
             drain: Arc::clone(&drain),
             log: Arc::new(log.clone()),
+            control,
             ..ApiOptions::default()
         });
     }
@@ -104,43 +128,112 @@ async fn serve(
         backplane::watch(rooms, redis.on_outage, hub, &readiness, tasks);
     }
     attend_log(&gateway, log);
-    let admin = serve_admin(&gateway, state.clone()).await?;
+    let admin = bind_admin(&gateway)?;
+    // Everything that can fail is done: until here another process may have served.
+    if let Some(before) = predecessor {
+        before.relieve().await.context("cannot take over")?;
+        *predecessor = None;
+        let (old_pid, new_pid) = (parent_id(), std::process::id());
+        info!(old_pid, new_pid, "taken over from the process before");
+    }
+    gateway.sockets().are_taken_over();
+    gateway.begin();
     state.set_standing(gateway.standing());
+    let until = Until {
+        relieved: CancellationToken::new(),
+        shutdown: gateway.tasks().stopping(),
+    };
+    let admin = admin.map(|(listener, address)| {
+        let serving = polyport_admin::serve(listener, state.clone(), until.clone());
+        gateway.tasks().spawn(serving);
+        address
+    });
     readiness.set_ready(true);
     announce(&gateway, admin, made_up.as_deref())?;
     service::ready(&status(&gateway));
+    let reloading = Reloading {
+        inputs: &origin.inputs,
+        log,
+        admin: &state,
+    };
     let mut is_asked_for = false;
-    loop {
-        let told = tokio::select! {
-            told = signals.next() => told,
-            window = drain.wished() => Told::Drain(window),
+    let ending = loop {
+        let wish = tokio::select! {
+            told = signals.next() => Wish::from(told),
+            window = drain.wished() => Wish::Drain(window),
+            Some(order) = orders.recv() => Wish::Order(order),
         };
-        match told {
-            Told::Reload => {}
-            Told::Stop => break,
-            Told::Drain(window) => {
+        match wish {
+            Wish::Reload => {
+                // Whether it was is in the log.
+                drop(reload(&reloading, &mut gateway, &mut loaded));
+            }
+            Wish::Order(Order::Reload(outcome)) => {
+                let reloaded = reload(&reloading, &mut gateway, &mut loaded);
+                // Whoever has asked may be gone.
+                drop(outcome.send(reloaded));
+            }
+            Wish::Order(Order::ReloadCertificates(outcome)) => {
+                drop(outcome.send(reload_certificates(&gateway)));
+            }
+            Wish::Stop => break Ending::Stop,
+            Wish::Drain(window) => {
                 info!("told by the server API to stop");
                 is_asked_for = true;
                 if let Some(window) = window {
                     gateway.set_shutdown_window(window);
                 }
-                break;
+                break Ending::Stop;
+            }
+            Wish::Upgrade => {
+                let upgrade = hand_over(origin, &gateway);
+                match or_stop(upgrade, &mut signals).await {
+                    Some(Ok(_)) => break Ending::Upgrade,
+                    Some(Err(_)) => {}
+                    None => break Ending::Stop,
+                }
+            }
+            Wish::Order(Order::Upgrade { window, outcome }) => {
+                let upgrade = hand_over(origin, &gateway);
+                let Some(upgraded) = or_stop(upgrade, &mut signals).await else {
+                    break Ending::Stop;
+                };
+                let is_upgraded = upgraded.is_ok();
+                drop(outcome.send(upgraded));
+                if is_upgraded {
+                    is_asked_for = true;
+                    if let Some(window) = window {
+                        gateway.set_shutdown_window(window);
+                    }
+                    break Ending::Upgrade;
+                }
             }
         }
-        service::reloading();
-        let taken = reload(&mut gateway, inputs, log, &state).await;
-        state.set_standing(gateway.standing());
-        let mut status = status(&gateway);
-        if !taken {
-            status.push_str("; the last reload failed, the log says why");
-        }
-        service::ready(&status);
-    }
+    };
+    // What is still asked for is answered: nobody does it any more.
+    drop(orders);
     readiness.set_draining();
-    service::stopping(gateway.longest_stop() + TO_LEAVE);
+    match ending {
+        Ending::Stop => service::stopping(gateway.longest_stop() + TO_LEAVE),
+        Ending::Upgrade => until.relieved.cancel(),
+    }
+    let grace = match ending {
+        Ending::Stop => Duration::ZERO,
+        Ending::Upgrade => TO_OPEN,
+    };
+    let hurry = CancellationToken::new();
+    let stopping = async {
+        // Who stops the service after an upgrade means the new process; this one then says goodbye at once.
+        if ending == Ending::Upgrade {
+            signals.stop().await;
+            info!("told to stop: sessions that are left are told goodbye now");
+            hurry.cancel();
+        }
+        signals.stop().await;
+    };
     tokio::select! {
-        () = gateway.stop() => info!("stopped"),
-        () = signals.stop_again() => warn!("told to stop again: stopping at once"),
+        () = gateway.stop(grace, &hurry) => info!("stopped"),
+        () = stopping => warn!("told to stop again: stopping at once"),
     }
     // Where nobody is there the stop is over before whoever asked for it has the answer, and taps end after everything else.
     if (is_asked_for || gateway.hub().is_tapped())
@@ -152,6 +245,102 @@ async fn serve(
     }
     log.tell_rest();
     Ok(())
+}
+
+/// How the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Stop,
+    /// Another one has its listeners.
+    Upgrade,
+}
+
+/// What the process is to do.
+enum Wish {
+    Reload,
+    Upgrade,
+    Stop,
+    /// Stop, with sessions leaving over this time, if one was said.
+    Drain(Option<Duration>),
+    Order(Order),
+}
+
+impl From<Told> for Wish {
+    fn from(told: Told) -> Self {
+        match told {
+            Told::Reload => Self::Reload,
+            Told::Upgrade => Self::Upgrade,
+            Told::Stop => Self::Stop,
+        }
+    }
+}
+
+/// Reloads, and tells the service manager.
+fn reload(
+    reloading: &Reloading<'_>,
+    gateway: &mut Gateway,
+    loaded: &mut Loaded,
+) -> Result<Reloaded, Vec<String>> {
+    service::reloading();
+    let reloaded = reloading.reload(gateway, loaded);
+    let mut status = status(gateway);
+    if reloaded.is_err() {
+        status.push_str("; the last reload failed, the log says why");
+    }
+    service::ready(&status);
+    reloaded
+}
+
+fn reload_certificates(gateway: &Gateway) -> Result<ReplacedCertificates, Vec<String>> {
+    match gateway.reload_certificates() {
+        Ok(certificates) => Ok(ReplacedCertificates { certificates }),
+        Err(error) => {
+            let text = format!("{error:#}");
+            error!(error = text, "certificates not replaced");
+            Err(vec![text])
+        }
+    }
+}
+
+/// Has a new process take over the listeners. When that fails this one goes on as if nothing had happened.
+async fn hand_over(origin: &Origin, gateway: &Gateway) -> Result<Upgraded, Vec<String>> {
+    let old_pid = std::process::id();
+    info!(old_pid, "starting a new process that takes over");
+    let handed_over = async {
+        let successor = origin.program.start_successor(gateway.sockets()).await?;
+        let new_pid = successor.id();
+        service::follow(new_pid);
+        if let Err(error) = successor.let_go().await {
+            service::follow(old_pid);
+            return Err(format!("it ended before it took over: {error}"));
+        }
+        Ok(new_pid)
+    };
+    match handed_over.await {
+        Ok(new_pid) => {
+            info!(old_pid, new_pid, "a new process has taken over");
+            Ok(Upgraded {
+                old_pid,
+                new_pid,
+                sessions: gateway.hub().len(),
+            })
+        }
+        Err(why) => {
+            error!(
+                old_pid,
+                why, "the new process has not taken over, nothing has changed"
+            );
+            Err(why.lines().map(str::to_owned).collect())
+        }
+    }
+}
+
+/// Nothing if a signal to stop comes first.
+async fn or_stop<T>(work: impl Future<Output = T>, signals: &mut Signals) -> Option<T> {
+    tokio::select! {
+        done = work => Some(done),
+        () = signals.stop() => None,
+    }
 }
 
 fn status(gateway: &Gateway) -> String {
@@ -170,23 +359,17 @@ fn attend_log(gateway: &Gateway, log: &LogHandle) {
     });
 }
 
-/// Binds the admin listener, if one is configured, and serves it until the process ends.
-async fn serve_admin(gateway: &Gateway, state: AdminState) -> anyhow::Result<Option<SocketAddr>> {
+/// Binds the admin listener, if one is configured.
+fn bind_admin(gateway: &Gateway) -> anyhow::Result<Option<(TcpListener, SocketAddr)>> {
     let Some(address) = gateway.config().admin else {
         return Ok(None);
     };
-    let listener = match gateway.inherited().find(&Bind::Tcp(address)) {
-        Ok(Some(socket)) => TcpListener::from_std(socket.into()),
-        Ok(None) => TcpListener::bind(address).await,
-        Err(error) => Err(error),
-    }
-    .with_context(|| format!("admin: cannot listen on {address}"))?;
-    let bound = listener.local_addr()?;
-    let stopping = gateway.tasks().stopping();
-    gateway
-        .tasks()
-        .spawn(polyport_admin::serve(listener, state, stopping));
-    Ok(Some(bound))
+    let bound = gateway.sockets().admin(address);
+    let listener = bound
+        .and_then(TcpListener::from_std)
+        .with_context(|| format!("admin: cannot listen on {address}"))?;
+    let address = listener.local_addr()?;
+    Ok(Some((listener, address)))
 }
 
 /// Prints where everything is and how to try it.
@@ -220,94 +403,4 @@ fn announce(
         }
     }
     io::stdout().write_all(text.as_bytes())
-}
-
-/// Puts the configuration as it stands now in force, or says why not and changes nothing. Whether it is in force.
-async fn reload(
-    gateway: &mut Gateway,
-    inputs: &Inputs,
-    log: &LogHandle,
-    admin: &AdminState,
-) -> bool {
-    let config = match inputs.load_checked() {
-        Ok(loaded) => loaded.config,
-        Err(problems) => {
-            error!(%problems, "configuration not reloaded, nothing has changed");
-            return false;
-        }
-    };
-    if config.admin != gateway.config().admin {
-        warn!("admin.bind takes effect at the next start");
-    }
-    if config.backplane != gateway.config().backplane {
-        warn!("[backplane] takes effect at the next start");
-    }
-    if config.log.format != gateway.config().log.format {
-        warn!("log.format takes effect at the next start");
-    }
-    if config.api.is_some() != gateway.config().api.is_some() {
-        warn!("adding or removing [api] takes effect at the next start");
-    }
-    let access = match gateway.api_keys(&config) {
-        Ok(access) => access,
-        Err(error) => {
-            error!(
-                error = format!("{error:#}"),
-                "configuration not reloaded, nothing has changed"
-            );
-            return false;
-        }
-    };
-    let log_config = config.log.clone();
-    match gateway.reload(config).await {
-        Ok(()) => {
-            log.configure(&log_config);
-            if let Some(access) = access {
-                admin.set_api_keys(access.keys);
-            }
-            info!("configuration reloaded");
-            true
-        }
-        Err(error) => {
-            error!(error = format!("{error:#}"), "configuration not reloaded");
-            false
-        }
-    }
-}
-
-enum Told {
-    Reload,
-    Stop,
-    /// Stop, with sessions leaving over this time, if one was said.
-    Drain(Option<Duration>),
-}
-
-/// The signals that the process listens to.
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) -> Told {
-        tokio::select! {
-            _ = self.hangup.recv() => Told::Reload,
-            _ = self.terminate.recv() => Told::Stop,
-            _ = self.interrupt.recv() => Told::Stop,
-        }
-    }
-
-    /// The next signal to stop; reloads are no longer of interest.
-    async fn stop_again(&mut self) {
-        while matches!(self.next().await, Told::Reload) {}
-    }
 }

@@ -21,6 +21,11 @@ pub(crate) fn reloading() {
     tell(&states);
 }
 
+/// The process of that id is the service from now on.
+pub(crate) fn follow(pid: u32) {
+    tell(&[NotifyState::MainPid(pid)]);
+}
+
 /// The process ends, at the latest after `at_most`.
 pub(crate) fn stopping(at_most: Duration) {
     let at_most = u32::try_from(at_most.as_micros()).unwrap_or(u32::MAX);

@@ -111,3 +111,21 @@ fn start_reload_and_stop_are_told() {
     );
     assert!(service.child.wait().unwrap().success());
 }
+
+#[test]
+fn an_upgrade_names_the_process_that_is_to_be_followed() {
+    let mut service = Service::start();
+    assert_eq!(service.heard(), ["READY=1", "STATUS=1 listeners"]);
+    service.signal(Signal::USR2);
+    let followed = service.heard();
+    let [follow] = followed.as_slice() else {
+        panic!("{followed:?}");
+    };
+    let pid = follow.strip_prefix("MAINPID=").unwrap().parse().unwrap();
+    assert_ne!(pid, service.child.id().cast_signed());
+    // The new one is ready once it is the one that is followed; the old one ends without a word.
+    assert_eq!(service.heard(), ["READY=1", "STATUS=1 listeners"]);
+    assert!(service.child.wait().unwrap().success());
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
+    assert_eq!(service.heard()[0], "STOPPING=1");
+}

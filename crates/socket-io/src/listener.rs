@@ -56,7 +56,7 @@ pub fn start(
     let transportation = Transportation {
         tasks: tasks.clone(),
         deadlines: deadlines.clone(),
-        inherited: process.transportation.inherited.clone(),
+        sockets: process.transportation.sockets.clone(),
     };
     let shared = Arc::new(Shared::new(
         options,
@@ -75,8 +75,8 @@ pub fn start(
         &transportation,
         front_end,
     )?;
-    clients.are_served_by(&shared);
-    Ok(server)
+    let clients = Arc::clone(clients);
+    Ok(server.on_begin(move || clients.are_served_by(&shared)))
 }
 
 fn shortest_time(options: &SocketIoOptions, has_logins: bool) -> Duration {

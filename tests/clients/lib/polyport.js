@@ -76,11 +76,11 @@ class Polyport {
    * Starts a gateway with `config`, an object of the shape of `gateway.toml`. Listeners without `bind` get a free
    * loopback port, found under their name in `ports`. Resolves when the gateway says that it is ready.
    */
-  static async start(config, { folder = temporaryFolder(), args = [], env = {} } = {}) {
+  static async start(config, { folder = temporaryFolder(), args = [], env = {}, binary = BINARY } = {}) {
     const { config: whole, ports } = await complete(config)
     const gateway = new Polyport(folder, ports)
     gateway.configure(whole)
-    gateway.spawn(args, env)
+    gateway.spawn(args, env, binary)
     try {
       await until(
         () => `readiness of the gateway; its log:\n${gateway.log}`,
@@ -115,8 +115,8 @@ class Polyport {
     fs.writeFileSync(this.file, toToml(config))
   }
 
-  spawn(args, env) {
-    this.child = spawn(BINARY, ['run', '--config', this.file, ...args], {
+  spawn(args, env, binary = BINARY) {
+    this.child = spawn(binary, ['run', '--config', this.file, ...args], {
       cwd: this.folder,
       env: environment(env),
       stdio: ['ignore', 'pipe', 'pipe'],

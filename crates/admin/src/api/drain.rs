@@ -71,7 +71,7 @@ impl Api {
     }
 }
 
-fn read_window(window: f64) -> Result<Duration, ApiError> {
+pub(super) fn read_window(window: f64) -> Result<Duration, ApiError> {
     if window.fract() != 0.0 || !(0.0..=MAX_WINDOW).contains(&window) {
         let message = format!("`window` takes 0 to {MAX_WINDOW} whole milliseconds");
         return Err(ApiError::new(Code::InvalidRequest, message));

@@ -14,6 +14,10 @@ use crate::api::answer::Answer;
 /// A message is cut here: it may quote what the client wrote.
 const MAX_MESSAGE: usize = 400;
 
+/// Problems of a configuration, and bytes of each.
+const MAX_PROBLEMS: usize = 100;
+const MAX_PROBLEM: usize = 2000;
+
 /// What is wrong, as a word that programs can compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
@@ -38,15 +42,18 @@ pub(crate) enum Code {
     IdentityRoom,
     TooManySessions,
     TooManyRooms,
+    ConfigurationRefused,
+    UpgradeFailed,
     RateLimited,
     TooManyTaps,
     NoAnswer,
     OutOfReach,
+    Stopping,
 }
 
 impl Code {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::MalformedRequest,
         Self::MalformedJson,
         Self::Unauthorized,
@@ -68,10 +75,13 @@ impl Code {
         Self::IdentityRoom,
         Self::TooManySessions,
         Self::TooManyRooms,
+        Self::ConfigurationRefused,
+        Self::UpgradeFailed,
         Self::RateLimited,
         Self::TooManyTaps,
         Self::NoAnswer,
         Self::OutOfReach,
+        Self::Stopping,
     ];
 
     pub(crate) fn label(self) -> &'static str {
@@ -97,10 +107,13 @@ impl Code {
             Self::IdentityRoom => "identity_room",
             Self::TooManySessions => "too_many_sessions",
             Self::TooManyRooms => "too_many_rooms",
+            Self::ConfigurationRefused => "configuration_refused",
+            Self::UpgradeFailed => "upgrade_failed",
             Self::RateLimited => "rate_limited",
             Self::TooManyTaps => "too_many_taps",
             Self::NoAnswer => "no_answer",
             Self::OutOfReach => "out_of_reach",
+            Self::Stopping => "stopping",
         }
     }
 
@@ -124,10 +137,12 @@ impl Code {
             Self::InvalidRequest
             | Self::IdentityRoom
             | Self::TooManySessions
-            | Self::TooManyRooms => StatusCode::UNPROCESSABLE_ENTITY,
+            | Self::TooManyRooms
+            | Self::ConfigurationRefused
+            | Self::UpgradeFailed => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RateLimited | Self::TooManyTaps => StatusCode::TOO_MANY_REQUESTS,
             Self::NoAnswer => StatusCode::GATEWAY_TIMEOUT,
-            Self::OutOfReach => StatusCode::SERVICE_UNAVAILABLE,
+            Self::OutOfReach | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -154,7 +169,8 @@ pub(crate) const OUTCOMES: [(StatusCode, &str); 14] = [
 #[derive(Debug, Clone)]
 pub(crate) struct ApiError {
     code: Code,
-    message: String,
+    message: Box<str>,
+    problems: Box<[String]>,
     header: Option<(HeaderName, HeaderValue)>,
 }
 
@@ -168,19 +184,26 @@ pub(crate) struct ErrorBody {
 struct ErrorText {
     code: &'static str,
     message: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<String>,
 }
 
 impl ApiError {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        let mut message = message.into();
-        if message.len() > MAX_MESSAGE {
-            message.truncate(message.floor_char_boundary(MAX_MESSAGE));
-            message.push('…');
-        }
         Self {
             code,
-            message,
+            message: cut(message.into(), MAX_MESSAGE).into(),
+            problems: Box::default(),
             header: None,
+        }
+    }
+
+    /// With everything that is wrong, a line each.
+    pub(crate) fn with_problems(code: Code, message: &str, problems: &[String]) -> Self {
+        let problems = problems.iter().take(MAX_PROBLEMS);
+        Self {
+            problems: problems.map(|it| cut(it.clone(), MAX_PROBLEM)).collect(),
+            ..Self::new(code, message)
         }
     }
 
@@ -226,7 +249,8 @@ impl ApiError {
         ErrorBody {
             error: ErrorText {
                 code: self.code.label(),
-                message: self.message.clone(),
+                message: self.message.to_string(),
+                problems: self.problems.to_vec(),
             },
         }
     }
@@ -247,6 +271,14 @@ impl ApiError {
         }
         response
     }
+}
+
+fn cut(mut text: String, longest: usize) -> String {
+    if text.len() > longest {
+        text.truncate(text.floor_char_boundary(longest));
+        text.push('…');
+    }
+    text
 }
 
 impl From<CommandError> for ApiError {

@@ -6,8 +6,9 @@ use polyport_core::{Realm, RealmName};
 use serde::Serialize;
 
 use crate::{
-    Readiness,
+    AdminState,
     api::{Api, answer::Answer, error::ApiError, query::Query},
+    configuration::ConfigurationInfo,
 };
 
 #[derive(Debug, Serialize)]
@@ -20,6 +21,7 @@ struct Info {
     sessions: usize,
     listeners: Vec<ListenerInfo>,
     realms: Vec<RealmInfo>,
+    configuration: ConfigurationInfo,
 }
 
 #[derive(Debug, Serialize)]
@@ -48,11 +50,7 @@ impl RealmInfo {
 }
 
 impl Api {
-    pub(crate) fn info(
-        &self,
-        readiness: &Readiness,
-        query: Option<&str>,
-    ) -> Result<Answer, ApiError> {
+    pub(crate) fn info(&self, state: &AdminState, query: Option<&str>) -> Result<Answer, ApiError> {
         Query::parse(query, &[])?;
         let listeners = self.hub().listeners();
         let listeners = listeners.iter().map(|listener| ListenerInfo {
@@ -65,7 +63,7 @@ impl Api {
             draining: listener.is_draining(),
         });
         let realms = self.hub().realms();
-        let reasons = readiness.reasons();
+        let reasons = state.readiness().reasons();
         Ok(Answer::ok(&Info {
             version: self.version().to_owned(),
             uptime_seconds: self.uptime().as_secs(),
@@ -74,6 +72,7 @@ impl Api {
             sessions: self.hub().len(),
             listeners: listeners.collect(),
             realms: realms.iter().map(RealmInfo::of).collect(),
+            configuration: state.configuration().info(),
         }))
     }
 }

@@ -113,13 +113,15 @@ struct Rooms(Permissions);
 
 impl ApiKeys {
     /// What a key can be allowed to do. `publish` is `broadcast` too; `batch` needs the verbs of its commands.
-    pub const VERBS: [&'static str; 13] = [
+    pub const VERBS: [&'static str; 15] = [
         "publish",
         "call",
         "join",
         "leave",
         "disconnect",
         "drain",
+        "reload",
+        "upgrade",
         "serverSideEmit",
         "sessions",
         "rooms",

@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod call;
 mod commands;
+mod control;
 mod drain;
 mod error;
 mod idempotency;
@@ -39,13 +40,16 @@ use polyport_core::{
 };
 use tokio::{sync::watch, time::Instant};
 
+pub use control::{
+    ChangedSetting, Control, Order, Outcome, Reloaded, ReplacedCertificates, Upgraded,
+};
 pub use drain::Drain;
 pub use keys::{ApiKeys, KeyError, KeyOptions, NewKey};
 pub use log::{LogControl, LogState};
 pub(crate) use tap::TapBody;
 pub(crate) use verb::Verb;
 
-use crate::{Readiness, standing::Standing, streamed::AnswerBody};
+use crate::{AdminState, standing::Standing, streamed::AnswerBody};
 use answer::Answer;
 use error::{ApiError, Code};
 use idempotency::{Answers, Begun, Name};
@@ -70,6 +74,8 @@ pub struct ApiOptions {
     pub drain: Arc<Drain>,
     /// Who writes the log.
     pub log: Arc<dyn LogControl>,
+    /// Who changes what the process runs on.
+    pub control: Control,
 }
 
 /// Without keys nobody gets in; the realm `default`; 1 MiB; no log.
@@ -81,6 +87,7 @@ impl Default for ApiOptions {
             max_body: 1 << 20,
             drain: Arc::default(),
             log: Arc::new(NoLog),
+            control: Control::default(),
         }
     }
 }
@@ -94,6 +101,7 @@ pub(crate) struct Api {
     max_body: usize,
     drain: Arc<Drain>,
     log: Arc<dyn LogControl>,
+    control: Control,
     answers: Arc<Answers>,
     standing: ArcSwap<Standing>,
     samples: Samples,
@@ -112,6 +120,7 @@ impl Api {
             max_body: options.max_body,
             drain: options.drain,
             log: options.log,
+            control: options.control,
             answers: Arc::default(),
             standing: ArcSwap::default(),
             samples: Samples::default(),
@@ -137,13 +146,13 @@ impl Api {
         &self,
         verb: Verb,
         id: &str,
-        readiness: &Readiness,
+        state: &AdminState,
         request: Request<Incoming>,
     ) -> Response<AnswerBody> {
         let started = Instant::now();
         let verb = verb.asked_by(request.method());
         let span = self.span(verb, &request);
-        let serving = self.serve(verb, id, readiness, request);
+        let serving = self.serve(verb, id, state, request);
         let answered = match &span {
             None => serving.await,
             Some(span) => Following::new(span.context().clone(), Box::pin(serving)).await,
@@ -197,7 +206,7 @@ impl Api {
         &self,
         verb: Verb,
         id: &str,
-        readiness: &Readiness,
+        state: &AdminState,
         request: Request<Incoming>,
     ) -> Result<Response<AnswerBody>, ApiError> {
         let (head, body) = request.into_parts();
@@ -228,9 +237,9 @@ impl Api {
             Verb::Session => self.session(&key, id, query).await,
             Verb::Rooms => self.rooms(&key, query).await,
             Verb::Presence => self.presence(&key, query).await,
-            Verb::Overview => self.overview(&key, readiness, query).await,
+            Verb::Overview => self.overview(&key, state.readiness(), query).await,
             Verb::Log => self.log(query),
-            _ => self.info(readiness, query),
+            _ => self.info(state, query),
         };
         Ok(answer?.response().map(Into::into))
     }
@@ -274,6 +283,8 @@ impl Api {
             Verb::Disconnect => self.disconnect(key, body).await,
             Verb::Drain => self.drain(key, body),
             Verb::SetLog => self.set_log(key, body),
+            Verb::Reload => self.reload(key, body).await,
+            Verb::Upgrade => self.upgrade(key, body).await,
             Verb::ServerSideEmit => self.server_side_emit(key, body).await,
             _ => self.batch(key, body).await,
         }
@@ -314,6 +325,10 @@ impl Api {
 
     fn drain_wish(&self) -> &Drain {
         &self.drain
+    }
+
+    fn control(&self) -> &Control {
+        &self.control
     }
 
     fn log_control(&self) -> &dyn LogControl {

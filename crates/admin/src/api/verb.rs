@@ -12,6 +12,8 @@ pub(crate) enum Verb {
     Leave,
     Disconnect,
     Drain,
+    Reload,
+    Upgrade,
     ServerSideEmit,
     Batch,
     Sessions,
@@ -35,6 +37,8 @@ pub(crate) enum Right {
     Leave,
     Disconnect,
     Drain,
+    Reload,
+    Upgrade,
     ServerSideEmit,
     Sessions,
     Rooms,
@@ -45,7 +49,7 @@ pub(crate) enum Right {
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Publish,
         Self::Broadcast,
         Self::Call,
@@ -53,6 +57,8 @@ impl Verb {
         Self::Leave,
         Self::Disconnect,
         Self::Drain,
+        Self::Reload,
+        Self::Upgrade,
         Self::ServerSideEmit,
         Self::Batch,
         Self::Sessions,
@@ -76,6 +82,8 @@ impl Verb {
             Self::Leave => "/api/leave",
             Self::Disconnect => "/api/disconnect",
             Self::Drain => "/api/drain",
+            Self::Reload => "/api/reload",
+            Self::Upgrade => "/api/upgrade",
             Self::ServerSideEmit => "/api/serverSideEmit",
             Self::Batch => "/api/batch",
             Self::Sessions => "/api/sessions",
@@ -100,6 +108,8 @@ impl Verb {
             Self::Leave => "leave",
             Self::Disconnect => "disconnect",
             Self::Drain => "drain",
+            Self::Reload => "reload",
+            Self::Upgrade => "upgrade",
             Self::ServerSideEmit => "serverSideEmit",
             Self::Batch => "batch",
             Self::Sessions => "sessions",
@@ -126,6 +136,8 @@ impl Verb {
                 | Self::Leave
                 | Self::Disconnect
                 | Self::Drain
+                | Self::Reload
+                | Self::Upgrade
                 | Self::ServerSideEmit
                 | Self::SetLog
                 | Self::Batch
@@ -171,6 +183,9 @@ impl Verb {
                 &[200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429]
             }
             Self::Drain | Self::SetLog => &[200, 400, 401, 403, 405, 408, 409, 413, 415, 422, 429],
+            Self::Reload | Self::Upgrade => {
+                &[200, 400, 401, 403, 405, 408, 409, 413, 415, 422, 429, 503]
+            }
             Self::Batch => &[200, 400, 401, 405, 408, 409, 413, 415, 422, 429],
             Self::Session | Self::Tap => &[200, 400, 401, 403, 404, 405, 429, 503],
             Self::Sessions | Self::Rooms | Self::Presence => &[200, 400, 401, 403, 404, 405, 429],
@@ -188,6 +203,8 @@ impl Verb {
             Self::Leave => Some(Right::Leave),
             Self::Disconnect => Some(Right::Disconnect),
             Self::Drain => Some(Right::Drain),
+            Self::Reload => Some(Right::Reload),
+            Self::Upgrade => Some(Right::Upgrade),
             Self::ServerSideEmit => Some(Right::ServerSideEmit),
             Self::Sessions | Self::Session => Some(Right::Sessions),
             Self::Rooms => Some(Right::Rooms),
@@ -202,13 +219,15 @@ impl Verb {
 
 impl Right {
     /// In the order of [`crate::ApiKeys::VERBS`].
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Publish,
         Self::Call,
         Self::Join,
         Self::Leave,
         Self::Disconnect,
         Self::Drain,
+        Self::Reload,
+        Self::Upgrade,
         Self::ServerSideEmit,
         Self::Sessions,
         Self::Rooms,
@@ -232,6 +251,8 @@ impl Right {
             Self::Leave => "leave",
             Self::Disconnect => "disconnect",
             Self::Drain => "drain",
+            Self::Reload => "reload",
+            Self::Upgrade => "upgrade",
             Self::ServerSideEmit => "serverSideEmit",
             Self::Sessions => "sessions",
             Self::Rooms => "rooms",

@@ -92,6 +92,8 @@ async fn a_key_has_its_verbs_alone() {
         ("POST", "/api/drain"),
         ("GET", "/api/log"),
         ("POST", "/api/log"),
+        ("POST", "/api/reload"),
+        ("POST", "/api/upgrade"),
         ("POST", "/api/serverSideEmit"),
         ("GET", "/api/sessions"),
         ("GET", "/api/sessions/x"),

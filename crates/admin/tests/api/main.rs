@@ -9,6 +9,7 @@ mod bodies;
 mod calls;
 mod commands;
 mod connections;
+mod control;
 mod drains;
 mod idempotency;
 mod keys;

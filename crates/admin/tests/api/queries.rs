@@ -189,6 +189,43 @@ async fn how_the_node_stands() {
 }
 
 #[tokio::test]
+async fn which_configuration_is_in_force() {
+    let world = world().await;
+    let told = async || {
+        let mut told = world.get("/api/info").await.json()["configuration"].take();
+        let loaded_at = told["loaded_at"].take().as_u64().unwrap();
+        told.as_object_mut().unwrap().remove("loaded_at");
+        (told, loaded_at)
+    };
+    let (first, loaded_at) = told().await;
+    assert_eq!(
+        first,
+        json!({"generation": 1, "reloads": {"ok": 0, "failed": 0}})
+    );
+    let configuration = world.state.configuration();
+    assert_eq!(configuration.not_reloaded("no such key".to_owned()), 1);
+    let (failed, same) = told().await;
+    assert_eq!(
+        failed,
+        json!({"generation": 1, "reloads": {"ok": 0, "failed": 1}, "last_error": "no such key"})
+    );
+    assert_eq!(same, loaded_at);
+    assert_eq!(configuration.reloaded(), 2);
+    let (again, later) = told().await;
+    assert_eq!(
+        again,
+        json!({"generation": 2, "reloads": {"ok": 1, "failed": 1}})
+    );
+    assert!(later >= loaded_at);
+    let families = world.hub.metrics().registry().gather();
+    let generation = families
+        .iter()
+        .find(|it| it.name() == "polyport_config_generation");
+    let generation = generation.unwrap().get_metric()[0].get_gauge().get_value();
+    assert!((generation - 2.0).abs() < f64::EPSILON);
+}
+
+#[tokio::test]
 async fn queries_that_mean_nothing() {
     let world = world().await;
     for path in [

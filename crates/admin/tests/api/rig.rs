@@ -6,7 +6,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use polyport_admin::{AdminState, ApiKeys, ApiOptions, Drain, KeyOptions, Readiness, serve};
+use polyport_admin::{
+    AdminState, ApiKeys, ApiOptions, Control, Drain, KeyOptions, Order, Readiness, Until, serve,
+};
 use polyport_core::{
     Answered, Arg, Asks, CloseReason, Dialect, Event, Frame, FrameQueue, Hub, Identity, Json,
     Limits, Listener, ListenerConfig, OpeningOn, Peer, Permissions, RealmName, RoomName, Session,
@@ -16,6 +18,7 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -111,6 +114,8 @@ pub(crate) struct World {
     pub(crate) state: AdminState,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) drain: Arc<Drain>,
+    /// What whoever runs the process is asked for.
+    pub(crate) orders: sync::Mutex<sync::mpsc::Receiver<Order>>,
     pub(crate) address: SocketAddr,
     listener: Arc<Listener>,
     elsewhere: Arc<Listener>,
@@ -151,9 +156,11 @@ pub(crate) async fn world_with(mut keys: Vec<KeyOptions>) -> World {
     };
     let (one, elsewhere) = (listener("one", "default"), listener("two", "other"));
     let readiness = Arc::new(Readiness::default());
+    let (control, orders) = Control::new();
     let options = ApiOptions {
         keys: ApiKeys::new(&keys).unwrap(),
         log: Arc::new(crate::logs::Log::default()),
+        control,
         ..ApiOptions::default()
     };
     let drain = Arc::clone(&options.drain);
@@ -162,12 +169,17 @@ pub(crate) async fn world_with(mut keys: Vec<KeyOptions>) -> World {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     let stop = CancellationToken::new();
-    TaskTracker::new().spawn(serve(socket, state.clone(), stop.clone()));
+    let until = Until {
+        shutdown: stop.clone(),
+        ..Until::default()
+    };
+    TaskTracker::new().spawn(serve(socket, state.clone(), until));
     World {
         hub,
         state,
         readiness,
         drain,
+        orders: sync::Mutex::new(orders),
         address,
         listener: one,
         elsewhere,

@@ -7,11 +7,14 @@ use std::{
 
 use super::{SessionRef, WeakSession};
 use crate::{
-    Answer, Backend, Call, CallError, LimitKind, Listener, Millis, Params, ParamsFull, Reply,
-    events,
+    Answer, Backend, Call, CallError, CloseReason, LimitKind, Listener, Millis, Params, ParamsFull,
+    Reply, events,
     tap::WatchedCall,
     trace::{self, Following, Span, SpanKind},
 };
+
+/// Added to what a session waits for when it has been ended because it waited for nothing: no call begins any more.
+const ENDING: usize = 1 << (usize::BITS - 1);
 
 impl SessionRef {
     /// Looks at, or changes, the session's params. For changes that can grow them use [`SessionRef::set_param`].
@@ -55,7 +58,7 @@ impl SessionRef {
     /// [`CallError::ShuttingDown`] or [`CallError::TooManyPending`]; counted.
     pub fn begin_call(&self, action: &str) -> Result<CallTicket, CallError> {
         let in_flight = self.0.calls_in_flight.fetch_add(1, Ordering::Relaxed);
-        self.0.unsettled.fetch_add(1, Ordering::Relaxed);
+        let unsettled = self.0.unsettled.fetch_add(1, Ordering::Relaxed);
         let ticket = CallTicket {
             session: self.downgrade(),
             listener: Arc::clone(self.listener()),
@@ -64,7 +67,7 @@ impl SessionRef {
             is_finished: false,
             span: self.call_span(action),
         };
-        let error = if self.listener().is_draining() {
+        let error = if self.listener().is_draining() || unsettled >= ENDING {
             CallError::ShuttingDown
         } else if in_flight >= self.listener().limits().calls_in_flight {
             events::limit_hit(self, LimitKind::CallsInFlight);
@@ -103,6 +106,20 @@ impl SessionRef {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.0.unsettled.load(Ordering::Acquire) == 0
+    }
+
+    /// Ends the session if it [is settled](SessionRef::is_settled), so that no call can begin in between whose answer would be
+    /// lost. Whether it was.
+    #[must_use]
+    pub fn close_if_settled(&self, reason: CloseReason) -> bool {
+        let unsettled = &self.0.unsettled;
+        let is_settled = unsettled
+            .compare_exchange(0, ENDING, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok();
+        if is_settled {
+            self.close(reason);
+        }
+        is_settled
     }
 
     /// Whether a handler should leave its remaining input for another turn, so that what is queued leaves first: this turn

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use polyport_core::{CallError, Frame, Hub};
+use polyport_core::{CallError, CloseReason, Frame, Hub};
 
 use crate::rig::{ListenerPlan, MemoryPeer, check_metric, hub_and_listener, member, open_on};
 
@@ -114,6 +114,20 @@ fn a_drain_waits_until_the_answer_is_queued() {
     assert!(session.is_settled());
     assert!(peer.wakes() > before, "its task looks whether it may end");
     assert_eq!(peer.lines(), ["answer"]);
+}
+
+#[test]
+fn a_session_is_ended_between_two_calls_or_not_at_all() {
+    let (_hub, listener) = hub_and_listener();
+    let (session, _peer) = member(&listener, "lobby");
+    let ticket = session.begin_call("a").unwrap();
+    assert!(!session.close_if_settled(CloseReason::Shutdown));
+    assert_eq!(session.outbox().closing(), None);
+    drop(ticket.finish(None));
+    assert!(session.close_if_settled(CloseReason::Shutdown));
+    assert_eq!(session.outbox().closing(), Some(CloseReason::Shutdown));
+    let late = session.begin_call("a");
+    assert_eq!(late.unwrap_err(), CallError::ShuttingDown);
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn an_answer_under_way_to_a_slow_client_is_not_lost() {
 
 #[test]
 fn a_server_that_stops_accepting_keeps_its_connections() {
-    let mut gateway = Gateway::lines(Plan::default());
+    let gateway = Gateway::lines(Plan::default());
     let mut client = Client::greeted(&gateway);
     gateway.close_server();
     assert!(

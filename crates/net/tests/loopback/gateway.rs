@@ -1,7 +1,7 @@
 //! A small gateway: a hub, one server, and a protocol of a few commands, spoken in lines or in WebSocket messages.
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -15,8 +15,8 @@ use polyport_core::{
     RoomName, Session, SessionRef, Wire,
 };
 use polyport_net::{
-    Bind, BindError, Deadlines, Decision, FlushTasks, Handler, Heartbeat, HttpRequest, Inherited,
-    LinkOptions, RawFrontEnd, Server, ServerSettings, Tasks, Transportation, WsFrontEnd, WsHandler,
+    Bind, BindError, Deadlines, Decision, FlushTasks, Handler, Heartbeat, HttpRequest, LinkOptions,
+    RawFrontEnd, Server, ServerSettings, Sockets, Tasks, Transportation, WsFrontEnd, WsHandler,
     lines::{Line, LineReader},
     serve_raw, serve_websockets, ws,
 };
@@ -119,10 +119,11 @@ impl Gateway {
         let common = Transportation {
             tasks: tasks.clone(),
             deadlines,
-            inherited: Inherited::default(),
+            sockets: Sockets::default(),
         };
         let calls = Calls::default();
         let server = serve(plan, Arc::clone(&listener), &common, Arc::clone(&calls));
+        server.begin();
         drop(inside);
         Self {
             hub,
@@ -152,12 +153,15 @@ impl Gateway {
     }
 
     /// Closes the bound socket and waits for that.
-    pub(crate) fn close_server(&mut self) {
-        let runtime = self.runtime.as_ref().unwrap();
-        runtime.block_on(self.server.close());
+    pub(crate) fn close_server(&self) {
+        self.server.stop_accepting();
+        let Bind::Tcp(address) = *self.server.local() else {
+            panic!("the listener is on TCP");
+        };
+        wait_until("nobody is let in", || TcpStream::connect(address).is_err());
     }
 
-    /// Tries to serve at a further address.
+    /// Tries to serve at a further address, as another process would.
     pub(crate) fn bind_another(&self, bind: Bind) -> Result<Server, BindError> {
         let runtime = self.runtime.as_ref().unwrap();
         let _inside = runtime.enter();
@@ -165,13 +169,12 @@ impl Gateway {
             calls: Calls::default(),
         };
         let listener = Arc::clone(&self.listener);
-        serve_raw(
-            &bind,
-            listener,
-            ServerSettings::default(),
-            &self.common,
-            front_end,
-        )
+        let common = Transportation {
+            sockets: Sockets::default(),
+            ..self.common.clone()
+        };
+        let settings = ServerSettings::default();
+        serve_raw(&bind, listener, settings, &common, front_end)
     }
 
     /// Answers the calls that wait; returns their number.

@@ -5,6 +5,7 @@ use std::{
     fmt::{self, Write as _},
 };
 
+use polyport_admin::ChangedSetting;
 use toml::Value;
 
 use super::{
@@ -27,8 +28,8 @@ enum What {
     Changed(Value, Value),
 }
 
-/// What is different in `new`, by when it takes effect; a text for people.
-pub(crate) fn print(now: &Settings, new: &Settings) -> String {
+/// What is different in `new`.
+fn changes(now: &Settings, new: &Settings) -> Vec<Change> {
     let mut differences = Vec::new();
     compare(
         &mut Vec::new(),
@@ -36,7 +37,7 @@ pub(crate) fn print(now: &Settings, new: &Settings) -> String {
         &values(new),
         &mut differences,
     );
-    let changes: Vec<_> = differences
+    differences
         .into_iter()
         .map(|(path, what)| {
             let of = if matches!(what, What::Removed(_)) {
@@ -47,7 +48,30 @@ pub(crate) fn print(now: &Settings, new: &Settings) -> String {
             let effect = effect(&path, of);
             Change { path, effect, what }
         })
-        .collect();
+        .collect()
+}
+
+/// What is different in `new`, for programs.
+pub(crate) fn list(now: &Settings, new: &Settings) -> Vec<ChangedSetting> {
+    let changes = changes(now, new).into_iter().map(|change| {
+        let (before, after) = match &change.what {
+            What::Added(after) => (None, Some(after)),
+            What::Removed(before) => (Some(before), None),
+            What::Changed(before, after) => (Some(before), Some(after)),
+        };
+        ChangedSetting {
+            setting: Key(&change.path).to_string(),
+            takes_effect: change.effect.name(),
+            before: before.map(written),
+            after: after.map(written),
+        }
+    });
+    changes.collect()
+}
+
+/// What is different in `new`, by when it takes effect; a text for people.
+pub(crate) fn print(now: &Settings, new: &Settings) -> String {
+    let changes = changes(now, new);
     if changes.is_empty() {
         return "nothing would change\n".to_owned();
     }

@@ -29,6 +29,7 @@ use std::{
 
 use layers::{Layer, Layers};
 use locate::{Document, KeyPath, Part};
+use polyport_admin::ChangedSetting;
 use polyport_net::TlsAcceptance;
 use resolve::{NamedPath, PathKind, Resolved, collisions};
 use syntax::SyntaxError;
@@ -421,6 +422,12 @@ impl Loaded {
     #[must_use]
     pub fn difference(&self, new: &Self) -> String {
         diff::print(&self.settings, &new.settings)
+    }
+
+    /// What is different in `new`, a setting each.
+    #[must_use]
+    pub fn changes(&self, new: &Self) -> Vec<ChangedSetting> {
+        diff::list(&self.settings, &new.settings)
     }
 
     /// What the setting `key` means, may be and is, and when a change of it takes effect.

@@ -33,6 +33,10 @@ pub enum Asked {
     Drain(Drain),
     /// Say what is logged, or change it for now.
     Log(Log),
+    /// Read the configuration again.
+    Reload(Reload),
+    /// Hand over to a new process.
+    Upgrade(Upgrade),
 }
 
 /// Which sessions are wanted; all that is given must fit.
@@ -148,6 +152,22 @@ pub struct Log {
     /// What to log: a level, and levels of single modules, such as info,polyport_net=debug [default: only say what is logged]
     #[arg(value_parser = level)]
     pub level: Option<String>,
+}
+
+/// What the gateway reads again.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Reload {
+    /// Only certificates, of listeners whose files have changed
+    #[arg(long)]
+    pub certificates: bool,
+}
+
+/// How the gateway hands over to a new process.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Upgrade {
+    /// Time over which sessions of the old process are told goodbye evenly, for example 30s [default: shutdown.window of the gateway's configuration]
+    #[arg(long, value_name = "TIME")]
+    pub window: Option<Period>,
 }
 
 /// Which sessions are meant.

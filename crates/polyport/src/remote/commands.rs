@@ -12,6 +12,7 @@ use super::{
     gateway::Gateway,
     table::{Side, Table, duration},
 };
+use crate::config::Period;
 
 /// Entries of one page, at most.
 const PAGE: usize = 1000;
@@ -179,17 +180,20 @@ pub(super) async fn drain(
     drain: &Drain,
     as_json: bool,
 ) -> anyhow::Result<String> {
-    let window = drain.window.map(|window| window.0.as_millis());
-    let body: serde_json::Map<String, Value> = window
-        .map(|window| anyhow::Ok(("window".to_owned(), u64::try_from(window)?.into())))
-        .transpose()?
-        .into_iter()
-        .collect();
+    let body = window(drain.window)?;
     let answer = gateway.command("/api/drain", &body).await?;
     reached(answer, as_json, |sessions| match sessions {
         0 => "it stops; nobody is there".to_owned(),
         1 => "it stops; 1 session is to leave".to_owned(),
         more => format!("it stops; {more} sessions are to leave"),
+    })
+}
+
+/// The body of a command that ends sessions over a time.
+pub(super) fn window(window: Option<Period>) -> anyhow::Result<Value> {
+    Ok(match window {
+        Some(window) => json!({ "window": u64::try_from(window.0.as_millis())? }),
+        None => json!({}),
     })
 }
 

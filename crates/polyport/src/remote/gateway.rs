@@ -57,6 +57,8 @@ struct Refusal {
 struct RefusalBody {
     code: String,
     message: String,
+    #[serde(default)]
+    problems: Vec<String>,
 }
 
 impl Gateway {
@@ -205,7 +207,12 @@ impl Gateway {
             "forbidden" => ": `verbs` and `rooms` of [api.keys.NAME] say what it may".to_owned(),
             _ => String::new(),
         };
-        bail!("{message}{advice} ({})", visible(&error.code))
+        let mut text = format!("{message}{advice} ({})", visible(&error.code));
+        for problem in &error.problems {
+            text.push_str("\n  ");
+            text.push_str(&visible(problem));
+        }
+        bail!(text)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use futures_util::{SinkExt, StreamExt};
 use polyport_core::{Hub, Limits, Permissions, RealmName, Reception, RoomName};
 use polyport_net::{
-    Bind, Deadlines, Inherited, Place, Process, Server, ServerSettings, Tasks, Transportation,
+    Bind, Deadlines, Place, Process, Server, ServerSettings, Sockets, Tasks, Transportation,
 };
 use polyport_ws_channels::{ChannelsOptions, start};
 use tokio::{net::TcpStream, time::timeout};
@@ -33,7 +33,7 @@ impl Gateway {
             transportation: Transportation {
                 tasks,
                 deadlines,
-                inherited: Inherited::default(),
+                sockets: Sockets::default(),
             },
         };
         Self { hub, process }
@@ -51,7 +51,9 @@ impl Gateway {
             permissions: Permissions::default(),
             server: ServerSettings::default(),
         };
-        start(place, &self.process, options, Reception::default()).unwrap()
+        let server = start(place, &self.process, options, Reception::default()).unwrap();
+        server.begin();
+        server
     }
 
     pub(crate) async fn wait_for_sessions(&self, count: usize) {

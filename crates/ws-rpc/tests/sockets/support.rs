@@ -9,7 +9,7 @@ use polyport_core::{
     SessionRef, single_argument,
 };
 use polyport_net::{
-    Bind, Deadlines, Inherited, Place, Process, Server, ServerSettings, Tasks, Transportation,
+    Bind, Deadlines, Place, Process, Server, ServerSettings, Sockets, Tasks, Transportation,
 };
 use polyport_ws_rpc::{RpcOptions, start};
 use tokio::{
@@ -112,7 +112,7 @@ impl Gateway {
             transportation: Transportation {
                 tasks,
                 deadlines,
-                inherited: Inherited::default(),
+                sockets: Sockets::default(),
             },
         };
         let place = Place {
@@ -128,6 +128,7 @@ impl Gateway {
         let doorman = Arc::new(Doorman::default());
         let reception = Reception::new(doorman.clone(), None);
         let server = start(place, &process, options, reception).unwrap();
+        server.begin();
         Self { doorman, server }
     }
 

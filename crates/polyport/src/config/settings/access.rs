@@ -288,6 +288,10 @@ pub enum ApiVerb {
     Disconnect,
     /// Stopping the process in order.
     Drain,
+    /// Reading the configuration or the certificates again.
+    Reload,
+    /// Handing over to a new process of the binary.
+    Upgrade,
     /// Asking the other servers of a realm.
     #[serde(rename = "serverSideEmit")]
     ServerSideEmit,
@@ -316,6 +320,8 @@ impl ApiVerb {
             Self::Leave => "leave",
             Self::Disconnect => "disconnect",
             Self::Drain => "drain",
+            Self::Reload => "reload",
+            Self::Upgrade => "upgrade",
             Self::ServerSideEmit => "serverSideEmit",
             Self::Sessions => "sessions",
             Self::Rooms => "rooms",

@@ -439,7 +439,7 @@ mod tests {
         .concat();
         let expected = format!("h\u{e9}\nbase64:AP8=\n{}", "x".repeat(70_000));
         assert_eq!(shown(&frames), expected);
-        assert_eq!(shown(&frames[..20]), "h\u{e9}\nbase64:AP8=\nxx");
+        assert_eq!(shown(&frames[..21]), "h\u{e9}\nbase64:AP8=\nxx");
         assert_eq!(shown(&frames[..4]), "h\u{fffd}");
         for length in 0..20 {
             // Any beginning is fit to be shown.

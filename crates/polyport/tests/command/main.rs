@@ -115,7 +115,7 @@ fn a_wrong_configuration_ends_every_command_with_78() {
         assert_eq!(outcome.stdout, "");
         assert_eq!(
             outcome.stderr,
-            "gateway.toml:2:1: log.levle: unknown key; did you mean `level`? (valid: level, format)\n"
+            "gateway.toml:2:1: log.levle: unknown key; did you mean `level`? (valid: level, format, repeats, period)\n"
         );
     }
 }

@@ -143,7 +143,7 @@ export class TapView extends Component {
       ${this.form(state)}
       ${problem && html`<p class="problem" role="alert">${problem}</p>`}
       <div class="buttons">
-        <button type="button" disabled=${status !== 'running'} onClick=${this.pause}>${isPaused ? 'Go on' : 'Pause'}</button>
+        <button type="button" disabled=${status !== 'running' && !isPaused} onClick=${this.pause}>${isPaused ? 'Go on' : 'Pause'}</button>
         <button type="button" disabled=${status === 'stopped'} onClick=${this.stop}>Stop</button>
         <button type="button" disabled=${rows.length === 0} onClick=${() => this.setState({ rows: [], forgotten: 0 })}>Clear</button>
       </div>
@@ -189,9 +189,11 @@ function endOf(kind, reason) {
 }
 
 function summaryOf({ status, rows, ending, missed, forgotten, isPaused, isQuiet }, shown, held) {
-  const running = isPaused ? `Paused; ${many(held, 'event waits', 'events wait')}.` : isQuiet ? 'Live. Nothing happens at the moment.' : 'Live.'
+  const waiting = many(held, 'event waits', 'events wait')
+  const running = isPaused ? `Paused; ${waiting}.` : isQuiet ? 'Live. Nothing happens at the moment.' : 'Live.'
   const parts = [{ opening: 'Opening the tap.', running, stopped: 'Not running.' }[status]]
   if (ending !== null) parts.push(ending)
+  if (isPaused && status === 'stopped') parts.push(`${waiting}.`)
   if (rows.length > 0) parts.push(`${count(shown)} of ${many(rows.length, 'event')} shown.`)
   if (forgotten > 0) parts.push(`${many(forgotten, 'older one is', 'older ones are')} no longer kept.`)
   if (missed > 0) parts.push(`The gateway has left out ${many(missed, 'event')}, since there were too many.`)

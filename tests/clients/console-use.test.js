@@ -1,10 +1,11 @@
 'use strict'
-// Using the console in Chromium: the tap, by keyboard, on a phone, in the dark, and while the gateway is away.
+// Using the console in Chromium: by keyboard, on a phone, in the dark, and while the gateway is away.
 
 const assert = require('node:assert/strict')
 const { after, afterEach, before, describe, test } = require('node:test')
 const { ConsoleRig, KEYS } = require('./lib/console-rig')
-const { Tapped } = require('./lib/tapped')
+const { Polyport } = require('./lib/polyport')
+const { verbsListener } = require('./lib/verbs')
 const { until } = require('./lib/wait')
 
 const VIEWS = ['overview', 'sessions', 'rooms', 'calls', 'cluster', 'trouble', 'tap']
@@ -15,81 +16,6 @@ before(async () => {
 })
 afterEach(() => rig.tidy())
 after(() => rig?.stop())
-
-describe('the tap', () => {
-  const EVENTS = [
-    { at: 1_795_250_060_817, kind: 'publish', listener: 'tcp', protocol: 'tcp-verbs', session: 'abc', room: 'lobby', event: 'news', args: [{ n: 1 }], forms: { 'socket-io': '2["news",{"n":1}]', 'ws-rpc': '[-1,"news",{"n":1}]' } },
-    { at: 1_795_250_060_818, kind: 'join', session: 'abc', room: 'lobby' },
-  ]
-  let tapped
-  before(async () => {
-    tapped = await Tapped.start(rig.gateway.ports.admin)
-  })
-  after(() => tapped?.stop())
-
-  async function tapOpen(page, count) {
-    await page.fill('tap-name', 'lobby')
-    await page.click('Start')
-    await until('the tap', () => tapped.taps.length === count)
-    await page.shows(/Live/, '.summary')
-    return tapped.taps[count - 1]
-  }
-
-  test('shows events and their forms, filters, pauses, stops', async () => {
-    const page = await rig.open({ origin: tapped.origin })
-    await page.go('#/tap')
-    const tap = await tapOpen(page, 1)
-    assert.deepEqual([tap.query, tap.key], [{ room: 'lobby', realm: 'default' }, `Bearer ${KEYS.root}`])
-    tapped.tell(...EVENTS)
-    await page.shows(/join[^]*publish\s+news\s+\[\{"n":1\}\]/, '.tap')
-    await (await page.page.$('.tap li:nth-child(2) summary')).click()
-    await page.shows(/socket-io\s+2\["news",\{"n":1\}\]\s+ws-rpc\s+\[-1,"news",\{"n":1\}\]/, '.tap')
-    assert.deepEqual(await page.accessibility(), [])
-    await page.screenshot('tap')
-    await page.fill('tap-filter', 'ws-rpc')
-    await page.shows(/1 of 2 events shown/, '.summary')
-    await page.fill('tap-filter', '')
-    await page.click('Pause')
-    tapped.tell({ kind: 'leave', room: 'lobby' })
-    await page.shows(/Paused; 1 event waits/, '.summary')
-    assert.doesNotMatch(await page.text('.tap'), /leave/)
-    await page.click('Go on')
-    await page.shows(/leave/, '.tap')
-    tapped.tell({ kind: 'dropped', count: 41 })
-    await page.shows(/left out 41 events/, '.summary')
-    await page.click('Stop')
-    await until('the end of the tap', () => tap.isOver)
-    await page.shows(/Not running/, '.summary')
-    await page.checkFaults()
-  })
-
-  test('keeps 500 rows', async () => {
-    const page = await rig.open({ origin: tapped.origin })
-    await page.go('#/tap')
-    const tap = await tapOpen(page, 2)
-    for (let n = 0; n < 700; n += 100) tapped.tell(...Array.from({ length: 100 }, (_, at) => ({ kind: 'publish', event: `e${n + at}` })))
-    await page.shows(/500 of 500 events shown. 200 older ones are no longer kept/, '.summary')
-    const events = await page.page.$$eval('.tap .event', (all) => all.map((one) => one.innerText))
-    assert.deepEqual([events.length, events[0], events.at(-1)], [500, 'e699', 'e200'])
-    await page.go('#/overview')
-    await until('the end of the tap', () => tap.isOver)
-    await page.checkFaults()
-  })
-
-  test('shows in a room what became of a publish', async () => {
-    const page = await rig.open({ origin: tapped.origin })
-    await page.go('#/rooms/default/lobby')
-    await page.fill('to-room-event', 'news')
-    const taps = tapped.taps.length
-    await page.click('Publish')
-    await until('the tap', () => tapped.taps.length > taps)
-    await page.shows(/5 sessions get it/, '.notices')
-    tapped.tell(EVENTS[0])
-    await page.shows(/As each protocol got it\s+socket-io\s+2\["news",\{"n":1\}\]/)
-    await until('the end of the tap', () => tapped.taps.at(-1).isOver)
-    await page.checkFaults()
-  })
-})
 
 describe('for everybody', () => {
   test('it has no flaw that axe finds, in every view, light and dark, and fits a phone', async () => {
@@ -190,17 +116,20 @@ describe('for everybody', () => {
   })
 
   test('it says when the gateway is away, and goes on when it is back', async () => {
-    const tapped = await Tapped.start(rig.gateway.ports.admin)
-    const page = await rig.open({ origin: tapped.origin })
-    await page.shows(/Live/, '.top')
-    const port = tapped.server.address().port
-    tapped.stop()
-    await page.shows(/Gateway away\s+The gateway does not answer. It is tried again and again/, '.top')
-    await page.shows(/Listeners/)
-    await new Promise((resolve) => tapped.server.listen(port, '127.0.0.1', resolve))
-    await page.shows(/Live/, '.top')
-    await page.checkFaults()
-    tapped.stop()
+    const env = { POLYPORT_API_KEY: KEYS.root }
+    let own = await Polyport.start({ api: {}, listeners: { tcp: verbsListener() } }, { env })
+    try {
+      const page = await rig.open({ origin: `http://127.0.0.1:${own.ports.admin}` })
+      await page.shows(/Live/, '.top')
+      await own.kill()
+      await page.shows(/Gateway away\s+The gateway does not answer. It is tried again and again/, '.top')
+      await page.shows(/Listeners/)
+      own = await Polyport.start(own.config, { env })
+      await page.shows(/Live/, '.top')
+      await page.checkFaults()
+    } finally {
+      await own.kill()
+    }
   })
 
   test('it does not ask while nobody looks', async () => {

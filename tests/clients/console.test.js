@@ -191,6 +191,27 @@ describe('the views', () => {
     }
   })
 
+  test('overview: which configuration is in force, and why a reload has failed', async () => {
+    const own = await Polyport.start({ api: {}, listeners: { tcp: verbsListener() } }, { env: { POLYPORT_API_KEY: KEYS.root } })
+    try {
+      const page = await rig.open({ origin: `http://127.0.0.1:${own.ports.admin}` })
+      await page.shows(/Configuration\s+generation 1, since \S+ \d+, \d{4}[^\n]*\n\s*Reloads\s+0\s/)
+      const good = own.config
+      own.configure({ ...good, listeners: { tcp: { ...good.listeners.tcp, protocol: 'carrier-pigeon' } } })
+      own.signal('SIGHUP')
+      await page.shows(/Reloads\s+0, and 1 that has failed\s+The last reload has failed; generation 1 stays in force:\s[^]*gateway\.toml:\d+:\d+[^]*carrier-pigeon/)
+      assert.deepEqual(await page.accessibility(), [])
+      await page.screenshot('overview-failed-reload')
+      own.configure(good)
+      own.signal('SIGHUP')
+      await page.shows(/Configuration\s+generation 2, since [^\n]*\n\s*Reloads\s+1, and 1 that has failed\s/)
+      assert.doesNotMatch(await page.text('main'), /The last reload has failed/)
+      await page.checkFaults()
+    } finally {
+      await own.kill()
+    }
+  })
+
   test('sessions: search and filters', async () => {
     const page = await rig.open()
     await page.go('#/sessions')

@@ -22,6 +22,7 @@ const OTHERS = new Map([
   ['docs/architecture.md:             bytes            frames              calls, joins, publishes        work', 'a drawing'],
   ['docs/configuration.md: gateway.toml:12:3: listeners.tcp.limits.sesions: unknown key; did you mean `sessions`? (valid: sessions, …)', 'shortened; crates/polyport/tests/wrong has them whole'],
   ['docs/identity.md: {"action":"authenticate","params":{"token":"eyJhbGciOiJIUzI1NiIs…"}}    telnet, or `paramAdd token=…` and then `authenticate`', 'the forms of one call; identity.test.js sends them'],
+  ['docs/tap.md: 12:04:11.482Z  publish  tcp-verbs 7e57d004-2b97-4e7a-b45f-5387367791cd  lobby  message  "hi"', 'what a terminal shows, with times in it; tap.test.js compares such lines'],
   ['docs/socket-red.md: HTTP/1.1 401 Unauthorized', 'the head of an answer; socket-red-replay.test.js has it from the original'],
 ])
 
@@ -33,7 +34,7 @@ const PACKAGES = new Set(
 
 /** Programs that are not of this repository. */
 const PROGRAMS = new Set([
-  'apt', 'cargo', 'cd', 'curl', 'docker', 'export', 'kubectl', 'node', 'npm', 'openssl', 'redis-server', 'systemctl', 'telnet',
+  'apt', 'cargo', 'cd', 'curl', 'docker', 'export', 'kubectl', 'node', 'npm', 'openssl', 'redis-server', 'ssh', 'systemctl', 'telnet',
 ])
 
 const CASES = fs.readdirSync(path.join(ROOT, 'crates', 'loadtest', 'src'), { recursive: true })

@@ -76,17 +76,36 @@ export class Api {
 /** A line that is longer than this is no event. */
 const MAX_LINE = 4 << 20
 
+/** An endless answer has a line every ten seconds or so; whoever is silent for longer than this is gone. */
+const SILENCE = 30_000
+
+/** Numbers that would not be written again as they came stay as they are, where the browser can do that. */
+const exactly = (_, value, context) =>
+  typeof value === 'number' && context !== undefined && JSON.rawJSON !== undefined && String(value) !== context.source ? JSON.rawJSON(context.source) : value
+
+async function read(reader) {
+  let timer
+  const silence = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new ApiError(0, 'unreachable', 'The gateway is silent.')), SILENCE)
+  })
+  try {
+    return await Promise.race([reader.read(), silence])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
 async function* values(body, signal) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader()
   let rest = ''
   try {
     for (;;) {
-      const { done, value } = await reader.read()
+      const { done, value } = await read(reader)
       if (done) return
       const lines = (rest + value).split('\n')
       rest = lines.pop()
       if (rest.length > MAX_LINE) throw new ApiError(0, 'too_long', 'The gateway sends a line without an end.')
-      for (const line of lines) if (line.trim() !== '') yield JSON.parse(line)
+      for (const line of lines) if (line.trim() !== '') yield JSON.parse(line, exactly)
     }
   } catch (error) {
     if (signal.aborted) return

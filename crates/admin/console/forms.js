@@ -22,11 +22,14 @@ function problemOf(form, text) {
   return form === 'args' && !Array.isArray(value) ? 'Arguments are a list: put them into [ and ].' : null
 }
 
+/** The name that the event has for those who watch it. */
+const eventOf = ({ form, event }) => (form === 'message' || form === 'action' ? form : event)
+
 /** The body of a request, in which what was written stays as it was. */
 function bodyOf(to, { form, event, text, isVolatile }) {
   const parts = [`"to":${JSON.stringify(to)}`]
   if (form === 'action') parts.push(`"action":${text}`)
-  else parts.push(`"event":${JSON.stringify(form === 'message' ? 'message' : event)}`, `"${form === 'args' ? 'args' : 'data'}":${text}`)
+  else parts.push(`"event":${JSON.stringify(eventOf({ form, event }))}`, `"${form === 'args' ? 'args' : 'data'}":${text}`)
   if (isVolatile) parts.push('"volatile":true')
   return `{${parts.join(',')}}`
 }
@@ -51,7 +54,7 @@ export class PublishForm extends Component {
     const body = bodyOf(to, this.state)
     await store.run(async () => {
       const publish = () => store.api.post('/api/publish', body)
-      return outcome(watch ? await watch(publish) : await publish(), 'gets it', 'get it')
+      return outcome(watch ? await watch(publish, eventOf(this.state)) : await publish(), 'gets it', 'get it')
     })
     this.setState({ isBusy: false })
   }

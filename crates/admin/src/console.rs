@@ -30,7 +30,7 @@ macro_rules! files {
 }
 
 /// By their paths below `/console/`.
-const FILES: [(&str, &[u8]); 32] = files![
+const FILES: [(&str, &[u8]); 33] = files![
     "index.html",
     "style.css",
     "icon.svg",
@@ -49,6 +49,7 @@ const FILES: [(&str, &[u8]); 32] = files![
     "views/calls.js",
     "views/cluster.js",
     "views/overview.js",
+    "views/record.js",
     "views/room.js",
     "views/rooms.js",
     "views/session.js",

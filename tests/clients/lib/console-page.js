@@ -64,7 +64,7 @@ class ConsolePage {
   }
 
   /** Waits until an element shows a text. */
-  async shows(pattern, selector = 'main') {
+  async shows(pattern, selector = 'main', limit) {
     let seen
     await until(
       () => `${pattern} in ${selector}; it shows ${JSON.stringify(seen)}; faults ${this.faults}`,
@@ -72,6 +72,7 @@ class ConsolePage {
         seen = await this.text(selector)
         return pattern.test(seen)
       },
+      limit,
     )
   }
 

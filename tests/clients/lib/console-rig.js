@@ -1,6 +1,7 @@
 'use strict'
 // A gateway with clients of five protocols, and tabs with its console.
 
+const assert = require('node:assert/strict')
 const crypto = require('node:crypto')
 const fs = require('node:fs')
 const path = require('node:path')
@@ -42,15 +43,16 @@ class ConsoleRig {
           tcp: verbsListener({ join: ['lobby'] }),
           pocket: { protocol: 'ws-channels', join: ['lobby'], auth: AUTH },
           rpc: { protocol: 'ws-rpc', backends: ['double', 'builtin'], join: ['lobby'] },
-          io: { protocol: 'socket-io', join: ['lobby'] },
+          io: { protocol: 'socket-io', join: ['lobby'], socket_io: { publish: [{ event: 'chat', rooms: ['lobby'] }] } },
           sc: { protocol: 'devtools-relay', join: ['lobby'] },
           few: verbsListener({ realm: 'elsewhere', limits: { sessions: FEW } }),
         },
         api: {
+          tap: { rate: 5_000 },
           keys: {
             root: { hash: hash(KEYS.root) },
             looker: { hash: hash(KEYS.looker), verbs: ['info', 'sessions', 'rooms', 'presence'] },
-            news: { hash: hash(KEYS.news), verbs: ['info', 'publish', 'presence', 'rooms'], rooms: ['news*'] },
+            news: { hash: hash(KEYS.news), verbs: ['info', 'publish', 'presence', 'rooms', 'tap'], rooms: ['news*'] },
             nothing: { hash: hash(KEYS.nothing), verbs: ['publish'] },
           },
         },
@@ -97,6 +99,18 @@ class ConsoleRig {
   async api(target, key = KEYS.root) {
     const answer = await fetch(`${this.origin}/api/${target}`, { headers: { authorization: `Bearer ${key}` } })
     return answer.json()
+  }
+
+  /** Publishes by the server API. */
+  async publish(body) {
+    const headers = { authorization: `Bearer ${KEYS.root}`, 'content-type': 'application/json' }
+    const answer = await fetch(`${this.origin}/api/publish`, { method: 'POST', headers, body })
+    assert.equal(answer.status, 200, body)
+  }
+
+  /** Waits until so many taps are open. */
+  taps(count) {
+    return this.gateway.counted('polyport_taps', {}, (open) => open === count)
   }
 
   async sessionOf(protocol) {

@@ -1,9 +1,9 @@
 // How the gateway does: readiness, charts, listeners.
 
-import { Badge, Facts, Table, html } from '../parts.js'
+import { AskingView, Badge, Facts, Table, html } from '../parts.js'
 import { Chart } from '../chart.js'
 import { growth, sumOf, totals } from '../figures.js'
-import { age, bytes, count, perSecond, percent, rate, took } from '../format.js'
+import { age, bytes, count, date, many, perSecond, percent, rate, took } from '../format.js'
 import { link } from '../route.js'
 
 const CHARTS = [
@@ -28,7 +28,7 @@ const growthOf = ({ previous, overview }, name, read) =>
     return listener === undefined ? 0 : read(listener)
   })
 
-export function OverviewView({ state }) {
+export function OverviewView({ store, state }) {
   const { overview, history, theme, link: reached } = state
   if (overview === null) {
     return html`
@@ -44,12 +44,41 @@ export function OverviewView({ state }) {
       ${overview.reasons.map((reason) => html` <span key=${reason} class="reason">${reason}</span>`)}
     </p>
     <${Facts} facts=${factsOf(overview, process)} />
+    <${Configuration} store=${store} />
     <div class="tiles">
       ${CHARTS.map((chart) => html`<${Chart} key=${chart.title} ...${chart} history=${history} theme=${theme} />`)}
     </div>
     <h2>Listeners</h2>
     <${Table} caption="Listeners" rows=${overview.listeners} keyOf=${({ name, protocol }) => `${name} ${protocol}`} empty="There are no listeners." columns=${columnsOf(state)} />
   `
+}
+
+/** Which configuration is in force, and why the last reload has not put another one in its place. */
+class Configuration extends AskingView {
+  verb = 'info'
+  interval = 4_000
+
+  ask() {
+    return this.props.store.api.get('/api/info')
+  }
+
+  render(_, { answer }) {
+    if (answer === null) return null
+    const { generation, loaded_at: since, reloads, last_error: problem } = answer.configuration
+    const facts = [
+      ['Configuration', `generation ${count(generation)}, since ${date(since)}`],
+      ['Reloads', `${count(reloads.ok)}${reloads.failed > 0 ? `, and ${many(reloads.failed, 'that has failed', 'that have failed')}` : ''}`],
+    ]
+    return html`
+      <${Facts} facts=${facts} />
+      ${problem && html`
+        <div class="problem" role="alert">
+          <p>The last reload has failed; generation ${count(generation)} stays in force:</p>
+          <pre tabindex="0">${problem}</pre>
+        </div>
+      `}
+    `
+  }
 }
 
 function factsOf(overview, process) {

@@ -4,7 +4,8 @@ import { AskingView, NotAllowed, Problem, Table, html } from '../parts.js'
 import { PublishForm } from '../forms.js'
 import { age, many } from '../format.js'
 import { link } from '../route.js'
-import { Forms } from './tap.js'
+import { Forms } from './record.js'
+import { whyNot } from './tap.js'
 
 /** Members that are shown. */
 const SHOWN = 100
@@ -23,15 +24,27 @@ export class RoomView extends AskingView {
     return this.props.store.api.get('/api/presence', { ...this.target, limit: SHOWN })
   }
 
+  componentWillUnmount() {
+    super.componentWillUnmount()
+    this.watching?.abort()
+  }
+
   /** Publishes while the tap of the room is open, so that it can be shown what each protocol got. */
-  watch = async (publish) => {
-    this.setState({ forms: null })
+  watch = async (publish, event) => {
+    const { store } = this.props
+    this.watching?.abort()
+    this.setState({ forms: null, noForms: null })
+    if (!store.may('tap')) return publish()
     const stop = new AbortController()
+    this.watching = stop
     const limit = setTimeout(() => stop.abort(), WATCH_LIMIT)
-    const events = await this.props.store.api.open('/api/tap', this.target, stop.signal).catch(() => null)
+    const records = await store.api.open('/api/tap', this.target, stop.signal).catch((error) => {
+      this.setState({ noForms: whyNot(error) })
+      return null
+    })
     try {
       const done = await publish()
-      if (events !== null) this.showForms(events, stop, limit)
+      if (records !== null) this.showForms(records, event, stop, limit)
       return done
     } catch (error) {
       stop.abort()
@@ -39,11 +52,13 @@ export class RoomView extends AskingView {
     }
   }
 
-  async showForms(events, stop, limit) {
+  /** What others publish meanwhile is not what is looked for. */
+  async showForms(records, event, stop, limit) {
+    let found = null
     try {
-      for await (const event of events) {
-        if (event.kind !== 'publish' || !event.forms) continue
-        this.setState({ forms: event.forms })
+      for await (const record of records) {
+        if (record.kind !== 'publish' || record.session !== undefined || record.event !== event) continue
+        found = record.forms ?? {}
         break
       }
     } catch (error) {
@@ -52,16 +67,20 @@ export class RoomView extends AskingView {
       clearTimeout(limit)
       stop.abort()
     }
+    if (this.watching !== stop) return
+    if (found === null) this.setState({ noForms: 'the tap has not shown it' })
+    else if (Object.keys(found).length === 0) this.setState({ noForms: 'it is too long for that' })
+    else this.setState({ forms: found })
   }
 
-  render({ store, state }, { answer, error, forms }) {
+  render({ store }, { answer, error, forms, noForms }) {
     const { realm, room } = this.target
     return html`
       <h1 tabindex="-1">${room}</h1>
       <p>A room of the realm <a href=${link('rooms', [], { realm })}>${realm}</a>.</p>
       <p class="buttons">
         <a class="button" href=${link('sessions', [], { room, realm })}>Its sessions</a>
-        <a class="button" href=${link('tap', [], { room, realm })}>Tap it</a>
+        ${store.may('tap') && html`<a class="button" href=${link('tap', [], { room, realm })}>Tap it</a>`}
       </p>
       <h2>Members</h2>
       ${store.may(this.verb) ? html`<${Problem} error=${error} />${answer && members(answer)}` : html`<${NotAllowed} verb=${this.verb} />`}
@@ -70,6 +89,7 @@ export class RoomView extends AskingView {
         ? html`<${PublishForm} id="to-room" store=${store} to=${{ room, realm }} watch=${this.watch} />`
         : html`<${NotAllowed} verb="publish" />`}
       ${forms && html`<h3>As each protocol got it</h3><${Forms} forms=${forms} />`}
+      ${noForms && html`<p class="hint" role="status">What each protocol got cannot be shown: ${noForms}.</p>`}
     `
   }
 }

@@ -57,7 +57,7 @@ export class SessionView extends AskingView {
       <${Facts} facts=${factsOf(answer)} />
       <p class="buttons">
         ${store.may('disconnect') && html`<button type="button" class="danger" onClick=${this.disconnect}>Disconnect</button>`}
-        <a class="button" href=${link('tap', [], { session: answer.id })}>Tap it</a>
+        ${store.may('tap') && html`<a class="button" href=${link('tap', [], { session: answer.id })}>Tap it</a>`}
       </p>
       <h2>Rooms</h2>
       ${this.rooms(answer)}

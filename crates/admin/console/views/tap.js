@@ -1,8 +1,9 @@
 // Live events of a room, a session or a listener, as the gateway reads them and as each protocol writes them.
 
-import { Component, Field, Options, html } from '../parts.js'
-import { count, many, time } from '../format.js'
+import { Component, Field, NotAllowed, Options, html } from '../parts.js'
+import { count, many } from '../format.js'
 import { link } from '../route.js'
+import { Row } from './record.js'
 
 /** Rows that are kept. */
 const KEPT = 500
@@ -12,7 +13,13 @@ const GATHERING = 100
 
 const KINDS = ['room', 'session', 'listener']
 
-const NO_TAP = 'This gateway has no tap.'
+/** What there is before a tap has begun. */
+const NOTHING = { rows: [], problem: null, ending: null, missed: 0, forgotten: 0, isPaused: false, isQuiet: false }
+
+/** Why there is no tap, and what can be done about it. */
+export function whyNot({ code, message }) {
+  return code === 'too_many_taps' ? `${message}: stop one of them, or raise api.tap.taps in the configuration` : message
+}
 
 /** What the address asks for. */
 function targetOf({ parameters }) {
@@ -30,8 +37,7 @@ export class TapView extends Component {
 
   constructor(props) {
     super(props)
-    const target = targetOf(props.state.route)
-    this.state = { target, rows: [], filter: '', isPaused: false, status: 'stopped', problem: null, missed: 0, forgotten: 0 }
+    this.state = { ...NOTHING, target: targetOf(props.state.route), filter: '', status: 'stopped' }
   }
 
   componentDidMount() {
@@ -63,17 +69,19 @@ export class TapView extends Component {
     this.stopping = stopping
     this.held = []
     this.fresh = []
-    this.setState({ rows: [], status: 'opening', problem: null, missed: 0, forgotten: 0, isPaused: false })
+    this.setState({ ...NOTHING, status: 'opening' })
     const { kind, name, realm } = this.state.target
     try {
-      const events = await this.props.store.api.open('/api/tap', { [kind]: name, realm: kind === 'room' ? realm : undefined }, stopping.signal)
+      const records = await this.props.store.api.open('/api/tap', { [kind]: name, realm: kind === 'room' ? realm : undefined }, stopping.signal)
       this.setState({ status: 'running' })
-      for await (const event of events) this.got(event)
-      if (this.stopping === stopping) this.setState({ status: 'stopped', problem: stopping.signal.aborted ? null : 'The gateway has ended the tap.' })
+      let reason = null
+      for await (const record of records) {
+        if (record.kind === 'end') reason = record.reason
+        else this.got(record)
+      }
+      if (this.stopping === stopping && !stopping.signal.aborted) this.setState({ status: 'stopped', ...endOf(kind, reason) })
     } catch (error) {
-      if (this.stopping !== stopping || stopping.signal.aborted) return
-      const isMissing = error.status === 404 && (error.code === 'not_found' || error.code === 'no_api')
-      this.setState({ status: 'stopped', problem: isMissing ? NO_TAP : error.message })
+      if (this.stopping === stopping && !stopping.signal.aborted) this.setState({ status: 'stopped', problem: whyNot(error) })
     }
   }
 
@@ -91,13 +99,16 @@ export class TapView extends Component {
     this.setState({ isPaused: !isPaused })
   }
 
-  got(event) {
-    if (event.kind === 'dropped') {
-      this.setState(({ missed }) => ({ missed: missed + (event.count ?? 1) }))
+  got(record) {
+    const isQuiet = record.kind === 'alive'
+    this.setState((state) => (state.isQuiet === isQuiet ? null : { isQuiet }))
+    if (isQuiet) return
+    if (record.kind === 'dropped') {
+      this.setState(({ missed }) => ({ missed: missed + record.count }))
       return
     }
     this.number += 1
-    this.fresh.unshift({ ...event, number: this.number })
+    this.fresh.unshift({ ...record, number: this.number })
     // Many events are one change of the page.
     this.timer ??= setTimeout(this.show, GATHERING)
   }
@@ -121,7 +132,8 @@ export class TapView extends Component {
     })
   }
 
-  render(_, state) {
+  render({ store }, state) {
+    if (!store.may('tap')) return html`<h1 tabindex="-1">Tap</h1><${NotAllowed} verb="tap" />`
     const { status, rows, filter, isPaused, problem } = state
     const wanted = filter.toLowerCase()
     const shown = wanted === '' ? rows : rows.filter((row) => JSON.stringify(row).toLowerCase().includes(wanted))
@@ -131,7 +143,7 @@ export class TapView extends Component {
       ${this.form(state)}
       ${problem && html`<p class="problem" role="alert">${problem}</p>`}
       <div class="buttons">
-        <button type="button" disabled=${status !== 'running'} onClick=${this.pause}>${isPaused ? 'Go on' : 'Pause'}</button>
+        <button type="button" disabled=${status !== 'running' && !isPaused} onClick=${this.pause}>${isPaused ? 'Go on' : 'Pause'}</button>
         <button type="button" disabled=${status === 'stopped'} onClick=${this.stop}>Stop</button>
         <button type="button" disabled=${rows.length === 0} onClick=${() => this.setState({ rows: [], forgotten: 0 })}>Clear</button>
       </div>
@@ -170,57 +182,20 @@ export class TapView extends Component {
   }
 }
 
-function summaryOf({ status, rows, missed, forgotten, isPaused }, shown, held) {
-  const parts = [{ opening: 'Opening the tap.', running: isPaused ? `Paused; ${many(held, 'event waits', 'events wait')}.` : 'Live.', stopped: 'Not running.' }[status]]
+/** How a tap has ended: with the session that it was about, or because the gateway wants so. */
+function endOf(kind, reason) {
+  if (reason === null && kind === 'session') return { ending: 'The session has ended.' }
+  return { problem: reason === null ? 'The gateway has ended the tap.' : `The gateway has ended the tap: ${reason}.` }
+}
+
+function summaryOf({ status, rows, ending, missed, forgotten, isPaused, isQuiet }, shown, held) {
+  const waiting = many(held, 'event waits', 'events wait')
+  const running = isPaused ? `Paused; ${waiting}.` : isQuiet ? 'Live. Nothing happens at the moment.' : 'Live.'
+  const parts = [{ opening: 'Opening the tap.', running, stopped: 'Not running.' }[status]]
+  if (ending !== null) parts.push(ending)
+  if (isPaused && status === 'stopped') parts.push(`${waiting}.`)
   if (rows.length > 0) parts.push(`${count(shown)} of ${many(rows.length, 'event')} shown.`)
   if (forgotten > 0) parts.push(`${many(forgotten, 'older one is', 'older ones are')} no longer kept.`)
   if (missed > 0) parts.push(`The gateway has left out ${many(missed, 'event')}, since there were too many.`)
   return parts.join(' ')
-}
-
-/** What a row says of itself besides what it is about. */
-const SHOWN_ELSEWHERE = ['number', 'at', 'kind', 'forms', 'args', 'event']
-
-class Row extends Component {
-  state = { isOpen: false }
-
-  shouldComponentUpdate(_, { isOpen }) {
-    return isOpen !== this.state.isOpen
-  }
-
-  render({ row }, { isOpen }) {
-    const more = Object.entries(row).filter(([name, value]) => !SHOWN_ELSEWHERE.includes(name) && value !== null)
-    const args = row.args === undefined ? '' : JSON.stringify(row.args)
-    return html`
-      <li>
-        <details onToggle=${({ target }) => this.setState({ isOpen: target.open })}>
-          <summary>
-            <time>${row.at === undefined ? '' : time(row.at)}</time>${' '}
-            <span class="kind ${row.kind}">${row.kind}</span>${' '}
-            <span class="event">${row.event ?? ''}</span>${' '}
-            <code>${args}</code>${' '}
-            <span class="about">${[row.room, row.session].filter(Boolean).join(' · ')}</span>
-          </summary>
-          ${isOpen && html`
-            <dl class="facts">
-              ${more.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd><code>${typeof value === 'string' ? value : JSON.stringify(value)}</code></dd></div>`)}
-            </dl>
-            ${row.args !== undefined && html`<h2 class="small">Arguments</h2><pre tabindex="0">${JSON.stringify(row.args, null, 2)}</pre>`}
-            ${row.forms && html`<h2 class="small">As each protocol sees it</h2><${Forms} forms=${row.forms} />`}
-          `}
-        </details>
-      </li>
-    `
-  }
-}
-
-/** One event in the forms of several protocols. */
-export function Forms({ forms }) {
-  return html`
-    <dl class="forms">
-      ${Object.entries(forms).map(([protocol, form]) => html`
-        <div key=${protocol}><dt>${protocol}</dt><dd><pre tabindex="0">${typeof form === 'string' ? form : JSON.stringify(form)}</pre></dd></div>
-      `)}
-    </dl>
-  `
 }

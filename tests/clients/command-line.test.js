@@ -299,6 +299,7 @@ describe('polyport top', () => {
       const table = rows(text)
       assert.match(text, new RegExp(`^polyport \\d+\\.\\d+\\.\\d+ at http://127\\.0\\.0\\.1:${gateway.ports.admin}, ready\n`))
       assert.match(text, /^up .*CPU \d+ % of a core {3}memory [\d.]+ MiB {3}files \d+ of \d+/m)
+      assert.match(text, /^configuration 1 {3}failed reloads 0$/m)
       const head = table.find((row) => row[0] === 'LISTENER')
       const cell = (name, column) => table.find((row) => row[0] === name && row.length === head.length - (name === 'all'))[head.indexOf(column) - (name === 'all')]
       assert.equal(cell('tcp', 'PROTOCOL'), 'tcp-verbs')

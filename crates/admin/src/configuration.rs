@@ -15,6 +15,7 @@ const MAX_REASON: usize = 4 << 10;
 pub struct Configuration {
     state: Mutex<State>,
     generation: IntGauge,
+    is_last_good: IntGauge,
     ok: IntCounter,
     failed: IntCounter,
 }
@@ -59,8 +60,15 @@ impl Configuration {
         )
         .expect(valid);
         generation.set(1);
+        let is_last_good = IntGauge::new(
+            "polyport_config_last_reload_successful",
+            "Whether the last reload of the configuration has worked; 1 before the first.",
+        )
+        .expect(valid);
+        is_last_good.set(1);
         register(registry, reloads.clone());
         register(registry, generation.clone());
+        register(registry, is_last_good.clone());
         Self {
             state: Mutex::new(State {
                 generation: 1,
@@ -68,6 +76,7 @@ impl Configuration {
                 last_error: None,
             }),
             generation,
+            is_last_good,
             ok: reloads.with_label_values(&["ok"]),
             failed: reloads.with_label_values(&["failed"]),
         }
@@ -80,6 +89,7 @@ impl Configuration {
         state.loaded_at = Millis::now();
         state.last_error = None;
         self.generation.inc();
+        self.is_last_good.set(1);
         self.ok.inc();
         state.generation
     }
@@ -92,6 +102,7 @@ impl Configuration {
         }
         let mut state = self.state.lock();
         state.last_error = Some(reason);
+        self.is_last_good.set(0);
         self.failed.inc();
         state.generation
     }

@@ -1,7 +1,9 @@
-//! Every metric of the gateway. The only file that knows the metrics library, but for the admin listener's encoder.
+//! Every metric of the gateway. The only module that knows the metrics library, but for the admin listener's encoder.
 //!
 //! Label values are bounded: listeners, protocols, realms and outcomes come from the configuration or from enums.
 
+mod backend;
+mod backplane;
 mod figures;
 
 use std::time::Duration;
@@ -11,8 +13,12 @@ use prometheus::{
     Registry,
 };
 
-pub use self::figures::{
-    BackendFigures, BackplaneFigures, Counts, Durations, ListenerFigures, ProtocolFigures,
+pub use self::{
+    backend::{BackendMetrics, BackendOutcome, BackendRequest, RestartCause},
+    backplane::{Arrival, BackplaneMetrics},
+    figures::{
+        BackendFigures, BackplaneFigures, Counts, Durations, ListenerFigures, ProtocolFigures,
+    },
 };
 use crate::{CallError, CloseReason, LimitKind, RefuseReason, TokenError};
 
@@ -390,63 +396,6 @@ impl Metrics {
         self.log_suppressed.with_label_values::<&str>(&[])
     }
 
-    /// The figures of the backplane, which appear with this.
-    #[must_use]
-    pub fn backplane(&self) -> BackplaneMetrics {
-        let published = |outcome| self.backplane_published.with_label_values(&[outcome]);
-        BackplaneMetrics {
-            up: self.backplane_up.with_label_values::<&str>(&[]),
-            links: self.backplane_links.with_label_values::<&str>(&[]),
-            subscriptions: self.backplane_subscriptions.with_label_values::<&str>(&[]),
-            sent: published("sent"),
-            not_sent: published("not_sent"),
-            sent_again: published("sent_again"),
-            written: self.backplane_records.with_label_values(&["written"]),
-            not_written: self.backplane_records.with_label_values(&["not_written"]),
-            received: Arrival::ALL.map(|arrival| {
-                self.backplane_received
-                    .with_label_values(&[arrival.label()])
-            }),
-            usual_answers: self.backplane_answers.with_label_values(&["usual"]),
-            large_answers: self.backplane_answers.with_label_values(&["large"]),
-            gaps: self.backplane_gaps.with_label_values::<&str>(&[]),
-        }
-    }
-
-    /// Resolves the children of one backend, so that every series exists from the start with the value 0.
-    #[must_use]
-    pub fn backend(&self, name: &str) -> BackendMetrics {
-        let metrics = self.backend_as_it_is(name);
-        metrics.available.set(1);
-        metrics
-    }
-
-    /// What the figures of a backend are now.
-    #[must_use]
-    pub fn backend_figures(&self, name: &str) -> BackendFigures {
-        self.backend_as_it_is(name).figures()
-    }
-
-    fn backend_as_it_is(&self, name: &str) -> BackendMetrics {
-        let requests = BackendRequest::ALL.map(|request| {
-            BackendOutcome::ALL.map(|outcome| {
-                self.backend_requests
-                    .with_label_values(&[name, request.label(), outcome.label()])
-            })
-        });
-        BackendMetrics {
-            requests,
-            duration: self.backend_duration.with_label_values(&[name]),
-            in_flight: self.backend_in_flight.with_label_values(&[name]),
-            waiting: self.backend_waiting.with_label_values(&[name]),
-            available: self.backend_available.with_label_values(&[name]),
-            restarts: RestartCause::ALL.map(|cause| {
-                self.backend_restarts
-                    .with_label_values(&[name, cause.label()])
-            }),
-        }
-    }
-
     /// A counter of a script. `counter` becomes a label: bound how many there are.
     #[must_use]
     pub fn script_counter(&self, backend: &str, counter: &str) -> IntCounter {
@@ -507,128 +456,6 @@ impl ApiMetrics {
     }
 }
 
-/// What a backend is asked for; a metric label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BackendRequest {
-    /// A call.
-    Call,
-    /// Whether a session may open.
-    Open,
-    /// That a session has closed.
-    Close,
-    /// Whether a session may join a room.
-    Join,
-    /// Whether a session may publish to a room.
-    Publish,
-}
-
-impl BackendRequest {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Call,
-        Self::Open,
-        Self::Close,
-        Self::Join,
-        Self::Publish,
-    ];
-
-    /// The metric label; also the hook's name in settings and on the wire to a service.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Call => "call",
-            Self::Open => "open",
-            Self::Close => "close",
-            Self::Join => "join",
-            Self::Publish => "publish",
-        }
-    }
-}
-
-/// What became of asking a backend; a metric label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BackendOutcome {
-    /// It answered.
-    Ok,
-    /// It answered with an error of the application's own.
-    Rejected,
-    /// It did not answer in time.
-    Timeout,
-    /// It could not be reached, or the link broke.
-    Unreachable,
-    /// Its circuit breaker is open.
-    CircuitOpen,
-    /// As many requests waited as may.
-    Overloaded,
-    /// It answered with something that is no answer.
-    BadAnswer,
-    /// A script ran for too long.
-    TimeLimit,
-    /// A script used too much memory.
-    MemoryLimit,
-    /// A script failed in a way that is not the application's own error.
-    Failed,
-}
-
-impl BackendOutcome {
-    /// All of them.
-    pub const ALL: [Self; 10] = [
-        Self::Ok,
-        Self::Rejected,
-        Self::Timeout,
-        Self::Unreachable,
-        Self::CircuitOpen,
-        Self::Overloaded,
-        Self::BadAnswer,
-        Self::TimeLimit,
-        Self::MemoryLimit,
-        Self::Failed,
-    ];
-
-    /// The metric label.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Rejected => "rejected",
-            Self::Timeout => "timeout",
-            Self::Unreachable => "unreachable",
-            Self::CircuitOpen => "circuit_open",
-            Self::Overloaded => "overloaded",
-            Self::BadAnswer => "bad_answer",
-            Self::TimeLimit => "time_limit",
-            Self::MemoryLimit => "memory_limit",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// Why a script's engine was replaced; a metric label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RestartCause {
-    /// The script was loaded anew.
-    Reload,
-    /// It kept more memory than an engine can go on with.
-    Memory,
-    /// It could not be interrupted in an orderly way.
-    Stuck,
-}
-
-impl RestartCause {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Reload, Self::Memory, Self::Stuck];
-
-    /// The metric label.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Reload => "reload",
-            Self::Memory => "memory",
-            Self::Stuck => "stuck",
-        }
-    }
-}
-
 /// What became of a client that came back for a session it had; a metric label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recovery {
@@ -658,72 +485,6 @@ impl Recovery {
     }
 }
 
-/// One backend's figures.
-#[derive(Debug)]
-pub struct BackendMetrics {
-    requests: [[IntCounter; BackendOutcome::ALL.len()]; BackendRequest::ALL.len()],
-    duration: Histogram,
-    /// Requests that it works on now.
-    pub in_flight: IntGauge,
-    /// Requests that wait for their turn.
-    pub waiting: IntGauge,
-    /// Whether it is asked at all.
-    pub available: IntGauge,
-    restarts: [IntCounter; RestartCause::ALL.len()],
-}
-
-impl BackendMetrics {
-    /// Counts a request that is answered, and its time.
-    pub fn asked(&self, request: BackendRequest, outcome: BackendOutcome, took: Duration) {
-        let by_outcome = &self.requests[position(&BackendRequest::ALL, &request)];
-        by_outcome[position(&BackendOutcome::ALL, &outcome)].inc();
-        self.duration.observe(took.as_secs_f64());
-    }
-
-    /// Counts a fresh engine.
-    pub fn restarted(&self, cause: RestartCause) {
-        self.restarts[position(&RestartCause::ALL, &cause)].inc();
-    }
-}
-
-/// What became of a message from the backplane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrival {
-    /// It was delivered to whom it was for, if they are here.
-    Delivered,
-    /// This node has sent it itself.
-    Own,
-    /// It is for nobody here.
-    Ignored,
-    /// It cannot be read.
-    Malformed,
-    /// Too much waited already.
-    Overflow,
-}
-
-impl Arrival {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Delivered,
-        Self::Own,
-        Self::Ignored,
-        Self::Malformed,
-        Self::Overflow,
-    ];
-
-    /// The metric label.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::Own => "own",
-            Self::Ignored => "ignored",
-            Self::Malformed => "malformed",
-            Self::Overflow => "overflow",
-        }
-    }
-}
-
 /// What became of steps of traces that have ended.
 #[derive(Debug, Clone)]
 pub struct TraceMetrics {
@@ -733,65 +494,6 @@ pub struct TraceMetrics {
     pub dropped: IntCounter,
     /// The collector has not taken them.
     pub failed: IntCounter,
-}
-
-/// The figures of the backplane.
-#[derive(Debug)]
-pub struct BackplaneMetrics {
-    /// Whether other nodes are reached.
-    pub up: IntGauge,
-    /// Times that it was connected.
-    pub links: IntCounter,
-    /// Channels and patterns that this node listens to.
-    pub subscriptions: IntGauge,
-    sent: IntCounter,
-    not_sent: IntCounter,
-    sent_again: IntCounter,
-    written: IntCounter,
-    not_written: IntCounter,
-    received: [IntCounter; Arrival::ALL.len()],
-    usual_answers: IntCounter,
-    large_answers: IntCounter,
-    /// Times that a stream had lost something before it was read here.
-    pub gaps: IntCounter,
-}
-
-impl BackplaneMetrics {
-    /// Counts an answer to another server.
-    pub fn answered(&self, is_large: bool) {
-        let counter = if is_large {
-            &self.large_answers
-        } else {
-            &self.usual_answers
-        };
-        counter.inc();
-    }
-
-    /// Counts messages for other nodes, by whether they were sent.
-    pub fn published(&self, are_sent: bool, messages: usize) {
-        let counter = if are_sent { &self.sent } else { &self.not_sent };
-        counter.inc_by(messages as u64);
-    }
-
-    /// Counts messages of which nobody knows whether they were sent, so that they are sent again.
-    pub fn sent_again(&self, messages: usize) {
-        self.sent_again.inc_by(messages as u64);
-    }
-
-    /// Counts a pipeline of records, by whether it was written.
-    pub fn recorded(&self, is_written: bool) {
-        let counter = if is_written {
-            &self.written
-        } else {
-            &self.not_written
-        };
-        counter.inc();
-    }
-
-    /// Counts a message that has arrived.
-    pub fn received(&self, arrival: Arrival) {
-        self.received[position(&Arrival::ALL, &arrival)].inc();
-    }
 }
 
 /// One listener's counters.

@@ -202,6 +202,19 @@ async fn which_configuration_is_in_force() {
         first,
         json!({"generation": 1, "reloads": {"ok": 0, "failed": 0}})
     );
+    let gauge = |name: &str| {
+        let families = world.hub.metrics().registry().gather();
+        let family = families.iter().find(|it| it.name() == name).unwrap();
+        family.get_metric()[0].get_gauge().get_value().to_string()
+    };
+    let gauges = || {
+        [
+            "polyport_config_generation",
+            "polyport_config_last_reload_successful",
+        ]
+        .map(gauge)
+    };
+    assert_eq!(gauges(), ["1", "1"]);
     let configuration = world.state.configuration();
     assert_eq!(configuration.not_reloaded("no such key".to_owned()), 1);
     let (failed, same) = told().await;
@@ -210,6 +223,7 @@ async fn which_configuration_is_in_force() {
         json!({"generation": 1, "reloads": {"ok": 0, "failed": 1}, "last_error": "no such key"})
     );
     assert_eq!(same, loaded_at);
+    assert_eq!(gauges(), ["1", "0"]);
     assert_eq!(configuration.reloaded(), 2);
     let (again, later) = told().await;
     assert_eq!(
@@ -217,12 +231,7 @@ async fn which_configuration_is_in_force() {
         json!({"generation": 2, "reloads": {"ok": 1, "failed": 1}})
     );
     assert!(later >= loaded_at);
-    let families = world.hub.metrics().registry().gather();
-    let generation = families
-        .iter()
-        .find(|it| it.name() == "polyport_config_generation");
-    let generation = generation.unwrap().get_metric()[0].get_gauge().get_value();
-    assert!((generation - 2.0).abs() < f64::EPSILON);
+    assert_eq!(gauges(), ["2", "1"]);
 }
 
 #[tokio::test]

@@ -246,6 +246,21 @@ impl Overview<'_> {
                 all("polyport_process_threads"),
             );
         }
+        if self.figures().has("polyport_config_last_reload_successful") {
+            let failed = [("outcome", "failed")];
+            let is_last_good = all("polyport_config_last_reload_successful") > 0.0;
+            let _ = writeln!(
+                text,
+                "configuration {}   failed reloads {}{}",
+                all("polyport_config_generation"),
+                self.figures().sum("polyport_reloads_total", &failed),
+                if is_last_good {
+                    ""
+                } else {
+                    "   THE LAST RELOAD FAILED"
+                },
+            );
+        }
         if self.figures().has("polyport_backplane_up") {
             let state = if all("polyport_backplane_up") > 0.0 {
                 "up"
@@ -486,12 +501,17 @@ fn put(text: &str) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    /// The last reload of a process that did not start in the second 1 has failed.
     fn moment(second: u64, start: u64, calls: u64) -> Moment {
         let text = format!(
             "polyport_build_info{{version=\"1.2.3\"}} 1\n\
              polyport_process_start_time_seconds {start}\n\
              polyport_process_cpu_seconds_total {second}\n\
              polyport_process_resident_memory_bytes 3145728\n\
+             polyport_config_generation 3\n\
+             polyport_config_last_reload_successful {}\n\
+             polyport_reloads_total{{outcome=\"ok\"}} 2\n\
+             polyport_reloads_total{{outcome=\"failed\"}} 1\n\
              polyport_backplane_up 0\n\
              polyport_backplane_published_total{{outcome=\"not_sent\"}} 4\n\
              polyport_sessions{{listener=\"a\",protocol=\"p\"}} 2\n\
@@ -500,7 +520,8 @@ mod tests {
              polyport_calls_total{{listener=\"a\",protocol=\"p\",outcome=\"rejected\"}} 0\n\
              polyport_limit_hits_total{{listener=\"b\",protocol=\"p\",limit=\"outbox\"}} 7\n\
              polyport_events_delivered_total{{protocol=\"p\"}} {calls}\n\
-             polyport_backend_available{{backend=\"app\"}} 0\n"
+             polyport_backend_available{{backend=\"app\"}} 0\n",
+            u8::from(start == 1)
         );
         Moment {
             at: *BEGINNING + Duration::from_secs(second),
@@ -533,6 +554,10 @@ mod tests {
         );
         assert!(
             text.contains("CPU 100 % of a core   memory 3 MiB"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\nconfiguration 3   failed reloads 1\n"),
             "{text}"
         );
         assert!(
@@ -570,6 +595,8 @@ mod tests {
         history.add(moment(1, 2, 5));
         let text = history.overview("http://here");
         assert_eq!(line(&text, "ok"), ["ok", "0", "5"]);
+        let reloads = "configuration 3   failed reloads 1   THE LAST RELOAD FAILED\n";
+        assert!(text.contains(reloads), "{text}");
     }
 
     #[test]

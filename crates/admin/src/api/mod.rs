@@ -226,6 +226,12 @@ impl Api {
             let name = head.headers.get(IDEMPOTENCY_KEY);
             let name = name.map(|name| Name::new(key.name(), name.as_bytes()));
             let name = name.transpose()?;
+            if name.is_some() && !verb.may_be_named() {
+                return Err(ApiError::new(
+                    Code::MalformedRequest,
+                    "Idempotency-Key is not for an upgrade: sent again it would reach the new process, which knows nothing of the first time",
+                ));
+            }
             let body = body::read(&head.headers, body, self.max_body).await?;
             let done = self.act_once(verb, &key, name, &body).await;
             return done.map(|response| response.map(Into::into));

@@ -144,6 +144,11 @@ impl Verb {
         )
     }
 
+    /// Whether a request with an `Idempotency-Key` is done once: not where the next one comes to another process.
+    pub(crate) fn may_be_named(self) -> bool {
+        self != Self::Upgrade
+    }
+
     /// The methods it answers, as `Allow` lists them.
     pub(crate) fn allowed(self) -> &'static str {
         match self {
@@ -183,9 +188,8 @@ impl Verb {
                 &[200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429]
             }
             Self::Drain | Self::SetLog => &[200, 400, 401, 403, 405, 408, 409, 413, 415, 422, 429],
-            Self::Reload | Self::Upgrade => {
-                &[200, 400, 401, 403, 405, 408, 409, 413, 415, 422, 429, 503]
-            }
+            Self::Reload => &[200, 400, 401, 403, 405, 408, 409, 413, 415, 422, 429, 503],
+            Self::Upgrade => &[200, 400, 401, 403, 405, 408, 413, 415, 422, 429, 503],
             Self::Batch => &[200, 400, 401, 405, 408, 409, 413, 415, 422, 429],
             Self::Session | Self::Tap => &[200, 400, 401, 403, 404, 405, 429, 503],
             Self::Sessions | Self::Rooms | Self::Presence => &[200, 400, 401, 403, 404, 405, 429],

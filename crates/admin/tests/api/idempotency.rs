@@ -10,6 +10,14 @@ async fn send(world: &World, key: &str, name: &str, path: &str, body: &str) -> A
 }
 
 #[tokio::test]
+async fn an_upgrade_is_not_done_under_a_name() {
+    let world = world().await;
+    let answer = send(&world, ROOT, "1", "/api/upgrade", "{}").await;
+    answer.refused(400, "malformed_request");
+    assert!(world.orders.lock().await.try_recv().is_err());
+}
+
+#[tokio::test]
 async fn the_same_request_is_done_once() {
     let world = world().await;
     let (session, hears) = world.member(&["a"]);

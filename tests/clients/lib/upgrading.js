@@ -34,7 +34,7 @@ class Line {
   /** Waits until a new process has taken over, and gives its id. */
   async next() {
     const { gateway, pid } = this
-    const pattern = new RegExp(`"taken over from the process before","old_pid":${pid},"new_pid":(\\d+)`)
+    const pattern = new RegExp(`"taken over from the process before",.*"old_pid":${pid},"new_pid":(\\d+)`)
     const line = await gateway.logged(pattern, { limit: 30_000 })
     this.pids.push(Number(pattern.exec(line)[1]))
     return this.pid

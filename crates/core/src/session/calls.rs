@@ -141,10 +141,11 @@ pub struct CallTicket {
     span: Option<Span>,
 }
 
-/// An answer that is computed and not queued yet. Drop it when the answer is queued: until then a draining session waits.
+/// An answer that is computed and not queued yet. Drop it when the answer is queued: until then a draining session waits, and
+/// is kept.
 #[derive(Debug)]
 #[must_use = "dropping it says that the answer is queued"]
-pub struct Unsent(CallTicket);
+pub struct Unsent(Option<SessionRef>);
 
 impl CallTicket {
     /// Has `backend` answer the call, as a part of the call's trace.
@@ -186,7 +187,7 @@ impl CallTicket {
     /// Counts the answer, by its error if it is one, and its time. From now on the call is not in flight: a client that
     /// keeps as many as it may can send the next one as soon as it reads this answer.
     pub fn finish(mut self, error: Option<&CallError>) -> Unsent {
-        self.end();
+        let session = self.end();
         let metrics = self.listener.metrics();
         metrics.call(error).inc();
         metrics
@@ -202,7 +203,7 @@ impl CallTicket {
                 span.fail(outcome);
             }
         }
-        Unsent(self)
+        Unsent(session)
     }
 
     /// Where the answer goes.
@@ -211,30 +212,42 @@ impl CallTicket {
         &self.session
     }
 
-    fn end(&mut self) {
-        if !std::mem::replace(&mut self.is_finished, true)
-            && let Some(session) = self.session.upgrade()
-        {
-            session.0.calls_in_flight.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Unsent {
-    /// Where the answer goes.
-    #[must_use]
-    pub fn session(&self) -> Option<SessionRef> {
-        self.0.session.upgrade()
+    /// From now on the call is not in flight. The session, if it is there, has still to be settled.
+    fn end(&mut self) -> Option<SessionRef> {
+        self.is_finished = true;
+        let session = self.session.upgrade()?;
+        session.0.calls_in_flight.fetch_sub(1, Ordering::Relaxed);
+        Some(session)
     }
 }
 
 impl Drop for CallTicket {
     fn drop(&mut self) {
+        if self.is_finished {
+            return;
+        }
         if let Some(span) = self.span.take() {
             span.discard();
         }
-        self.end();
-        settle(&self.session);
+        if let Some(session) = self.end() {
+            settle(&session);
+        }
+    }
+}
+
+impl Unsent {
+    /// Where the answer goes; `None` when the session has ended.
+    #[must_use]
+    pub fn session(&self) -> Option<&SessionRef> {
+        self.0.as_ref()
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        if let Some(session) = &self.0 {
+            settle(session);
+        }
     }
 }
 
@@ -244,14 +257,13 @@ pub struct Unsettled(WeakSession);
 
 impl Drop for Unsettled {
     fn drop(&mut self) {
-        settle(&self.0);
+        if let Some(session) = self.0.upgrade() {
+            settle(&session);
+        }
     }
 }
 
-fn settle(session: &WeakSession) {
-    let Some(session) = session.upgrade() else {
-        return;
-    };
+fn settle(session: &SessionRef) {
     session.0.unsettled.fetch_sub(1, Ordering::Release);
     // A draining connection may have waited for this.
     if session.listener().is_draining() {

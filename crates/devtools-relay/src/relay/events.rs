@@ -424,14 +424,14 @@ impl Client {
                 return;
             };
             match found {
-                Ok(Some(report)) => waiting.done(&session, Some(&report)),
+                Ok(Some(report)) => waiting.done(session, Some(&report)),
                 Ok(None) => {
                     let error = wording::named("NotFoundError", "No such report");
-                    waiting.failed(&session, &error);
+                    waiting.failed(session, &error);
                 }
                 Err(error) => {
                     let error = wording::named("UnavailableError", &error.to_string());
-                    waiting.failed(&session, &error);
+                    waiting.failed(session, &error);
                 }
             }
         });

@@ -83,7 +83,7 @@ impl Client {
                 respond(later, &self.shared.tasks, deadline, move |result| {
                     let unsent = ticket.answer(&result);
                     if let Some(session) = unsent.session() {
-                        answer(&session, &waiting, generation, &result);
+                        answer(session, &waiting, generation, &result);
                     }
                 });
             }

@@ -90,7 +90,7 @@ impl Engine {
                 respond(answer, &self.shared.tasks, deadline, move |answer| {
                     let unsent = ticket.answer(&answer);
                     if let Some(session) = unsent.session() {
-                        acknowledge(&session, &answer_args(&answer));
+                        acknowledge(session, &answer_args(&answer));
                     }
                 });
             }

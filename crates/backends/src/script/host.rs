@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use foldhash::fast::FixedState;
@@ -27,7 +27,7 @@ use super::{
     fetch::{self, Fetch, FetchRequest, RequestText},
     links::{Ending, Link, Message},
     marks::{Mark, MarkError},
-    modules::{Folder, is_module},
+    modules::{Folder, Stamp, is_module},
     questions::Question,
     queue::{Job, Queue},
     steps,
@@ -67,7 +67,7 @@ pub(crate) struct Host {
     /// Sessions whose clients have heard already what is sent to them now.
     pub(crate) muted: RefCell<HashSet<u32, FixedState>>,
     /// The files that were read, and when they had been changed.
-    pub(crate) files: RefCell<Vec<(String, Option<SystemTime>)>>,
+    pub(crate) files: RefCell<Vec<(String, Option<Stamp>)>>,
     /// Answers that came later, in order.
     pub(crate) settled: RefCell<Vec<(u32, String)>>,
     /// What is to end once what has been answered is out.
@@ -149,8 +149,8 @@ impl Host {
 
     /// Reads a file of the script, and remembers it.
     pub(crate) fn read(&self, file: &str) -> std::result::Result<String, String> {
-        let changed = self.folder.changed(file);
-        self.files.borrow_mut().push((file.to_owned(), changed));
+        let stamp = self.folder.stamp(file);
+        self.files.borrow_mut().push((file.to_owned(), stamp));
         self.folder.read(file)
     }
 
@@ -158,7 +158,7 @@ impl Host {
     pub(crate) fn has_changed(&self) -> bool {
         let mut has_changed = false;
         for (file, known) in &mut *self.files.borrow_mut() {
-            let now = self.folder.changed(file);
+            let now = self.folder.stamp(file);
             has_changed |= std::mem::replace(known, now) != now;
         }
         has_changed

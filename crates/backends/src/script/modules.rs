@@ -17,6 +17,9 @@ use rquickjs::{
 /// Bytes of one file.
 const MAX_FILE: u64 = 16 << 20;
 
+/// By which a file is known to be another one.
+pub(crate) type Stamp = (SystemTime, u64);
+
 /// A script's folder. Files are named relative to it, with `/`.
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
@@ -78,10 +81,11 @@ impl Folder {
         Ok(parts.join("/"))
     }
 
-    /// When a file was changed last.
-    pub(crate) fn changed(&self, file: &str) -> Option<SystemTime> {
+    /// When a file was changed last, and its length: whoever writes a file in place changes it twice within one tick of the
+    /// file system's clock, and it may have been read in between.
+    pub(crate) fn stamp(&self, file: &str) -> Option<Stamp> {
         let found = fs::metadata(self.root.join(file)).ok()?;
-        found.modified().ok()
+        Some((found.modified().ok()?, found.len()))
     }
 
     /// The text of a file that [`Folder::resolve`] gave.

@@ -79,3 +79,14 @@ fn a_changed_file_is_noticed() {
     wait_for(|| world.script.generation() > 0);
     client.check("n", "[]", "2");
 }
+
+#[test]
+fn a_file_that_changes_twice_within_a_tick_of_the_clock_is_noticed() {
+    let text = |n: u32| format!("require('socket.red')(0, () => ({{ api: {{ n: () => {n} }} }}));");
+    let world = World::with(&[("main.js", &text(1))], |_| {}).unwrap();
+    let client = world.open("/");
+    client.check("n", "[]", "1");
+    world.replace_unnoticed("main.js", &text(20));
+    wait_for(|| world.script.generation() > 0);
+    client.check("n", "[]", "20");
+}

@@ -147,14 +147,13 @@ class Walkthrough {
     )
   }
 
-  /** Links the package that the suites have in that version, under the name that the page's programs ask for. */
+  /** Links the newest package of that version that the suites have, under the name that the page's programs ask for. */
   install(wanted) {
     const [, name, version] = /^(@?[^@]+)(?:@(.+))?$/.exec(wanted)
-    const fits = (own) => version === undefined || own === version || own.startsWith(`${version}.`)
-    const found = DEPENDENCIES.find(([alias, value]) => {
-      const [, real = alias, own] = /^(?:npm:(.+)@)?([^@]+)$/.exec(value)
-      return real === name && fits(own) && (version !== undefined || alias === name)
-    })
+    const [found] = DEPENDENCIES
+      .map(([alias, value]) => [alias, ...(/^npm:(.+)@(.+)$/.exec(value)?.slice(1) ?? [alias, value])])
+      .filter(([, real, own]) => real === name && (version === undefined || own === version || own.startsWith(`${version}.`)))
+      .sort(([, , one], [, , other]) => other.localeCompare(one, 'en', { numeric: true }))
     assert.ok(found, `the suites have no ${wanted}`)
     const link = path.join(this.folder, 'node_modules', name)
     fs.mkdirSync(path.dirname(link), { recursive: true })

@@ -69,16 +69,18 @@ class Stage extends Walkthrough {
   }
 
   /** Starts a gateway as a line of the page says, and waits until it is ready. */
-  async start(line = 'polyport run', { table, binds } = {}) {
+  async start(line = 'polyport run', { table } = {}) {
     const moved = (await this.moved(swapped(line, table))).replace(/\s*(#.*|&)$/, '')
     const [, given = ''] = /^(?:cargo run --release(?: --)?|(?:target\/release\/)?polyport)(?: run)?\b(.*)$/.exec(moved) ?? assert.fail(`it starts no gateway: ${line}`)
     const words = given.split(/\s+/).filter((word) => word !== '')
     const place = words.indexOf('--config')
     const [, config] = place < 0 ? [] : words.splice(place, 2)
     const bound = words.findLast((word) => word.startsWith('admin.bind='))
-    const gateway = new Polyport(this.folder, { admin: bound === undefined ? await this.port(ADMIN) : Number(bound.split(':')[1]) })
+    const admin = bound === undefined ? await this.port(ADMIN) : Number(bound.split(':')[1])
+    if (bound === undefined) words.push('--set', `admin.bind=127.0.0.1:${admin}`)
+    const gateway = new Polyport(this.folder, { admin })
     gateway.file = config ?? this.file('gateway.toml')
-    gateway.spawn([...words, ...(binds ?? [])], this.env)
+    gateway.spawn(words, this.env)
     this.ends.push(() => gateway.stop())
     await until(
       () => `readiness; the log:\n${gateway.log}`,
@@ -105,9 +107,10 @@ class Stage extends Walkthrough {
     return /\beyJ[\w-]+\.[\w-]+\.[\w-]+/.exec(this.gateway.log)[0]
   }
 
-  /** Begins a command in a shell; gives its process, its terminals of both kinds of output, and `ended`, its exit status. */
+  /** Begins a command in a shell; gives its process, both kinds of its output, and `ended`, its exit status or signal. */
   begin(command, { input = 'ignore' } = {}) {
-    const child = spawn('bash', ['-c', `exec ${command}`], { cwd: this.folder, env: environment(this.env), stdio: [input, 'pipe', 'pipe'] })
+    const [, variables, program] = /^((?:[A-Z_]+=\S* )*)(.*)$/s.exec(command)
+    const child = spawn('bash', ['-c', `${variables}exec ${program}`], { cwd: this.folder, env: environment(this.env), stdio: [input, 'pipe', 'pipe'] })
     const output = { child, stdout: '', stderr: '' }
     for (const name of ['stdout', 'stderr']) {
       child[name].setEncoding('utf8').on('data', (text) => {
@@ -119,17 +122,17 @@ class Stage extends Walkthrough {
     this.ends.push(kill)
     output.ended = new Promise((resolve, reject) => {
       child.once('error', reject)
-      child.once('close', (code) => {
+      child.once('close', (code, signal) => {
         process.removeListener('exit', kill)
-        resolve(code)
+        resolve(code ?? signal)
       })
     })
     return output
   }
 
   /** Waits until what a command has printed satisfies a condition. */
-  until(condition, { stdout, stderr }) {
-    return until(() => `what is promised of a command that has printed\n${stdout}${stderr}`, condition)
+  until(condition, output) {
+    return until(() => `what is promised of a command that has printed\n${output.stdout}${output.stderr}`, condition)
   }
 
   /** Runs a command of the page to its end, which must be a good one; gives what it has printed. */

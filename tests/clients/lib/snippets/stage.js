@@ -174,10 +174,12 @@ class Stage extends Walkthrough {
     return names.split(' ')
   }
 
-  /** A new telnet, as a line of the page starts it. */
+  /** A new telnet, as a line of the page starts it, that has been welcomed. */
   async telnet(words) {
     await super.telnet(words)
-    return this.terminal('telnet')
+    const telnet = this.terminal('telnet')
+    await until('a welcome', () => telnet.lines.length > 0)
+    return telnet
   }
 
   /** In telnet, `typed` says which lines are typed; the others are shown. */

@@ -80,7 +80,8 @@ class Stage extends Walkthrough {
     if (bound === undefined) words.push('--set', `admin.bind=127.0.0.1:${admin}`)
     const gateway = new Polyport(this.folder, { admin })
     gateway.file = config ?? this.file('gateway.toml')
-    gateway.spawn(words, this.env)
+    // By the name that the page has for it, which is also that of the process.
+    gateway.spawn(words, this.env, this.file('bin/polyport'))
     this.ends.push(() => gateway.stop())
     await until(
       () => `readiness; the log:\n${gateway.log}`,

@@ -45,6 +45,12 @@ const actionhero = story('docs/actionhero.md', 'lines', {
       await stage.terminal('telnet').send('say lobby hi')
       await stage.terminal('telnet').shows(text)
     }],
+    ['{"message":{"n":1},"room":"lobby","from":"efff21f6-7fb2-4470-8b95-087257601542","context":"user","sentAt":1795250060817,"event":"hello"}', async (stage, { text }) => {
+      const page = stage.pocket()
+      await page.connects("pocket.socket.setup('127.0.0.1:8001').connect()")
+      await page.type("pocket.socket.signal('lobby', 'hello', { n: 1 })")
+      await stage.terminal('telnet').shows(text)
+    }],
   ],
 })
 

@@ -12,7 +12,7 @@ const { blocks } = require('./pages')
 const { Polyport, ROOT, environment, temporaryFolder } = require('./polyport')
 const { freePort } = require('./ports')
 const { RedisServer } = require('./redis')
-const { until } = require('./wait')
+const { until } = require('./patience')
 
 const SUITES = path.join(ROOT, 'tests', 'clients')
 const DEPENDENCIES = Object.entries(JSON.parse(fs.readFileSync(path.join(SUITES, 'package.json'), 'utf8')).devDependencies)

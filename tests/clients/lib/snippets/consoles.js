@@ -5,8 +5,8 @@ const assert = require('node:assert/strict')
 const { inspect } = require('node:util')
 const original = require('../pocket-original')
 const standIn = require('../pocket-stand-in')
-const { until } = require('../wait')
 const { Terminal } = require('../walkthrough')
+const { until } = require('../patience')
 
 /** What a console makes of the arguments of `console.log`. */
 const printed = (values) => values.map((value) => (typeof value === 'string' ? value : inspect(value))).join(' ')

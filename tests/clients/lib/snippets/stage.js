@@ -12,11 +12,9 @@ const { PATH } = require('../deployment')
 const { alike } = require('../likeness')
 const { BINARY, Polyport, ROOT, environment } = require('../polyport')
 const { RedisServer } = require('../redis')
-const { until, within } = require('../wait')
 const { Walkthrough, ADMIN } = require('../walkthrough')
 const { BrowserConsole, PocketConsole } = require('./consoles')
-
-const LIMIT = 20_000
+const { until, within } = require('../patience')
 
 /** The lines of a shell without what is continued, commented or empty. */
 const joined = (text) => text.replace(/\\\n\s*/g, '').split('\n').filter((line) => line !== '')
@@ -63,9 +61,9 @@ class Stage extends Walkthrough {
   }
 
   /** The configuration of the repository, with what it names. */
-  async ship(add = '') {
+  async ship() {
     fs.cpSync(path.join(ROOT, 'docs', 'examples'), this.file('docs/examples'), { recursive: true })
-    await this.keep('gateway.toml', fs.readFileSync(path.join(ROOT, 'gateway.toml'), 'utf8') + add)
+    await this.keep('gateway.toml', fs.readFileSync(path.join(ROOT, 'gateway.toml'), 'utf8'))
   }
 
   /** Starts a gateway as a line of the page says, and waits until it is ready. */
@@ -143,7 +141,7 @@ class Stage extends Walkthrough {
     const [stdout, stderr] = [child.stdout, child.stderr].map(async (stream) => Buffer.concat(await stream.toArray()).toString())
     const kill = () => child.kill('SIGKILL')
     this.ends.push(kill)
-    const code = await within(new Promise((resolve) => child.once('close', resolve)), LIMIT, () => `it does not end: ${real}`)
+    const code = await within(new Promise((resolve) => child.once('close', resolve)), () => `it does not end: ${real}`)
     assert.equal(code, status, `${real}\n${await stdout}${await stderr}`)
     return { stdout: await stdout, stderr: await stderr }
   }

@@ -5,7 +5,8 @@ const assert = require('node:assert/strict')
 const { alike } = require('../../likeness')
 const { RpcClient } = require('../../rpc-client')
 const { FrameClient } = require('../../frame-client')
-const { until, within, LIMIT } = require('../../wait')
+const { until, within } = require('../../patience')
+const { shipped } = require('../shipped')
 const { commands } = require('../stage')
 const { PAGES, story } = require('../story')
 
@@ -131,7 +132,7 @@ const tap = story('docs/tap.md', 'taps', {
       await sayUntil(stage, () => /^ +socket-io {2}/m.test(session.stdout), session)
       await sayUntil(stage, () => json.stdout.split('\n').length > 3, json)
       for (const ending of [room, session]) ending.child.kill('SIGINT')
-      for (const output of [room, listener, session, json]) assert.equal(await within(output.ended, LIMIT, () => output.stdout), 0, output.stderr)
+      for (const output of [room, listener, session, json]) assert.equal(await within(output.ended, () => output.stdout), 0, output.stderr)
       for (const line of json.stdout.trim().split('\n')) assert.equal(JSON.parse(line).room, 'lobby')
       stage.printed = session.stdout.trimEnd().split('\n')
     }],
@@ -153,10 +154,7 @@ const tap = story('docs/tap.md', 'taps', {
 })
 
 const console = story('docs/console.md', 'the link', {
-  begin: async (stage) => {
-    await stage.ship()
-    await stage.start()
-  },
+  begin: (stage) => shipped(stage),
   steps: [
     ['  the console, with that key: http://127.0.0.1:9900/#key=pp_…', async (stage, { text }) => {
       const shown = await stage.moved(text)

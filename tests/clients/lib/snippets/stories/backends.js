@@ -6,7 +6,8 @@ const fs = require('node:fs')
 const net = require('node:net')
 const { blocks, isConfiguration } = require('../../pages')
 const { RpcClient } = require('../../rpc-client')
-const { until } = require('../../wait')
+const { until } = require('../../patience')
+const { shipped } = require('../shipped')
 const { commands, swapped } = require('../stage')
 const { service } = require('../service')
 const { PAGES, story } = require('../story')
@@ -224,8 +225,7 @@ const requests = story(HTTP, 'requests, answers and signatures', {
 const identity = story('docs/identity.md', 'tokens', {
   begin: async (stage) => {
     stage.env.POLYPORT_JWT_SECRET = SECRET
-    await stage.ship()
-    await stage.start()
+    await shipped(stage)
   },
   steps: [
     ["$ polyport token make --user 7 --claim roles='[\"editor\"]' --expires 12h", async (stage, block) => {

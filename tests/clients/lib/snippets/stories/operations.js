@@ -10,7 +10,7 @@ const { alike, likeness } = require('../../likeness')
 const { OnTerminal } = require('../../on-terminal')
 const { ROOT } = require('../../polyport')
 const { Line } = require('../../upgrading')
-const { until, within, LIMIT } = require('../../wait')
+const { until, within } = require('../../patience')
 const { commands } = require('../stage')
 const { story } = require('../story')
 
@@ -99,7 +99,7 @@ const changing = story(PAGE, 'reloading, logs and figures of one that runs', {
       const seen = top.seen.length
       await until('the next overview', () => /polyport /.test(top.seen.slice(seen)))
       top.press('\x03')
-      assert.equal(await within(top.ended, LIMIT, () => top.seen), 0)
+      assert.equal(await within(top.ended, () => top.seen), 0)
       assert.ok(top.seen.includes('\x1b[?1049l'), 'the terminal as it was')
       assert.match((await overview).stdout, /, ready/)
     }],

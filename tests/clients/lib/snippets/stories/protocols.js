@@ -5,31 +5,11 @@ const assert = require('node:assert/strict')
 const fs = require('node:fs')
 const net = require('node:net')
 const path = require('node:path')
-const { until, within, LIMIT } = require('../../wait')
+const { until, within } = require('../../patience')
+const { service } = require('../service')
+const { secured, shipped } = require('../shipped')
 const { comments, joined, swapped } = require('../stage')
 const { find, story } = require('../story')
-const { service } = require('../service')
-
-/** The configuration of the repository, with something in the place of something. */
-async function shipped(stage, table = {}) {
-  await stage.ship()
-  const file = stage.file('gateway.toml')
-  fs.writeFileSync(file, swapped(fs.readFileSync(file, 'utf8'), table))
-  return stage.start()
-}
-
-const TLS = { '[listeners.tcp]\n': '[listeners.tcp]\ntls = { cert = "cert.pem", key = "key.pem" }\n' }
-
-/** Makes a certificate, and connects as it says: the client sees the welcome, and ends in order. */
-async function secured(stage, { text }) {
-  const [make, connect] = joined(text)
-  await stage.do(make)
-  await shipped(stage, TLS)
-  const client = stage.begin(await stage.moved(connect), { input: 'pipe' })
-  await stage.until(() => client.stdout.includes('"welcome"'), client)
-  client.child.stdin.write('quit\r\n')
-  assert.equal(await within(client.ended, LIMIT, () => client.stderr), 0)
-}
 
 const OPENSSL = 'openssl req -x509 -newkey rsa:2048 -nodes -days 30 -keyout key.pem -out cert.pem -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1'
 
@@ -106,7 +86,7 @@ const socketRed = story('docs/socket-red.md', 'sessions', {
       const socket = net.connect(await stage.port(8080), '127.0.0.1')
       const upgrade = ['GET /unauthorized HTTP/1.1', 'Host: 127.0.0.1', 'Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==']
       socket.write(`${upgrade.join('\r\n')}\r\n\r\n`)
-      const answer = await within(socket.toArray(), LIMIT, () => 'no answer')
+      const answer = await within(socket.toArray(), () => 'no answer')
       assert.equal(Buffer.concat(answer).toString(), text.replaceAll('\n', '\r\n'))
     }],
   ],
@@ -194,7 +174,7 @@ const devtools = story('docs/devtools.md', 'the real page, and a recording', {
       const replay = stage.begin(swapped(text, { '20261126T080905.123Z-1-Shop.jsonl': recording }) + address)
       await page.holds("document.body.innerText.split('Shop').length > 2")
       replay.child.kill('SIGINT')
-      assert.equal(await within(replay.ended, LIMIT, () => replay.stderr), 'SIGINT', replay.stderr)
+      assert.equal(await within(replay.ended, () => replay.stderr), 'SIGINT', replay.stderr)
     }],
   ],
 })
@@ -218,4 +198,3 @@ const redis = story('docs/redis.md', 'two nodes', {
 })
 
 module.exports = [actionhero, overTls, pocketsocket, socketRed, socketCluster, binary, logins, devtools, redis]
-module.exports.secured = secured

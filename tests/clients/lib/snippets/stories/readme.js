@@ -5,13 +5,13 @@ const assert = require('node:assert/strict')
 const fs = require('node:fs')
 const path = require('node:path')
 const { alike } = require('../../likeness')
-const { within, LIMIT } = require('../../wait')
+const { until } = require('../../patience')
+const { ROOT } = require('../../polyport')
+const { secured, shipped } = require('../shipped')
 const { comments, joined } = require('../stage')
 const { story } = require('../story')
 
 const PAGE = 'README.md'
-const SHIPPED = { begin: async (stage) => stage.ship() }
-const isLine = (text) => text.split('\n')[0]
 
 /** What is said in telnet, and what it shows then. */
 async function said(stage, line, shown) {
@@ -33,14 +33,23 @@ async function typed(console, { text }) {
   }
 }
 
+/** Saves the script with one method more, as an editor does: nobody sees half of it. */
+async function addMethod(stage, method) {
+  const file = stage.file('docs/examples/tour.js')
+  const from = stage.gateway.log.length
+  fs.writeFileSync(`${file}.new`, fs.readFileSync(file, 'utf8').replace('class TourApi {\n', `class TourApi {\n${method}\n`))
+  fs.renameSync(`${file}.new`, file)
+  await stage.gateway.logged(/script loaded anew/, { from })
+}
+
 const connected = story(PAGE, 'telnet, browsers, an API, pushes and users', {
-  ...SHIPPED,
+  begin: (stage) => stage.ship(),
   steps: [
     ['cargo run --release       # start; needs Rust 1.95 or newer and a C compiler', async (stage, { text }) => {
       const [start, tests] = joined(text)
       await stage.start(start)
       // The suites do not start themselves.
-      fs.accessSync(path.resolve(__dirname, '../../../../..', isLine(tests).split(' ')[0]), fs.constants.X_OK)
+      fs.accessSync(path.join(ROOT, tests.split(' ')[0]), fs.constants.X_OK)
     }],
     ['polyport 0.1.0 is up', async (stage, { text }) => {
       const shown = (await stage.moved(text)).split('\n')
@@ -92,13 +101,15 @@ const connected = story(PAGE, 'telnet, browsers, an API, pushes and users', {
     }],
     [`rpc.send('[1,"clap",[2]]')       // [1,true,"Clap Clap Clap with 2"]`, async (stage, block) => typed(stage.rpc, block)],
     ['  greet(name) {', async (stage, { text }) => {
-      const file = stage.file('docs/examples/tour.js')
-      const tour = fs.readFileSync(file, 'utf8')
-      const from = stage.gateway.log.length
-      fs.writeFileSync(file, tour.replace('class TourApi {\n', `class TourApi {\n${text}\n`))
-      await stage.gateway.logged(/script loaded anew/, { from })
+      await addMethod(stage, text)
     }],
-    [`rpc.send('[4,"greet",["Ada"]]')  // [4,true,"Hello Ada!"]`, async (stage, block) => typed(stage.rpc, block)],
+    [`rpc.send('[4,"greet",["Ada"]]')  // [4,true,"Hello Ada!"]`, async (stage, { text }) => {
+      // Once the session is the new script's.
+      await until('the new method to answer', async () => {
+        await stage.rpc.type(text)
+        return (await stage.rpc.shows('[4,…]')) === comments(text)[0]
+      })
+    }],
     ["const connect = require('socket.red-client').default", async (stage, block) => {
       const client = await stage.node('client.js', block.text, stage.packages(block))
       await client.shows("{ type: 'ACTION_TYPE', payload: 'Your action data' }")
@@ -123,11 +134,11 @@ const connected = story(PAGE, 'telnet, browsers, an API, pushes and users', {
         await pages[index].type(`const own = new WebSocket('ws://${address}/?jwt=${stage.token}')\nown.onmessage = (event) => console.log(event.data)`)
         await pages[index].holds('own.readyState === WebSocket.OPEN')
       }
-      const file = stage.file('docs/examples/tour.js')
-      const from = stage.gateway.log.length
-      fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace('class TourApi {\n', `class TourApi {\n  tell() {\n${text}\n}\n`))
-      await stage.gateway.logged(/script loaded anew/, { from })
-      await stage.rpc.type(`rpc.send('[5,"tell",[]]')`)
+      await addMethod(stage, `  tell() {\n${text}\n}`)
+      await until('the new method to answer', async () => {
+        await stage.rpc.type(`rpc.send('[5,"tell",[]]')`)
+        return (await stage.rpc.shows('[5,…]')).startsWith('[5,true,')
+      })
       await stage.terminal('telnet').shows('{"message":"for you alone",…,"event":"news"}')
       await pages[0].shows('{"id":null,"message":"user(7).news","data":"for you alone"}')
       await pages[1].shows('[-1,"news","for you alone"]')
@@ -142,8 +153,7 @@ const connected = story(PAGE, 'telnet, browsers, an API, pushes and users', {
 
 const originals = story(PAGE, 'the clients of Actionhero, Socket.IO, Pocketsocket and Redux DevTools', {
   begin: async (stage) => {
-    await stage.ship()
-    await stage.start()
+    await shipped(stage)
     await stage.telnet(['127.0.0.1', '5000'])
   },
   steps: [
@@ -218,20 +228,7 @@ const nodes = story(PAGE, 'two nodes', {
 })
 
 const secure = story(PAGE, 'TLS', {
-  begin: async (stage) => stage.ship(),
-  steps: [
-    ['openssl req -x509 -newkey rsa:2048 -nodes -days 30 -keyout key.pem -out cert.pem -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1', async (stage, { text }) => {
-      const [make, connect] = joined(text)
-      await stage.do(make)
-      const config = fs.readFileSync(stage.file('gateway.toml'), 'utf8')
-      fs.writeFileSync(stage.file('gateway.toml'), config.replace('[listeners.tcp]\n', '[listeners.tcp]\ntls = { cert = "cert.pem", key = "key.pem" }\n'))
-      await stage.start()
-      const client = stage.begin(await stage.moved(connect), { input: 'pipe' })
-      await stage.until(() => client.stdout.includes('"welcome"'), client)
-      client.child.stdin.write('quit\r\n')
-      assert.equal(await within(client.ended, LIMIT, () => client.stderr), 0)
-    }],
-  ],
+  steps: [['openssl req -x509 -newkey rsa:2048 -nodes -days 30 -keyout key.pem -out cert.pem -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1', secured]],
 })
 
 module.exports = [connected, originals, nodes, secure]

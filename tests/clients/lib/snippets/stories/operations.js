@@ -5,7 +5,7 @@ const assert = require('node:assert/strict')
 const fs = require('node:fs')
 const path = require('node:path')
 const { Authority } = require('../../certificates')
-const { program } = require('../../deployment')
+const { program, read } = require('../../deployment')
 const { alike, likeness } = require('../../likeness')
 const { OnTerminal } = require('../../on-terminal')
 const { ROOT } = require('../../polyport')
@@ -109,6 +109,9 @@ const changing = story(PAGE, 'reloading, logs and figures of one that runs', {
       const [, target] = /targets: \["(.*)"\]/.exec(fs.readFileSync(file, 'utf8'))
       const metrics = await (await fetch(`http://${target}/metrics`)).text()
       program('promtool', ['check', 'metrics'], { input: metrics })
+      // Under this name the alerts look for it.
+      const [, job] = /job_name: (\S+)/.exec(text)
+      assert.ok(read('prometheus', 'alerts.yml').includes(`job="${job}"`), job)
     }],
     ['{"timestamp":"2026-11-21T08:37:34.885811Z","level":"INFO","message":"certificates replaced","target":"polyport_net::server","listener":"tcp"}', async (stage, { text }) => {
       await until(() => stage.gateway.log, () => stage.gateway.log.split('\n').some(likeness(text)))

@@ -117,7 +117,8 @@ const connected = story(PAGE, 'telnet, browsers, an API, pushes and users', {
     }],
     ['curl http://127.0.0.1:9900/api/publish -H "Authorization: Bearer $KEY" -H \'Content-Type: application/json\' \\', async (stage, block) => {
       stage.env.KEY = stage.key
-      await stage.commands(block)
+      const [answer] = await stage.commands(block)
+      assert.match(answer, /^\{"sessions":\d+\}$/)
     }],
     ['{"message":"hello from curl","room":"lobby","from":0,"context":"api","sentAt":1795250060158,"event":"news"}', async (stage, { text }) => {
       const [telnet, hub, rpc] = text.split('\n')
@@ -204,7 +205,8 @@ const originals = story(PAGE, 'the clients of Actionhero, Socket.IO, Pocketsocke
       await stage.node('counter.js', block.text, stage.packages(block))
       const page = await stage.console(await stage.moved('http://127.0.0.1:8000/'))
       await page.holds("document.body.innerText.includes('counter')")
-      await page.holds("document.body.innerText.includes('INC')")
+      await page.holds("document.querySelector('#actions').innerText.includes('INC')")
+      await page.holds("/\\bn\\b\\D*[1-9]/.test(document.querySelector('#state').innerText)")
     }],
   ],
 })

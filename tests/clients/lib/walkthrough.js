@@ -198,4 +198,4 @@ class Walkthrough {
   }
 }
 
-module.exports = { Terminal, Walkthrough, ADDRESS, SHIPPED, ADMIN }
+module.exports = { Terminal, Walkthrough, ADMIN }

@@ -9,6 +9,7 @@ const path = require('node:path')
 const { after, before, describe, test } = require('node:test')
 const { FrameClient } = require('./lib/frame-client')
 const { LineClient } = require('./lib/line-client')
+const { OnTerminal } = require('./lib/on-terminal')
 const { BINARY, Polyport, environment, run, temporaryFolder } = require('./lib/polyport')
 const { freePort } = require('./lib/ports')
 const { verbsListener } = require('./lib/verbs')
@@ -186,35 +187,6 @@ describe('commands about a gateway that runs', () => {
     assert.match(ended.stderr, /\[admin\].*--url/)
   })
 })
-
-/** A command on a terminal of its own, which keys are pressed at. */
-class OnTerminal {
-  constructor(args) {
-    const terminal = 'import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))'
-    this.child = spawn('python3', ['-c', terminal, BINARY, ...args], { env: environment(), stdio: ['pipe', 'pipe', 'inherit'] })
-    this.seen = ''
-    this.child.stdout.setEncoding('utf8').on('data', (text) => {
-      this.seen += text
-    })
-    const kill = () => this.child.kill('SIGKILL')
-    process.once('exit', kill)
-    this.ended = new Promise((resolve, reject) => {
-      this.child.once('error', reject)
-      this.child.once('close', (code) => {
-        process.removeListener('exit', kill)
-        resolve(code)
-      })
-    })
-  }
-
-  press(keys) {
-    this.child.stdin.write(keys)
-  }
-
-  shows(pattern) {
-    return until(() => `${pattern} in\n${JSON.stringify(this.seen)}`, () => pattern.test(this.seen))
-  }
-}
 
 describe('polyport drain', () => {
   const start = (more) =>

@@ -127,4 +127,4 @@ class Prometheus {
   }
 }
 
-module.exports = { binds, has, installSchemas, ports, program, Prometheus, read, seconds, sorted, unit, validator, yaml, DEPLOY }
+module.exports = { PATH, binds, has, installSchemas, ports, program, Prometheus, read, seconds, sorted, unit, validator, yaml, DEPLOY }

@@ -6,12 +6,13 @@ const { execFileSync, spawn } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
 const readline = require('node:readline')
+const { likeness } = require('./likeness')
 const { LineClient } = require('./line-client')
 const { blocks } = require('./pages')
 const { Polyport, ROOT, environment, temporaryFolder } = require('./polyport')
 const { freePort } = require('./ports')
 const { RedisServer } = require('./redis')
-const { until } = require('./wait')
+const { until } = require('./patience')
 
 const SUITES = path.join(ROOT, 'tests', 'clients')
 const DEPENDENCIES = Object.entries(JSON.parse(fs.readFileSync(path.join(SUITES, 'package.json'), 'utf8')).devDependencies)
@@ -19,9 +20,6 @@ const DEPENDENCIES = Object.entries(JSON.parse(fs.readFileSync(path.join(SUITES,
 const SHIPPED = { tcp: 5000, rpc: 8080, pocket: 8001, messaging: 3000, devtools: 8000 }
 const ADMIN = 9900
 const ADDRESS = /(127\.0\.0\.1[: ]|\bport: |new Server\()(\d{4,5})\b/g
-
-const masked = (line) =>
-  line.replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'ID').replace(/"sentAt":\d{13}/g, '"sentAt":TIME')
 
 /** What one terminal has printed, and how far the page has got with it. */
 class Terminal {
@@ -32,11 +30,13 @@ class Terminal {
   }
 
   /** Waits for a line behind what the page has shown before; others may stand between. */
-  async shows(line, limit) {
-    const wanted = masked(line)
-    const place = () => this.lines.findIndex((shown, index) => index >= this.seen && masked(shown) === wanted)
-    await until(() => `${this.name} to show ${wanted}; it shows\n${this.lines.slice(this.seen).join('\n')}`, () => place() >= 0, limit)
+  async shows(line, { limit, varying } = {}) {
+    const isLike = likeness(line, varying)
+    const place = () => this.lines.findIndex((shown, index) => index >= this.seen && isLike(shown))
+    await until(() => `${this.name} to show ${line}; it shows\n${this.lines.slice(this.seen).join('\n')}`, () => place() >= 0, limit)
+    const found = this.lines[place()]
     this.seen = place() + 1
+    return found
   }
 }
 
@@ -60,16 +60,18 @@ class Walkthrough {
     return terminal
   }
 
-  /** The free port that stands for one of the page's. */
+  /** The free port that stands for one of the page's; one that stands for another stays. */
   async port(shown) {
+    if ([...this.ports.values()].includes(shown)) return shown
     if (!this.ports.has(shown)) this.ports.set(shown, await freePort())
     return this.ports.get(shown)
   }
 
   /** The page's addresses, replaced by those of this run. */
   async moved(text) {
-    for (const [, , shown] of text.matchAll(ADDRESS)) await this.port(Number(shown))
-    return text.replace(ADDRESS, (_, before, shown) => `${before}${this.ports.get(Number(shown))}`)
+    const real = new Map()
+    for (const [, , shown] of text.matchAll(ADDRESS)) real.set(shown, await this.port(Number(shown)))
+    return text.replace(ADDRESS, (_, before, shown) => `${before}${real.get(shown)}`)
   }
 
   /** Who a block belongs to: the file that is named last before it, or telnet. */
@@ -145,10 +147,13 @@ class Walkthrough {
     )
   }
 
-  /** Links the package that the suites have in that version, under the name that the page's programs ask for. */
+  /** Links the newest package of that version that the suites have, under the name that the page's programs ask for. */
   install(wanted) {
     const [, name, version] = /^(@?[^@]+)(?:@(.+))?$/.exec(wanted)
-    const found = DEPENDENCIES.find(([alias, value]) => value === `npm:${wanted}` || (alias === name && [undefined, value].includes(version)))
+    const [found] = DEPENDENCIES
+      .map(([alias, value]) => [alias, ...(/^npm:(.+)@(.+)$/.exec(value)?.slice(1) ?? [alias, value])])
+      .filter(([, real, own]) => real === name && (version === undefined || own === version || own.startsWith(`${version}.`)))
+      .sort(([, , one], [, , other]) => other.localeCompare(one, 'en', { numeric: true }))
     assert.ok(found, `the suites have no ${wanted}`)
     const link = path.join(this.folder, 'node_modules', name)
     fs.mkdirSync(path.dirname(link), { recursive: true })
@@ -184,7 +189,7 @@ class Walkthrough {
     const terminal = this.terminal(name)
     for (const line of lines) {
       if (name === 'telnet' && !line.startsWith('{')) await terminal.send(line)
-      else await terminal.shows(line, limit)
+      else await terminal.shows(line, { limit })
     }
   }
 
@@ -193,4 +198,4 @@ class Walkthrough {
   }
 }
 
-module.exports = { Walkthrough }
+module.exports = { Terminal, Walkthrough, ADMIN }

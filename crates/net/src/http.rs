@@ -3,7 +3,9 @@
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request::Parts,
+};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
     Request, Response, body::Incoming, server::conn::http1, service::service_fn, upgrade::Upgraded,
@@ -12,7 +14,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use polyport_core::{
     Admission, Guest, Later, Listener, OpenRequest, Opening, Peer, Received, Reception,
-    RefuseReason, Refused, SessionId, trace::TraceContext,
+    RefuseReason, Refused, SessionId,
+    trace::{ParentTrust, TRACEPARENT, TRACESTATE, TraceContext},
 };
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
@@ -117,6 +120,21 @@ fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
         let only = values.next().filter(|_| values.next().is_none());
         only?.to_str().ok()
     })
+}
+
+/// Leaves of what a client says about its trace as much as counts, for whoever looks at its headers. Where there are no traces
+/// they stay as they are.
+fn heed_parent(headers: &mut HeaderMap, listener: &Listener, trust: ParentTrust) {
+    let tracer = listener.hub().tracer();
+    let says_something = headers.contains_key(TRACEPARENT) || headers.contains_key(TRACESTATE);
+    if trust == ParentTrust::Trust || !says_something || !tracer.is_on() {
+        return;
+    }
+    let kept = trace_of(headers).and_then(|parent| tracer.adopt(parent, trust));
+    headers.remove(TRACEPARENT);
+    headers.remove(TRACESTATE);
+    let parent = kept.and_then(|kept| HeaderValue::try_from(kept.parent()).ok());
+    headers.extend(parent.map(|parent| (HeaderName::from_static(TRACEPARENT), parent)));
 }
 
 /// Reads the rest of a body that nobody wants, within bounds: a client that is still sending when its connection closes gets a
@@ -307,6 +325,7 @@ async fn serve<F: WsFrontEnd>(accepted: Accepted, front_end: Arc<F>, common: Tra
         admission,
         first,
         accepted_at,
+        traceparent,
     } = accepted;
     let listener = Arc::clone(admission.listener());
     let handshake = listener.limits().handshake;
@@ -341,6 +360,7 @@ async fn serve<F: WsFrontEnd>(accepted: Accepted, front_end: Arc<F>, common: Tra
         peer,
         is_tls: matches!(io, Io::Tls(_)),
         listener: Arc::clone(&listener),
+        traceparent,
         front_end,
         common,
     });
@@ -395,6 +415,7 @@ struct Door<F> {
     peer: Peer,
     is_tls: bool,
     listener: Arc<Listener>,
+    traceparent: ParentTrust,
     front_end: Arc<F>,
     common: Transportation,
 }
@@ -431,7 +452,8 @@ async fn on_request<F: WsFrontEnd>(
     door: Arc<Door<F>>,
 ) -> HttpAnswer {
     let upgrade = hyper::upgrade::on(&mut request);
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    heed_parent(&mut head.headers, &door.listener, door.traceparent);
     let mut request = HttpRequest {
         head,
         peer: door.peer,
@@ -578,7 +600,7 @@ fn is_key(key: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
 
-fn has_token(headers: &HeaderMap, name: &header::HeaderName, wanted: &str) -> bool {
+fn has_token(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
     headers
         .get_all(name)
         .iter()

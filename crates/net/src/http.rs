@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use polyport_core::{
     Admission, Guest, Later, Listener, OpenRequest, Opening, Peer, Received, Reception,
     RefuseReason, Refused, SessionId,
-    trace::{ParentTrust, TRACEPARENT, TRACESTATE, TraceContext},
+    trace::{ParentTrust, TraceContext},
 };
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
@@ -25,6 +25,7 @@ use crate::{
     Bind, BindError, Connection, LinkOptions, Server, ServerSettings, Transportation, WsHandler,
     WsMessages,
     connection::Io,
+    parent::{heed_parent, trace_of},
     server::{Accepted, within},
     stream::{PlainStream, Rewound},
 };
@@ -111,30 +112,6 @@ impl HttpRequest {
             payload: None,
         }
     }
-}
-
-/// The trace that a request with such headers belongs to. Whoever says so twice is not understood.
-fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
-    TraceContext::of_headers(|name| {
-        let mut values = headers.get_all(name).iter();
-        let only = values.next().filter(|_| values.next().is_none());
-        only?.to_str().ok()
-    })
-}
-
-/// Leaves of what a client says about its trace as much as counts, for whoever looks at its headers. Where there are no traces
-/// they stay as they are.
-fn heed_parent(headers: &mut HeaderMap, listener: &Listener, trust: ParentTrust) {
-    let tracer = listener.hub().tracer();
-    let says_something = headers.contains_key(TRACEPARENT) || headers.contains_key(TRACESTATE);
-    if trust == ParentTrust::Trust || !says_something || !tracer.is_on() {
-        return;
-    }
-    let kept = trace_of(headers).and_then(|parent| tracer.adopt(parent, trust));
-    headers.remove(TRACEPARENT);
-    headers.remove(TRACESTATE);
-    let parent = kept.and_then(|kept| HeaderValue::try_from(kept.parent()).ok());
-    headers.extend(parent.map(|parent| (HeaderName::from_static(TRACEPARENT), parent)));
 }
 
 /// Reads the rest of a body that nobody wants, within bounds: a client that is still sending when its connection closes gets a

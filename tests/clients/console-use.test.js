@@ -8,7 +8,7 @@ const { Polyport } = require('./lib/polyport')
 const { verbsListener } = require('./lib/verbs')
 const { until } = require('./lib/wait')
 
-const VIEWS = ['overview', 'sessions', 'rooms', 'calls', 'cluster', 'trouble', 'tap']
+const VIEWS = ['overview', 'sessions', 'rooms', 'calls', 'cluster', 'trouble', 'tap', 'operations']
 
 let rig
 before(async () => {

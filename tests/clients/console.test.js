@@ -199,12 +199,12 @@ describe('the views', () => {
       const good = own.config
       own.configure({ ...good, listeners: { tcp: { ...good.listeners.tcp, protocol: 'carrier-pigeon' } } })
       own.signal('SIGHUP')
-      await page.shows(/Reloads\s+0, and 1 that has failed\s+The last reload has failed; generation 1 stays in force:\s[^]*gateway\.toml:\d+:\d+[^]*carrier-pigeon/)
+      await page.shows(/Reloads\s+0, and 1 that has failed\s+Last reload\s+[^\n]*, failed\s+The last reload has failed; generation 1 stays in force:\s[^]*gateway\.toml:\d+:\d+[^]*carrier-pigeon/)
       assert.deepEqual(await page.accessibility(), [])
       await page.screenshot('overview-failed-reload')
       own.configure(good)
       own.signal('SIGHUP')
-      await page.shows(/Configuration\s+generation 2, since [^\n]*\n\s*Reloads\s+1, and 1 that has failed\s/)
+      await page.shows(/Configuration\s+generation 2, since [^\n]*\n\s*Reloads\s+1, and 1 that has failed\s+Last reload\s+[^\n]*, worked\s/)
       assert.doesNotMatch(await page.text('main'), /The last reload has failed/)
       await page.checkFaults()
     } finally {

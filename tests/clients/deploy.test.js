@@ -12,6 +12,7 @@ const {
   binds, has, installSchemas, ports, program, Prometheus, read, seconds, sorted, unit, validator, yaml, DEPLOY,
 } = require('./lib/deployment')
 const { Authority } = require('./lib/certificates')
+const { Collector } = require('./lib/collector')
 const { LineClient } = require('./lib/line-client')
 const { Polyport, run, temporaryFolder, toToml, BINARY, ROOT } = require('./lib/polyport')
 const { freePort } = require('./lib/ports')
@@ -158,12 +159,14 @@ describe('alerts', () => {
 describe('queries', () => {
   const INTERVAL = '250ms'
   let redis
+  let collector
   let gateway
   let prometheus
   let found
 
   before(async () => {
     redis = await RedisServer.start()
+    collector = await Collector.start()
     const script = path.join(temporaryFolder(), 'script.js')
     fs.writeFileSync(script, 'module.exports = class { hello() { return "hello" } }\n')
     const listeners = {}
@@ -177,6 +180,7 @@ describe('queries', () => {
       backplane: { engine: 'redis', url: redis.url },
       backends: { script: { kind: 'script', file: script }, service: { kind: 'http', url: 'http://127.0.0.1:9/' } },
       listeners,
+      tracing: { endpoint: collector.endpoint },
     })
     prometheus = await Prometheus.start(`127.0.0.1:${gateway.ports.admin}`, { interval: INTERVAL })
     await until('two scrapes', async () => {
@@ -189,6 +193,7 @@ describe('queries', () => {
   after(async () => {
     await prometheus?.stop()
     await gateway?.stop()
+    await collector?.stop()
     await redis?.stop()
   })
 

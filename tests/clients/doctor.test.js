@@ -11,6 +11,7 @@ const net = require('node:net')
 const path = require('node:path')
 const { after, before, describe, test } = require('node:test')
 const { Authority } = require('./lib/certificates')
+const { Collector } = require('./lib/collector')
 const { BINARY, Polyport, environment, temporaryFolder, toToml } = require('./lib/polyport')
 const { freePort } = require('./lib/ports')
 const { RedisServer } = require('./lib/redis')
@@ -51,6 +52,7 @@ async function examined(config, { env = SECRETS, clock = 'yes', files, cwd = tem
 
 describe('polyport doctor', () => {
   const services = []
+  let collector
   let redis
   let port
 
@@ -80,10 +82,12 @@ describe('polyport doctor', () => {
 
   before(async () => {
     redis = await RedisServer.start()
+    collector = await Collector.start()
     port = await freePort()
   })
   after(async () => {
     for (const service of services) service.close()
+    await collector?.stop()
     await redis?.stop()
   })
 
@@ -97,9 +101,11 @@ describe('polyport doctor', () => {
       tokens: { main: { keys: [{ algorithm: 'HS256', secret: 'env:POLYPORT_JWT_SECRET' }], jwks: { url: keys, algorithms: ['RS256'] } } },
       backends: { app: { kind: 'http', url: app } },
       backplane: { engine: 'redis', url: redis.url },
+      tracing: { endpoint: collector.endpoint, headers: { 'x-key': 'env:COLLECTOR_KEY' } },
       listeners: { tcp: verbsListener({ bind: `127.0.0.1:${port}`, tls: { cert, key, names: ['a.example'] } }) },
     })
-    const { code, out, err } = await examined(given)
+    const env = { ...SECRETS, COLLECTOR_KEY: 'key-of-the-collector' }
+    const { code, out, err } = await examined(given, { env })
     assert.deepEqual([code, err], [0, ''], out)
     const version = (await redis.info('server')).redis_version
     for (const pattern of [
@@ -113,13 +119,17 @@ describe('polyport doctor', () => {
       new RegExp(`^ok {5}redis {2,}.* is Redis ${version.replaceAll('.', '\\.')}$`, 'm'),
       /^ok {5}backend app {2,}.* answers$/m,
       /^ok {5}tokens main {2,}.* has a key set$/m,
+      new RegExp(`^ok {5}collector {2,}${collector.endpoint}/v1/traces takes traces$`, 'm'),
       /^ok {5}tokens main {2,}1 keys, and a key set$/m,
       /^ok {5}server API {2,}POLYPORT_API_KEY is set$/m,
       /^nothing is wrong$/m,
     ]) {
       assert.match(out, pattern)
     }
-    assert.ok(!Object.values(SECRETS).some((secret) => out.includes(secret)))
+    assert.ok(!Object.values(env).some((secret) => out.includes(secret)))
+    const [{ method, url, headers, spans }, ...others] = collector.requests
+    assert.deepEqual([method, url, headers['content-type'], headers['x-key'], spans], ['POST', '/v1/traces', 'application/x-protobuf', 'key-of-the-collector', 0])
+    assert.equal(others.length, 0, 'it is asked once')
   })
 
   test('a gateway that runs is fine, and its limit is the one that counts', async () => {
@@ -223,6 +233,45 @@ describe('polyport doctor', () => {
     for (const [place, pattern] of Object.entries(patterns)) {
       await isWrong('tokens main', [pattern, /tokens\.main\.jwks/], jwks(place))
     }
+  })
+
+  test('a collector that is not found, not there, or none', async () => {
+    const tracing = (endpoint, more) => config({ tracing: { endpoint, ...more } })
+    await isWrong('collector', [/collector\.invalid.*its name is not found/, /tracing\.endpoint.*name service/], tracing('http://collector.invalid:4318'))
+    await isWrong('collector', [/cannot connect/, /start the collector.*tracing\.endpoint.*4318/], tracing(`http://127.0.0.1:${await freePort()}`))
+    const silent = net.createServer((socket) => socket.resume()).listen(0, '127.0.0.1')
+    services.push(silent)
+    await once(silent, 'listening')
+    await isWrong('collector', [/no answer in time/, /4317 is for gRPC/], tracing(`http://127.0.0.1:${silent.address().port}`, { timeout: '200ms' }))
+    const page = await serve((_, response) => response.setHeader('content-type', 'text/html').end('<p>hello</p>'))
+    await isWrong('collector', [/200 OK, but with text\/html, as no collector/, /most do at \/v1\/traces/], tracing(page))
+  })
+
+  test('a collector that does not take what it is sent', async () => {
+    const answers = {
+      401: [/answers 401/, /tracing\.headers/],
+      404: [/answers 404/, /\/v1\/traces/],
+      415: [/answers 415/, /application\/x-protobuf/],
+      301: [/answers 301/, /does not follow/],
+      503: [/answers 503/, /see to the collector/],
+    }
+    for (const [status, patterns] of Object.entries(answers)) {
+      const endpoint = await serve((_, response) => response.writeHead(Number(status)).end())
+      await isWrong('collector', patterns, config({ tracing: { endpoint } }))
+    }
+    const endpoint = await serve((_, response) => response.writeHead(400).end('no spans'))
+    const { code, out } = await examined(config({ tracing: { endpoint } }))
+    assert.equal(code, 0, out)
+    assert.match(out, /^note {3}collector {2,}.* answers 400 .* to a request without spans; whether it takes others cannot be told$/m)
+    const late = await serve((_, response) => {
+      response.setHeader('Date', new Date(Date.now() - 600_000).toUTCString())
+      response.end()
+    })
+    await isWrong('collector', [/(599|600|601) s apart/, /set-ntp/], config({ tracing: { endpoint: late } }))
+    const folder = temporaryFolder()
+    const key = path.join(folder, 'key')
+    fs.writeFileSync(key, '')
+    await isWrong('collector', [/tracing\.headers: x-key: .*key is empty/, /put the value there/], config({ tracing: { endpoint: late, headers: { 'x-key': `file:${key}` } } }))
   })
 
   test('keys that are made up at each start', async () => {

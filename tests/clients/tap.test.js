@@ -214,6 +214,122 @@ describe('clients of five protocols in a room', () => {
   })
 })
 
+describe('calls that no backend is asked for', () => {
+  const limits = { calls_in_flight: 1 }
+  const permissions = { call: ['sleepTest', 'random*'] }
+  const monitored = (devtools) => ({ protocol: 'devtools-relay', devtools: { relay: true, protocol_version: 2, ...devtools }, permissions: { call: ['nothing'] } })
+  let gateway
+  let clients
+
+  before(async () => {
+    const few = { backends: ['builtin'], limits, permissions }
+    const listeners = {
+      tcp: verbsListener({ limits, permissions }),
+      rpc: { protocol: 'ws-rpc', ...few },
+      sio: { protocol: 'socket-io', ...few },
+      cluster: { protocol: 'devtools-relay', devtools: { relay: false, protocol_version: 2 }, ...few },
+      monitored: monitored({}),
+      closed: { ...monitored({ anybody: ['app'], users: [{ name: 'ann', secret: 'env:USER_SECRET' }] }), realm: 'closed' },
+    }
+    gateway = await Polyport.start({ api: { keys: KEYS }, listeners }, { env: { USER_SECRET: 'sesame-of-the-tap' } })
+    const cluster = async (name) => {
+      const client = await FrameClient.open({ port: gateway.ports[name], path: '/socketcluster/' })
+      await client.text('{"event":"#handshake","data":{"authToken":null},"cid":1}')
+      await client.nextText()
+      return client
+    }
+    clients = {
+      tcp: await LineClient.open({ port: gateway.ports.tcp }),
+      rpc: await FrameClient.open({ port: gateway.ports.rpc }),
+      sio: connectSocketIo('4.8.4', `http://127.0.0.1:${gateway.ports.sio}`, { transports: 'websocket' }),
+      cluster: await cluster('cluster'),
+      monitored: await cluster('monitored'),
+      closed: await cluster('closed'),
+    }
+    await clients.sio.connected()
+  })
+  after(async () => {
+    for (const client of Object.values(clients ?? {})) client.close()
+    await gateway?.stop()
+  })
+
+  /** How a client of each listener calls an action with an object. */
+  const calls = {
+    tcp: (name, given) => clients.tcp.send(JSON.stringify({ action: name, params: given })),
+    rpc: (name, given) => clients.rpc.text(JSON.stringify([1, name, [given]])),
+    sio: (name, given) => clients.sio.emit(name, given),
+    cluster: (name, given) => clients.cluster.text(JSON.stringify({ event: name, data: given, cid: 2 })),
+  }
+  /** Of which some have no names for what they give. */
+  const long = { tcp: { sleepDuration: 60_000 }, rpc: 60_000, sio: 60_000, cluster: { sleepDuration: 60_000 } }
+  const NOT_ALLOWED = 'not authorized to call this action'
+
+  for (const [listener, call] of Object.entries(calls)) {
+    test(`${listener}: not permitted, and too many in flight`, async () => {
+      const tap = await Tap.open(gateway.ports.admin, { listener }, KEY)
+      const answered = (name, outcome) => tap.saw({ kind: 'answer', name, outcome })
+      await call('cacheTest', { key: 'k', password: SECRET })
+      const refused = await answered('cacheTest', 'forbidden')
+      assert.deepEqual([refused.error, refused.seconds, refused.listener], [NOT_ALLOWED, 0, listener])
+      const [asked] = tap.all('call')
+      assert.deepEqual([asked.name, asked.args[0].key, asked.args[0].password, asked.session], ['cacheTest', 'k', '[redacted]', refused.session])
+      await gateway.counted('polyport_calls_total', { listener, outcome: 'forbidden' }, (count) => count === 1)
+      await call('sleepTest', long[listener])
+      await tap.saw({ kind: 'call', name: 'sleepTest' })
+      await call('randomNumber', {})
+      assert.equal((await answered('randomNumber', 'too_many_pending')).error, 'you have too many pending requests')
+      assert.equal(tap.all('call').length, 3)
+      assert.ok(!tap.text.includes(SECRET))
+      tap.close()
+    })
+  }
+
+  test('socket.red: a call of nothing', async () => {
+    const tap = await Tap.open(gateway.ports.admin, { listener: 'rpc' }, KEY)
+    const client = await FrameClient.open({ port: gateway.ports.rpc })
+    await client.text('[1,7,[]]')
+    assert.equal((await tap.saw({ kind: 'answer', outcome: 'unknown_action' })).name, '7')
+    client.close()
+    tap.close()
+  })
+
+  test('a monitor that asks for a report', async () => {
+    const added = await fetch(`http://127.0.0.1:${gateway.ports.monitored}/`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ type: 'STATE', title: 'a report', payload: JSON.stringify({ n: 1, token: SECRET }) }),
+    })
+    const { id } = await added.json()
+    const tap = await Tap.open(gateway.ports.admin, { listener: 'monitored' }, KEY)
+    const get = async (data) => {
+      const from = tap.records.length
+      await clients.monitored.text(JSON.stringify({ event: 'getReport', data, cid: 3 }))
+      // A text without anything is a heartbeat.
+      const text = async () => (await clients.monitored.nextText()) || text()
+      const heard = JSON.parse(await text())
+      await until('its answer', () => tap.records.slice(from).some(({ kind }) => kind === 'answer'))
+      const [call, answer] = tap.records.slice(from)
+      assert.deepEqual([call.kind, call.name, answer.kind, answer.name], ['call', 'getReport', 'answer', 'getReport'])
+      return { heard, call, answer }
+    }
+    const found = await get(id)
+    assert.deepEqual([found.call.args, found.answer.outcome, found.answer.args[0].title], [[id], 'ok', 'a report'])
+    assert.equal(found.heard.data.title, 'a report')
+    assert.ok(found.heard.data.payload.includes(SECRET) && !tap.text.includes(SECRET))
+    const missing = await get('none')
+    assert.deepEqual([missing.answer.outcome, missing.answer.error, missing.heard.error.message], ['rejected', 'No such report', 'No such report'])
+    const nothing = await get()
+    assert.deepEqual([nothing.call.args, nothing.answer.args], [[], [{ error: 'No id specified.' }]])
+    await gateway.counted('polyport_calls_total', { listener: 'monitored', outcome: 'ok' }, (count) => count === 2)
+    tap.close()
+    const closed = await Tap.open(gateway.ports.admin, { listener: 'closed' }, KEY)
+    await clients.closed.text(JSON.stringify({ event: 'getReport', data: id, cid: 3 }))
+    const refused = await closed.saw({ kind: 'answer', name: 'getReport' })
+    assert.deepEqual([refused.outcome, closed.all('call')[0].args], ['forbidden', [id]])
+    closed.close()
+  })
+})
+
 describe('a storm', () => {
   test('a reader that does not read loses records; the gateway keeps its memory and everybody else their messages', async () => {
     const gateway = await Polyport.start({ api: { keys: KEYS, tap: { rate: 100_000 } }, listeners: { tcp: verbsListener({ join: ['lobby'] }) } })

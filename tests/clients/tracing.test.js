@@ -3,7 +3,7 @@
 // OpenTelemetry for JavaScript takes part in them.
 
 const assert = require('node:assert/strict')
-const { createHash } = require('node:crypto')
+const { createHash, randomBytes } = require('node:crypto')
 const fs = require('node:fs')
 const http = require('node:http')
 const path = require('node:path')
@@ -108,7 +108,7 @@ exports.boom = { name: 'boom', description: 'd', inputs: {}, run () { for (;;) {
           app: { kind: 'http', url: service.url, hooks: ['open'] },
         },
         listeners: {
-          rpc: { protocol: 'ws-rpc', backends: ['script', 'app'], join: ['lobby'] },
+          rpc: { protocol: 'ws-rpc', backends: ['script', 'app'], join: ['lobby'], traceparent: 'trust' },
           tcp: verbsListener({ backends: ['script', 'builtin'], join: ['lobby'] }),
           messaging: { protocol: 'socket-io', backends: ['builtin'], join: ['lobby'], socket_io: { publish: [{ event: 'chat', rooms: ['lobby'] }] } },
           pocket: { protocol: 'ws-channels' },
@@ -272,6 +272,104 @@ exports.boom = { name: 'boom', description: 'd', inputs: {}, run () { for (;;) {
     const { sum } = { sum: async (outcome) => (await gateway.metrics()).sum('polyport_trace_spans_total', { outcome }) }
     await until('all to be counted', async () => (await sum('sent')) === collector.spans.length)
     assert.deepEqual([await sum('dropped'), await sum('failed')], [0, 0])
+  })
+})
+
+describe('what is believed of clients that say which trace they belong to', () => {
+  const LISTENERS = ['ignore', 'ids', 'trust']
+  let collector
+  let service
+  let gateway
+
+  before(async () => {
+    [collector, service] = [await Collector.start(), await startService()]
+    const rpc = (more) => ({ protocol: 'ws-rpc', backends: ['app'], ...more })
+    gateway = await Polyport.start({
+      api: { keys: { some: { hash: HASH } } },
+      tracing: { endpoint: collector.endpoint, interval: '20ms', ratio: 0 },
+      backends: { app: { kind: 'http', url: service.url, hooks: ['open'] } },
+      listeners: { ignore: rpc({ traceparent: 'ignore' }), ids: rpc(), trust: rpc({ traceparent: 'trust' }) },
+    })
+  })
+  after(async () => {
+    await gateway?.stop()
+    await service?.stop()
+    await collector?.stop()
+  })
+
+  const reload = async (more) => {
+    const from = gateway.log.length
+    gateway.configure({ ...gateway.config, ...more })
+    gateway.signal('SIGHUP')
+    await gateway.logged(/configuration reloaded/, { from })
+  }
+
+  /** A client of a listener, of a trace of its own: that trace, and what the service was asked for it: `open`, then the call. */
+  async function come(listener, { flags = '01', state = 'vendor=1' } = {}) {
+    const mine = randomBytes(16).toString('hex')
+    const from = service.asked.length
+    const client = await RpcClient.open({
+      port: gateway.ports[listener],
+      headers: { traceparent: parentOf({ ...CALLER, trace: mine }, flags), tracestate: state },
+    })
+    assert.deepEqual(await client.call('shout', listener), { ok: true, value: 'done' })
+    client.close()
+    const asked = service.asked.slice(from)
+    assert.equal(asked.length, 2)
+    const told = asked.map(({ headers }) => [headers.traceparent.split('-')[1] === mine, headers.traceparent.slice(-2), headers.tracestate])
+    const shown = Object.fromEntries(Object.entries(asked[0].question.open.headers).map(([name, values]) => [name, String(values)]))
+    return { mine, told, shown: [shown.traceparent, shown.tracestate] }
+  }
+  const kept = (mine) => collector.spans.filter((span) => span.trace === mine).map(({ name }) => name)
+
+  test('where nothing is kept, only those who are trusted have their traces kept', async () => {
+    const [ignored, ids, trusted] = [await come('ignore'), await come('ids'), await come('trust')]
+    assert.deepEqual(ignored.told, [[false, '00', undefined], [false, '00', undefined]])
+    assert.deepEqual(ids.told, [[true, '00', undefined], [true, '00', undefined]])
+    assert.deepEqual(trusted.told, [[true, '01', 'vendor=1'], [true, '01', 'vendor=1']])
+    const call = await collector.span('call shout', { 'polyport.listener': 'trust' })
+    assert.deepEqual([call.trace, call.parent, call.state], [trusted.mine, CALLER.span, 'vendor=1'])
+    assert.deepEqual([kept(ignored.mine), kept(ids.mine)], [[], []])
+    assert.ok(collector.spans.every((span) => span.trace === trusted.mine))
+  })
+
+  test('what backends see of the headers is what counts', async () => {
+    const seen = {}
+    for (const listener of LISTENERS) {
+      const { mine, shown } = await come(listener)
+      seen[listener] = [shown[0]?.replace(mine, 'MINE'), shown[1]]
+    }
+    assert.deepEqual(seen, {
+      ignore: [undefined, undefined],
+      ids: [`00-MINE-${CALLER.span}-00`, undefined],
+      trust: [`00-MINE-${CALLER.span}-01`, 'vendor=1'],
+    })
+  })
+
+  test('where all is kept, ids are joined; what their client does not keep is not', async () => {
+    await reload({ tracing: { ...gateway.config.tracing, ratio: 1 } })
+    const ids = await come('ids')
+    assert.deepEqual(ids.told, [[true, '01', undefined], [true, '01', undefined]])
+    const call = await collector.span('call shout', { 'polyport.listener': 'ids' })
+    assert.deepEqual([call.trace, call.parent, call.state], [ids.mine, CALLER.span, ''])
+    const unkept = await come('ids', { flags: '00' })
+    assert.deepEqual(unkept.told, [[true, '00', undefined], [true, '00', undefined]])
+    const ignored = await come('ignore')
+    assert.deepEqual(ignored.told.map(([isMine, flags]) => [isMine, flags]), [[false, '01'], [false, '01']])
+    const own = await collector.span('call shout', { 'polyport.listener': 'ignore' })
+    assert.deepEqual([own.parent, kept(ignored.mine), kept(unkept.mine)], ['', [], []])
+  })
+
+  test('a reload changes it for who comes then, on the same socket; without traces headers stay as they came', async () => {
+    const open = await RpcClient.open({ port: gateway.ports.ids })
+    const { listeners } = gateway.config
+    await reload({ listeners: { ...listeners, ids: { ...listeners.ids, traceparent: 'ignore' } } })
+    assert.deepEqual((await come('ids')).told.map(([isMine]) => isMine), [false, false])
+    assert.deepEqual(await open.call('shout', 'still here'), { ok: true, value: 'done' })
+    open.close()
+    await reload({ tracing: {} })
+    const { mine, shown } = await come('ids')
+    assert.deepEqual(shown, [parentOf({ ...CALLER, trace: mine }), 'vendor=1'])
   })
 })
 

@@ -4,15 +4,16 @@
 const LIMIT = 10_000
 
 /**
- * What went wrong: the API's own `code` and `message`, or `unreachable` when there was no answer; and after how many seconds
- * it may be tried again, if the API says so.
+ * What went wrong: the API's own `code`, `message` and `problems`, or `unreachable` when there was no answer; and after how many
+ * seconds it may be tried again, if the API says so.
  */
 export class ApiError extends Error {
-  constructor(status, code, message, retryAfter = null) {
+  constructor(status, code, message, { retryAfter = null, problems = [] } = {}) {
     super(message)
     this.status = status
     this.code = code
     this.retryAfter = retryAfter
+    this.problems = problems
   }
 }
 
@@ -26,10 +27,10 @@ async function refusal(response) {
   const text = await response.text()
   const retryAfter = Number(response.headers.get('retry-after')) || null
   try {
-    const { code, message } = JSON.parse(text).error
-    return new ApiError(response.status, code, message, retryAfter)
+    const { code, message, problems } = JSON.parse(text).error
+    return new ApiError(response.status, code, message, { retryAfter, problems })
   } catch {
-    return new ApiError(response.status, 'no_api', text.trim() || `the gateway answered ${response.status}`, retryAfter)
+    return new ApiError(response.status, 'no_api', text.trim() || `the gateway answered ${response.status}`, { retryAfter })
   }
 }
 
@@ -43,9 +44,9 @@ export class Api {
   }
 
   /** `body` is JSON text: what a person has written reaches clients digit by digit. */
-  post(path, body) {
+  post(path, body, limit = LIMIT) {
     const headers = { 'content-type': 'application/json' }
-    return this.#answer(path, { method: 'POST', headers, body }, AbortSignal.timeout(LIMIT))
+    return this.#answer(path, { method: 'POST', headers, body }, AbortSignal.timeout(limit))
   }
 
   /** Opens an endless answer of one JSON value in each line; gives its values, one after the other, until `signal`. */

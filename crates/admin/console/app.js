@@ -5,6 +5,7 @@ import { Question } from './dialog.js'
 import { VIEWS, link } from './route.js'
 import { CallsView } from './views/calls.js'
 import { ClusterView } from './views/cluster.js'
+import { OperationsView } from './views/operations.js'
 import { OverviewView } from './views/overview.js'
 import { RoomView } from './views/room.js'
 import { RoomsView } from './views/rooms.js'
@@ -37,6 +38,8 @@ function viewOf({ route: { view, parts } }) {
       return [TroubleView, key, 'Trouble']
     case 'tap':
       return [TapView, key, 'Tap']
+    case 'operations':
+      return [OperationsView, key, 'Operations']
     default:
       return [OverviewView, key, 'Overview']
   }

@@ -9,6 +9,7 @@ export const VIEWS = {
   cluster: 'Cluster',
   trouble: 'Trouble',
   tap: 'Tap',
+  operations: 'Operations',
 }
 
 export function readRoute(hash) {

@@ -78,6 +78,11 @@ export class Store {
     return overview === null || overview.key.verbs.includes(verb)
   }
 
+  /** Whether the key may address certain rooms only, and so nothing that concerns everybody. */
+  isConfined() {
+    return this.state.overview?.key.bounded === true
+  }
+
   // --- looking --------------------------------------------------------------------------------------------------------
 
   async #look() {

@@ -24,6 +24,8 @@ pub struct Configuration {
 struct State {
     generation: u64,
     loaded_at: Millis,
+    /// When a reload was last over, however it went.
+    last_reload: Option<Millis>,
     last_error: Option<String>,
 }
 
@@ -33,6 +35,8 @@ pub(crate) struct ConfigurationInfo {
     generation: u64,
     loaded_at: u64,
     reloads: Reloads,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_reload_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
 }
@@ -73,6 +77,7 @@ impl Configuration {
             state: Mutex::new(State {
                 generation: 1,
                 loaded_at: Millis::now(),
+                last_reload: None,
                 last_error: None,
             }),
             generation,
@@ -87,6 +92,7 @@ impl Configuration {
         let mut state = self.state.lock();
         state.generation += 1;
         state.loaded_at = Millis::now();
+        state.last_reload = Some(state.loaded_at);
         state.last_error = None;
         self.generation.inc();
         self.is_last_good.set(1);
@@ -101,6 +107,7 @@ impl Configuration {
             reason.push('…');
         }
         let mut state = self.state.lock();
+        state.last_reload = Some(Millis::now());
         state.last_error = Some(reason);
         self.is_last_good.set(0);
         self.failed.inc();
@@ -116,6 +123,7 @@ impl Configuration {
                 ok: self.ok.get(),
                 failed: self.failed.get(),
             },
+            last_reload_at: state.last_reload.map(|at| at.0),
             last_error: state.last_error.clone(),
         }
     }

@@ -30,7 +30,7 @@ macro_rules! files {
 }
 
 /// By their paths below `/console/`.
-const FILES: [(&str, &[u8]); 33] = files![
+const FILES: [(&str, &[u8]); 35] = files![
     "index.html",
     "style.css",
     "icon.svg",
@@ -38,6 +38,7 @@ const FILES: [(&str, &[u8]); 33] = files![
     "api.js",
     "app.js",
     "chart.js",
+    "configuration.js",
     "dialog.js",
     "figures.js",
     "format.js",
@@ -48,6 +49,7 @@ const FILES: [(&str, &[u8]); 33] = files![
     "store.js",
     "views/calls.js",
     "views/cluster.js",
+    "views/operations.js",
     "views/overview.js",
     "views/record.js",
     "views/room.js",

@@ -392,6 +392,15 @@ impl Taps {
         Some(Box::new(WatchedCall { name, untold }))
     }
 
+    /// A call is answered with an error before any backend is asked.
+    #[cold]
+    pub(crate) fn refused(&self, session: &SessionRef, call: &Call<'_>, error: &CallError) {
+        let Some(watched) = self.called(session, call, Millis::now(), true) else {
+            return;
+        };
+        self.of_session(session, None, || What::refusal(watched.name.clone(), error));
+    }
+
     fn say_called(&self, session: &SessionRef, at: Millis, name: &str, values: &Values) {
         for watch in &**self.open.load() {
             if watch.scope.means(session, None) {

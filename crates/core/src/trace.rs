@@ -5,6 +5,7 @@
 //! hands those that have ended to a [`SpanSink`]. While it is off, which costs one look at a flag, there is none of all this.
 
 mod context;
+mod parent;
 mod span;
 mod tracer;
 
@@ -15,6 +16,7 @@ use std::{
 };
 
 pub use context::{TRACEPARENT, TRACESTATE, TraceContext};
+pub use parent::ParentTrust;
 pub use span::{Attribute, FinishedSpan, Span, SpanKind};
 pub use tracer::{SpanSink, Tracer};
 

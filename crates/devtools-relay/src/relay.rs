@@ -10,6 +10,7 @@ mod history;
 mod lifted;
 mod recorder;
 mod registry;
+mod report_events;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -17,13 +18,14 @@ use parking_lot::Mutex;
 use polyport_core::{EventName, RealmName, RoomName};
 
 pub use events::with_id;
-pub(crate) use events::{HAND_OVER, list_reports, publish_on};
+pub(crate) use events::{HAND_OVER, publish_on};
 pub use head::Head;
 pub use history::{History, Snapshot};
 pub(crate) use lifted::unwrapped;
 pub(crate) use recorder::Recorder;
 pub use recorder::{RecorderError, RecordingOptions};
 pub use registry::{Farewells, Full, Peer, Place, Registry, Role};
+pub(crate) use report_events::list_reports;
 
 use crate::reports::{Reports, ReportsError};
 use events::Seated;

@@ -3,7 +3,9 @@
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request::Parts,
+};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
     Request, Response, body::Incoming, server::conn::http1, service::service_fn, upgrade::Upgraded,
@@ -12,7 +14,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use polyport_core::{
     Admission, Guest, Later, Listener, OpenRequest, Opening, Peer, Received, Reception,
-    RefuseReason, Refused, SessionId, trace::TraceContext,
+    RefuseReason, Refused, SessionId,
+    trace::{ParentTrust, TraceContext},
 };
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
@@ -22,6 +25,7 @@ use crate::{
     Bind, BindError, Connection, LinkOptions, Server, ServerSettings, Transportation, WsHandler,
     WsMessages,
     connection::Io,
+    parent::{heed_parent, trace_of},
     server::{Accepted, within},
     stream::{PlainStream, Rewound},
 };
@@ -108,15 +112,6 @@ impl HttpRequest {
             payload: None,
         }
     }
-}
-
-/// The trace that a request with such headers belongs to. Whoever says so twice is not understood.
-fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
-    TraceContext::of_headers(|name| {
-        let mut values = headers.get_all(name).iter();
-        let only = values.next().filter(|_| values.next().is_none());
-        only?.to_str().ok()
-    })
 }
 
 /// Reads the rest of a body that nobody wants, within bounds: a client that is still sending when its connection closes gets a
@@ -307,6 +302,7 @@ async fn serve<F: WsFrontEnd>(accepted: Accepted, front_end: Arc<F>, common: Tra
         admission,
         first,
         accepted_at,
+        traceparent,
     } = accepted;
     let listener = Arc::clone(admission.listener());
     let handshake = listener.limits().handshake;
@@ -341,6 +337,7 @@ async fn serve<F: WsFrontEnd>(accepted: Accepted, front_end: Arc<F>, common: Tra
         peer,
         is_tls: matches!(io, Io::Tls(_)),
         listener: Arc::clone(&listener),
+        traceparent,
         front_end,
         common,
     });
@@ -395,6 +392,7 @@ struct Door<F> {
     peer: Peer,
     is_tls: bool,
     listener: Arc<Listener>,
+    traceparent: ParentTrust,
     front_end: Arc<F>,
     common: Transportation,
 }
@@ -431,7 +429,8 @@ async fn on_request<F: WsFrontEnd>(
     door: Arc<Door<F>>,
 ) -> HttpAnswer {
     let upgrade = hyper::upgrade::on(&mut request);
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    heed_parent(&mut head.headers, &door.listener, door.traceparent);
     let mut request = HttpRequest {
         head,
         peer: door.peer,
@@ -578,7 +577,7 @@ fn is_key(key: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
 
-fn has_token(headers: &HeaderMap, name: &header::HeaderName, wanted: &str) -> bool {
+fn has_token(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
     headers
         .get_all(name)
         .iter()

@@ -19,6 +19,7 @@ mod http;
 mod in_order;
 pub mod lines;
 mod open_files;
+mod parent;
 mod place;
 mod proxy;
 mod server;

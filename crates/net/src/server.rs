@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use parking_lot::Mutex;
 use polyport_core::{
     Admission, Frame, Guest, Listener, OpenRequest, Opening, Peer, Received, Reception,
-    RefuseReason, Refused, SessionId,
+    RefuseReason, Refused, SessionId, trace::ParentTrust,
 };
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +36,8 @@ pub struct ServerSettings {
     pub tls: Option<TlsAcceptance>,
     /// TCP keepalive with the kernel's times.
     pub keepalive: bool,
+    /// What is believed of clients that say which trace they belong to, in protocols with headers.
+    pub traceparent: ParentTrust,
 }
 
 /// What all servers of a process share.
@@ -82,6 +84,8 @@ pub struct Accepted {
     pub(crate) first: Vec<u8>,
     /// When it was accepted: all of its opening shares one deadline.
     pub(crate) accepted_at: Instant,
+    /// What is believed of what its client says about its trace.
+    pub(crate) traceparent: ParentTrust,
 }
 
 /// Takes a place for a connection that is accepted: that of its session, or one of those for connections.
@@ -203,6 +207,7 @@ fn connect<F: RawFrontEnd>(
         admission,
         first,
         accepted_at: _,
+        traceparent: _,
     } = accepted;
     let listener = Arc::clone(admission.listener());
     let options = front_end.options();
@@ -362,6 +367,7 @@ async fn accept_all(
                 admission,
                 first: Vec::new(),
                 accepted_at,
+                traceparent: settings.traceparent,
             });
             continue;
         }
@@ -428,6 +434,7 @@ async fn open(
         admission,
         first,
         accepted_at,
+        traceparent: settings.traceparent,
     })
 }
 

@@ -6,6 +6,7 @@
 mod addresses;
 mod certificates;
 mod clock;
+mod collector;
 mod process;
 mod secrets;
 mod services;
@@ -149,6 +150,7 @@ pub fn examine(inputs: &Inputs) -> anyhow::Result<Report> {
         findings.extend(services::redis(config).await);
         findings.extend(services::backends(config, &client).await);
         findings.extend(services::key_sets(config, &client).await);
+        findings.extend(collector::check(config, &client).await);
         findings.extend(secrets::check(config));
         findings
     }));

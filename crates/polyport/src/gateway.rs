@@ -362,6 +362,7 @@ impl Gateway {
                 proxy_from: config.proxy_protocol.clone(),
                 tls,
                 keepalive,
+                traceparent: config.traceparent,
             },
             certificates,
         })

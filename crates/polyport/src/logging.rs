@@ -26,6 +26,9 @@ use self::{json::JsonLines, repeats::Limiter};
 
 use crate::config::{LogConfig, LogFormat};
 
+/// Where panics come from, for the log. Not this module, whose own records are never left out.
+const PANICS: &str = "polyport::panics";
+
 /// Which log records are written: a level, and levels for single modules.
 pub type Filter = Targets;
 
@@ -100,6 +103,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     let backtrace = is_captured.then(|| backtrace.to_string());
     let thread = thread::current();
     tracing::error!(
+        target: PANICS,
         location,
         thread = thread.name(),
         backtrace,

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use polyport_core::trace::ParentTrust;
+
 use crate::{
     config::{
         ApiConfig, BackendKindConfig, Bind, Config, HookName, KeyMaterial, ListenerConfig, Loaded,
@@ -127,6 +129,12 @@ impl Search<'_> {
         self.who_comes_in(listener);
         self.origins(listener);
         self.limits(listener);
+        if self.loaded.config.tracing.is_some() && listener.traceparent == ParentTrust::Trust {
+            self.doubt(
+                &["listeners", &listener.name, "traceparent"],
+                "whoever comes in decides which traces are kept, whatever tracing.ratio says; leave it out unless all of them are services of yours",
+            );
+        }
         if listener.tls.is_empty() && listener.proxy_protocol.is_empty() {
             self.doubt(
                 &["listeners", &listener.name, "bind"],

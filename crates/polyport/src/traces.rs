@@ -10,8 +10,10 @@ mod protobuf;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use polyport_core::trace::SpanSink;
+use polyport_net::{ClientRequest, ClientResponse};
 
 use self::exporter::Exporter;
 use crate::{backends::Surroundings, config::TracingConfig, secrets::Secrets};
@@ -79,6 +81,25 @@ impl Traces {
             running.exporter.finish(at_most).await;
         }
     }
+}
+
+/// A request without spans, as the exporter would send it.
+///
+/// # Errors
+/// A header's value cannot be read or used.
+pub(crate) fn empty_request(
+    config: &TracingConfig,
+    secrets: &Secrets,
+) -> anyhow::Result<ClientRequest> {
+    let headers = read_headers(config, secrets).context("tracing.headers")?;
+    Ok(exporter::request(config, headers, Bytes::new()))
+}
+
+/// Whether a successful answer is one of a collector.
+pub(crate) fn is_taken(answer: &ClientResponse) -> bool {
+    let kind = answer.headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok());
+    otlp::is_answer(kind, &answer.body)
 }
 
 fn read_headers(config: &TracingConfig, secrets: &Secrets) -> anyhow::Result<HeaderMap> {

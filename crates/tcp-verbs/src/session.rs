@@ -196,23 +196,18 @@ impl VerbsSession {
     fn run_action(&mut self, name: &str, envelope: Envelope) {
         self.total_actions += 1;
         self.add_version(name);
-        if !self.session.may_call(name) {
-            self.reply_to_action(&Err(CallError::Forbidden), &envelope);
-            return;
-        }
-        let mut ticket = match self.session.begin_call(name) {
+        let mut ticket = match self.session.begin_permitted_call(name) {
             Ok(ticket) => ticket,
             Err(error) => {
+                self.lend_params(|params| self.session.call_refused(&call(name, params), &error));
                 self.reply_to_action(&Err(error), &envelope);
                 return;
             }
         };
         self.scrub(name);
-        // Only this connection's task changes the params, so they can be lent out instead of copied.
-        let params = self.session.with_params(std::mem::take);
         let backend = self.shared.backend();
-        let answer = ticket.ask(&self.session, backend, call(name, &params));
-        self.session.with_params(|empty| *empty = params);
+        let answer =
+            self.lend_params(|params| ticket.ask(&self.session, backend, call(name, params)));
         let deadline = self.session.listener().limits().call;
         let shared = Arc::clone(&self.shared);
         // It holds no handle of the session: a client that leaves is let go, its answer is dropped.
@@ -223,6 +218,14 @@ impl VerbsSession {
                 session.send(frame);
             }
         });
+    }
+
+    /// Only this connection's task changes the params, so they can be lent out instead of copied.
+    fn lend_params<R>(&self, work: impl FnOnce(&Params) -> R) -> R {
+        let params = self.session.with_params(std::mem::take);
+        let result = work(&params);
+        self.session.with_params(|empty| *empty = params);
+        result
     }
 
     /// Keeps what a line named for later lines. When there is no room for it (which is counted), this line is served all

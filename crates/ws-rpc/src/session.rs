@@ -53,25 +53,28 @@ impl RpcSession {
             self.fail(request, NO_LIST);
             return;
         };
-        if request.is_named && !self.session.may_call(&request.name) {
-            self.fail(request, &CallError::Forbidden.to_string());
-            return;
-        }
-        let mut ticket = match self.session.begin_call(&request.name) {
+        let call = Call {
+            action: &request.name,
+            version: None,
+            args: CallArgs::List(args),
+        };
+        let begun = if request.is_named {
+            self.session.begin_permitted_call(&request.name)
+        } else {
+            self.session.begin_call(&request.name)
+        };
+        let mut ticket = match begun {
             Ok(ticket) => ticket,
             Err(error) => {
+                self.session.call_refused(&call, &error);
                 self.fail(request, &error.to_string());
                 return;
             }
         };
         let answer = if request.is_named {
-            let call = Call {
-                action: &request.name,
-                version: None,
-                args: CallArgs::List(args),
-            };
             ticket.ask(&self.session, &**self.shared.reception.backend(), call)
         } else {
+            ticket.show(&self.session, &call);
             Answer::Now(Err(CallError::UnknownAction))
         };
         if let Answer::Now(answer) = answer {

@@ -116,6 +116,7 @@ class Polyport {
   }
 
   spawn(args, env, binary = BINARY) {
+    this.exit = null
     this.child = spawn(binary, ['run', '--config', this.file, ...args], {
       cwd: this.folder,
       env: environment(env),

@@ -2,8 +2,9 @@
 
 import { AskingView, Badge, Facts, Table, html } from '../parts.js'
 import { Chart } from '../chart.js'
+import { LastError, configurationFacts } from '../configuration.js'
 import { growth, sumOf, totals } from '../figures.js'
-import { age, bytes, count, date, many, perSecond, percent, rate, took } from '../format.js'
+import { age, bytes, count, perSecond, percent, rate, took } from '../format.js'
 import { link } from '../route.js'
 
 const CHARTS = [
@@ -64,19 +65,9 @@ class Configuration extends AskingView {
 
   render(_, { answer }) {
     if (answer === null) return null
-    const { generation, loaded_at: since, reloads, last_error: problem } = answer.configuration
-    const facts = [
-      ['Configuration', `generation ${count(generation)}, since ${date(since)}`],
-      ['Reloads', `${count(reloads.ok)}${reloads.failed > 0 ? `, and ${many(reloads.failed, 'that has failed', 'that have failed')}` : ''}`],
-    ]
     return html`
-      <${Facts} facts=${facts} />
-      ${problem && html`
-        <div class="problem" role="alert">
-          <p>The last reload has failed; generation ${count(generation)} stays in force:</p>
-          <pre tabindex="0">${problem}</pre>
-        </div>
-      `}
+      <${Facts} facts=${configurationFacts(answer.configuration)} />
+      <${LastError} configuration=${answer.configuration} />
     `
   }
 }

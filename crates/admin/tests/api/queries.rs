@@ -194,10 +194,13 @@ async fn which_configuration_is_in_force() {
     let told = async || {
         let mut told = world.get("/api/info").await.json()["configuration"].take();
         let loaded_at = told["loaded_at"].take().as_u64().unwrap();
-        told.as_object_mut().unwrap().remove("loaded_at");
-        (told, loaded_at)
+        let fields = told.as_object_mut().unwrap();
+        fields.remove("loaded_at");
+        let last = fields.remove("last_reload_at");
+        (told, loaded_at, last.and_then(|last| last.as_u64()))
     };
-    let (first, loaded_at) = told().await;
+    let (first, loaded_at, never) = told().await;
+    assert_eq!(never, None);
     assert_eq!(
         first,
         json!({"generation": 1, "reloads": {"ok": 0, "failed": 0}})
@@ -217,20 +220,22 @@ async fn which_configuration_is_in_force() {
     assert_eq!(gauges(), ["1", "1"]);
     let configuration = world.state.configuration();
     assert_eq!(configuration.not_reloaded("no such key".to_owned()), 1);
-    let (failed, same) = told().await;
+    let (failed, same, failed_at) = told().await;
     assert_eq!(
         failed,
         json!({"generation": 1, "reloads": {"ok": 0, "failed": 1}, "last_error": "no such key"})
     );
     assert_eq!(same, loaded_at);
+    assert!(failed_at.unwrap() >= loaded_at);
     assert_eq!(gauges(), ["1", "0"]);
     assert_eq!(configuration.reloaded(), 2);
-    let (again, later) = told().await;
+    let (again, later, last) = told().await;
     assert_eq!(
         again,
         json!({"generation": 2, "reloads": {"ok": 1, "failed": 1}})
     );
-    assert!(later >= loaded_at);
+    assert!(later >= failed_at.unwrap());
+    assert_eq!(last, Some(later));
     assert_eq!(gauges(), ["2", "1"]);
 }
 

@@ -51,8 +51,30 @@ impl SessionRef {
         Ok(())
     }
 
+    /// The same as [`SessionRef::begin_call`], if the listener's permissions let this session call the action.
+    ///
+    /// # Errors
+    /// [`CallError::Forbidden`], or what [`SessionRef::begin_call`] says; counted. Have it shown by
+    /// [`SessionRef::call_refused`].
+    pub fn begin_permitted_call(&self, action: &str) -> Result<CallTicket, CallError> {
+        if self.may_call(action) {
+            return self.begin_call(action);
+        }
+        let error = CallError::Forbidden;
+        self.listener().metrics().call(Some(&error)).inc();
+        Err(error)
+    }
+
+    /// Shows whoever watches a call that was refused before any backend was asked, and the error that answers it.
+    pub fn call_refused(&self, call: &Call<'_>, error: &CallError) {
+        let taps = self.listener().hub().taps();
+        if taps.is_on() {
+            taps.refused(self, call, error);
+        }
+    }
+
     /// Begins a call of that action, unless the listener drains or too many are in flight. Have the backend asked by
-    /// [`CallTicket::ask`], and give the answer to [`CallTicket::finish`].
+    /// [`CallTicket::ask`], and give the answer to [`CallTicket::answer`].
     ///
     /// # Errors
     /// [`CallError::ShuttingDown`] or [`CallError::TooManyPending`]; counted.
@@ -159,6 +181,20 @@ impl CallTicket {
         let is_call = !matches!(answer, Answer::Now(Err(CallError::UnknownAction)));
         self.watched = taps.called(session, &call, at, is_call);
         answer
+    }
+
+    /// Has whoever watches see a call that no backend is asked for.
+    pub fn show(&mut self, session: &SessionRef, call: &Call<'_>) {
+        let taps = self.listener.hub().taps();
+        if taps.is_on() {
+            self.watched = taps.called(session, call, Millis::now(), true);
+        }
+    }
+
+    /// Whether somebody watches, and is shown what [`CallTicket::answer`] is given.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.watched.is_some()
     }
 
     fn traced(&self, backend: impl FnOnce() -> Answer) -> Answer {

@@ -160,6 +160,17 @@ impl What {
         }
     }
 
+    /// The answer to what was refused at once.
+    pub(super) fn refusal(name: Box<str>, error: &CallError) -> Self {
+        Self::Answer {
+            name,
+            outcome: error.label(),
+            error: Some(error.to_string()),
+            values: Values::None,
+            took: Duration::ZERO,
+        }
+    }
+
     pub(super) fn answer(
         name: Box<str>,
         answer: &Result<Reply, CallError>,

@@ -156,3 +156,28 @@ fn a_share_is_kept_and_the_parent_decides() {
     });
     assert_eq!(kept.0.lock().len(), count + 100);
 }
+
+#[test]
+fn what_is_believed_of_a_client() {
+    let (tracer, _kept) = tracer(0.25);
+    let parent = || TraceContext::read(PARENT, Some("a=b")).unwrap();
+    let adopt = |trust| tracer.adopt(parent(), trust);
+    assert_eq!(adopt(ParentTrust::Trust), Some(parent()));
+    assert_eq!(adopt(ParentTrust::Ignore), None);
+    let mut kept = 0;
+    for _ in 0..4000 {
+        let ids = adopt(ParentTrust::Ids).unwrap();
+        let known = (ids.trace(), ids.span(), ids.state());
+        assert_eq!(known, (parent().trace(), parent().span(), None));
+        kept += usize::from(ids.is_sampled());
+    }
+    assert!(
+        (700..1300).contains(&kept),
+        "{kept} of 4000 of the same ids"
+    );
+    let unkept = TraceContext::read(&PARENT.replace("-01", "-00"), None).unwrap();
+    for _ in 0..100 {
+        let ids = tracer.adopt(unkept.clone(), ParentTrust::Ids).unwrap();
+        assert!(!ids.is_sampled(), "nor what its client does not keep");
+    }
+}

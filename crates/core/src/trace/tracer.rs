@@ -57,6 +57,12 @@ impl Tracer {
         self.is_on.load(Ordering::Relaxed)
     }
 
+    /// Whether a trace is among those that are kept, by chance.
+    pub(super) fn draws(&self) -> bool {
+        let target = self.target.load();
+        target.as_ref().is_some_and(|it| it.keeps(rand::random()))
+    }
+
     /// A step of what runs now; else of `parent`; else the first of a trace. Nothing while it is off.
     #[must_use]
     pub fn begin(

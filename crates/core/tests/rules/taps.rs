@@ -6,9 +6,9 @@ use std::{
 };
 
 use polyport_core::{
-    Answer, Arg, Args, Call, CallArgs, CallError, CloseReason, Event, Except, Hub, Json, Listener,
-    Mixed, Params, RealmName, Reply, Scope, SessionId, SessionRef, Tap, TapLimits, TapOptions,
-    Target, TooManyTaps,
+    Answer, Arg, Args, Call, CallArgs, CallError, CloseReason, Event, Except, Hub, Json, Limits,
+    Listener, Mixed, Params, Permissions, RealmName, Reply, Scope, SessionId, SessionRef, Tap,
+    TapLimits, TapOptions, Target, TooManyTaps,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -230,6 +230,85 @@ fn calls_and_their_answers() {
     assert_eq!(records[3]["outcome"], "rejected");
     assert_eq!(records[3]["error"], "no token=[redacted]");
     assert_eq!(records[5]["outcome"], "unknown_action");
+}
+
+#[test]
+fn calls_that_are_refused_before_a_backend_is_asked() {
+    let hub = Hub::new(0, None);
+    let plan = ListenerPlan {
+        limits: Limits {
+            calls_in_flight: 1,
+            ..Limits::default()
+        },
+        permissions: Permissions::default()
+            .with_calls(&["echo".to_owned()])
+            .unwrap(),
+        ..ListenerPlan::new("one")
+    };
+    let listener = plan.on(&hub);
+    let (ann, _) = member(&listener, "lobby");
+    let refuse = |action: &str, text: &str| {
+        let args = [Arg::Json(Json::parse(text).unwrap())];
+        let error = ann.begin_permitted_call(action).unwrap_err();
+        let call = Call {
+            action,
+            version: None,
+            args: CallArgs::List(&args),
+        };
+        ann.call_refused(&call, &error);
+    };
+    // Nobody watches yet.
+    refuse("rm", "0");
+    let mut watching = tap(&hub, Scope::Session(ann.id()));
+    let mut elsewhere = tap(&hub, Scope::Listener("two".to_owned()));
+    refuse("rm", r#"{"token":"hunter2","n":1}"#);
+    let pending = ann.begin_permitted_call("echo").unwrap();
+    refuse("echo", "2");
+    drop(pending);
+    let records = seen(&mut watching);
+    assert_eq!(
+        kinds(&records),
+        ["call rm", "answer rm", "call echo", "answer echo"]
+    );
+    assert_eq!(
+        records[0]["args"],
+        json!([{ "token": "[redacted]", "n": 1 }])
+    );
+    assert_eq!(records[1]["outcome"], "forbidden");
+    assert_eq!(records[1]["error"], "not authorized to call this action");
+    assert_eq!(records[1]["seconds"], 0.0);
+    assert_eq!(records[3]["outcome"], "too_many_pending");
+    assert_eq!(seen(&mut elsewhere), [Value::Null; 0]);
+    let counted = |outcome| metric(&hub, "polyport_calls_total", &[("outcome", outcome)]);
+    assert!((counted("forbidden") - 2.0).abs() < 0.5);
+    assert!((counted("too_many_pending") - 1.0).abs() < 0.5);
+}
+
+#[test]
+fn a_call_that_no_backend_answers() {
+    let (hub, listener) = hub_and_listener();
+    let (ann, _) = member(&listener, "lobby");
+    let call = Call {
+        action: "own",
+        version: None,
+        args: CallArgs::List(&[]),
+    };
+    let mut ticket = ann.begin_call("own").unwrap();
+    ticket.show(&ann, &call);
+    assert!(!ticket.is_watched());
+    drop(ticket.answer(&Ok(Reply::Nothing)));
+    let mut tap = tap(&hub, Scope::Session(ann.id()));
+    let mut ticket = ann.begin_call("own").unwrap();
+    ticket.show(&ann, &call);
+    assert!(ticket.is_watched());
+    assert_eq!(kinds(&seen(&mut tap)), ["call own"], "before its answer");
+    drop(ticket.answer(&Ok(Reply::Value(Json::encode(&7)))));
+    let records = seen(&mut tap);
+    assert_eq!(kinds(&records), ["answer own"]);
+    assert_eq!(
+        (&records[0]["outcome"], &records[0]["args"]),
+        (&json!("ok"), &json!([7]))
+    );
 }
 
 #[test]

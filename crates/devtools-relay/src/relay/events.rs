@@ -10,7 +10,9 @@ use polyport_core::{
 use serde_json::value::RawValue;
 use tokio::time::sleep;
 
-use super::{Head, LOG, Peer, REPORT, RESPOND, Relay, Role, event_name, room};
+use super::{
+    Head, LOG, Peer, REPORT, RESPOND, Relay, Role, event_name, report_events::GET_REPORT, room,
+};
 use crate::{
     access::Right,
     client::{Client, State},
@@ -45,7 +47,7 @@ impl<'a> Wish<'a> {
             LOG => Self::Log,
             "log-noid" => Self::LogWithoutId,
             RESPOND => Self::Respond,
-            "getReport" => Self::GetReport,
+            GET_REPORT => Self::GetReport,
             other => Self::ToOne(other.strip_prefix(TO_ONE)?),
         })
     }
@@ -102,7 +104,11 @@ impl Client {
         };
         let waiting = self.waiting_for(packet);
         if wish.right().is_some_and(|right| !self.may(session, right)) {
-            waiting.failed(session, &wording::silent(self.generation(), Verb::Call));
+            if matches!(wish, Wish::GetReport) {
+                self.refuse_report(session, packet.data, &waiting);
+            } else {
+                waiting.failed(session, &wording::silent(self.generation(), Verb::Call));
+            }
             return true;
         }
         match wish {
@@ -389,53 +395,6 @@ impl Client {
             }
         }
     }
-
-    // --- reports ----------------------------------------------------------------------------------------------------------
-
-    fn get_report(
-        self: &Arc<Self>,
-        relaying: &Relaying,
-        session: &SessionRef,
-        data: Option<&RawValue>,
-        waiting: Waiting,
-    ) {
-        let is_given = data.is_some_and(|it| !matches!(it.get(), "null" | "\"\"" | "false" | "0"));
-        if !is_given {
-            return waiting.done(session, Some(r#"{"error":"No id specified."}"#));
-        }
-        let ticket = match session.begin_call("getReport") {
-            Ok(ticket) => ticket,
-            Err(error) => {
-                let error = wording::call_error(self.generation(), &error);
-                return waiting.failed(session, &error);
-            }
-        };
-        let id = data.and_then(string).map(std::borrow::Cow::into_owned);
-        let realm = session.realm().name().clone();
-        let reports = Arc::clone(&relaying.reports);
-        let _inside = self.shared.runtime.enter();
-        self.shared.tasks.spawn(async move {
-            let found = match id {
-                Some(id) => reports.get(&realm, id).await,
-                None => Ok(None),
-            };
-            let unsent = ticket.finish(None);
-            let Some(session) = unsent.session() else {
-                return;
-            };
-            match found {
-                Ok(Some(report)) => waiting.done(session, Some(&report)),
-                Ok(None) => {
-                    let error = wording::named("NotFoundError", "No such report");
-                    waiting.failed(session, &error);
-                }
-                Err(error) => {
-                    let error = wording::named("UnavailableError", &error.to_string());
-                    waiting.failed(session, &error);
-                }
-            }
-        });
-    }
 }
 
 /// What monitors get of a message whose sender does not know its own id.
@@ -454,33 +413,8 @@ fn channel_of(role: Option<Role>) -> Option<&'static str> {
     })
 }
 
-/// Sends a new member of `report` the list of reports.
-pub(crate) fn list_reports(client: &Client, session: &SessionRef) {
-    let Some(relaying) = &client.shared.relaying else {
-        return;
-    };
-    let realm = session.realm().name().clone();
-    let reports = Arc::clone(&relaying.reports);
-    let (generation, codec) = (client.generation(), client.shared.options.codec);
-    let session = session.downgrade();
-    let _inside = client.shared.runtime.enter();
-    client.shared.tasks.spawn(async move {
-        let list = match reports.list(&realm).await {
-            Ok(list) => list,
-            Err(error) => {
-                tracing::warn!(%error, "a monitor gets no list of reports");
-                return;
-            }
-        };
-        let list = Json::parse(&format!(r#"{{"type":"list","data":{list}}}"#));
-        if let (Some(session), Ok(list)) = (session.upgrade(), list) {
-            tell(&session, generation, codec, REPORT, Some(list));
-        }
-    });
-}
-
 /// Tells one client something of a channel.
-fn tell(
+pub(super) fn tell(
     session: &SessionRef,
     generation: Generation,
     codec: Codec,

@@ -53,18 +53,18 @@ impl Client {
     pub(super) fn on_call(&self, session: &SessionRef, name: &str, packet: &Packet<'_>) {
         let waiting = self.waiting_for(packet);
         let generation = self.generation();
-        if !session.may_call(name) {
-            return answer(session, &waiting, generation, &Err(CallError::Forbidden));
-        }
-        let mut ticket = match session.begin_call(name) {
-            Ok(ticket) => ticket,
-            Err(error) => return answer(session, &waiting, generation, &Err(error)),
-        };
         let given = Given::read(packet.data);
         let call = Call {
             action: name,
             version: None,
             args: given.args(),
+        };
+        let mut ticket = match session.begin_permitted_call(name) {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                session.call_refused(&call, &error);
+                return answer(session, &waiting, generation, &Err(error));
+            }
         };
         let backend = self.shared.reception.backend();
         match ticket.ask(session, &**backend, call) {

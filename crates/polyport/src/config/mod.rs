@@ -55,7 +55,7 @@ pub use settings::{
     RedisAdapter, RedisDeployment, RedisExpose, RedisWire, Relay, RouteSettings, RpcSettings,
     ServerSideAck, Settings, ShutdownSettings, SiteSettings, SiteSource, SocketIoParser,
     SocketIoSettings, SocketIoTransport, TapSettings, TlsSettings, TokenAlgorithm,
-    TokenKeySettings, TokenSettings, TracingSettings, VerbsSettings,
+    TokenKeySettings, TokenSettings, TraceparentTrust, TracingSettings, VerbsSettings,
 };
 pub use source::SourceFile;
 pub use strict::OneOrMany;

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use polyport_core::{Limits, Permissions, RealmName, RoomName};
+use polyport_core::{Limits, Permissions, RealmName, RoomName, trace::ParentTrust};
 
 use super::{
     BUILTIN,
@@ -26,7 +26,8 @@ use super::{
         Protocol, RpcConfig, VerbsConfig,
     },
     settings::{
-        ListenerSettings, PermissionSettings, ProtocolName, RpcSettings, Settings, VerbsSettings,
+        ListenerSettings, PermissionSettings, ProtocolName, RpcSettings, Settings,
+        TraceparentTrust, VerbsSettings,
     },
     units::{Address, Period},
 };
@@ -219,6 +220,11 @@ impl Resolver<'_> {
                 .iter()
                 .map(|network| network.0)
                 .collect(),
+            traceparent: match settings.traceparent {
+                TraceparentTrust::Trust => ParentTrust::Trust,
+                TraceparentTrust::Ids => ParentTrust::Ids,
+                TraceparentTrust::Ignore => ParentTrust::Ignore,
+            },
             limits: limits(settings),
             permissions,
             auth,

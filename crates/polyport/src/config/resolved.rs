@@ -8,7 +8,7 @@ mod backplane;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
-use polyport_core::{EventName, Limits, Permissions, RealmName, RoomName};
+use polyport_core::{EventName, Limits, Permissions, RealmName, RoomName, trace::ParentTrust};
 use polyport_devtools_relay::{DevtoolsOptions, Right};
 use polyport_identity::SiteRules;
 pub use polyport_net::{Bind, CertificateFiles};
@@ -108,6 +108,8 @@ pub struct ListenerConfig {
     pub tls: Vec<CertificateFiles>,
     /// Networks whose connections begin with a PROXY header.
     pub proxy_protocol: Vec<IpNet>,
+    /// What is believed of clients that say which trace they belong to.
+    pub traceparent: ParentTrust,
     /// Bounds. Where the settings say 0 for a bound that [`Limits`] cannot switch off, it is out of reach.
     pub limits: Limits,
     /// Room patterns, known to compile.
@@ -122,7 +124,7 @@ pub struct ListenerConfig {
 
 impl ListenerConfig {
     /// Whether a running listener can become `other` in place: they differ at most in limits, permissions, backends,
-    /// certificates and PROXY networks.
+    /// certificates, PROXY networks and what is believed of clients' traces.
     #[must_use]
     pub fn is_same_front_end(&self, other: &Self) -> bool {
         let Self {
@@ -133,6 +135,7 @@ impl ListenerConfig {
             backends: _,
             tls: _,
             proxy_protocol: _,
+            traceparent: _,
             limits: _,
             permissions: _,
             auth,

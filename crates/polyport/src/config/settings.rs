@@ -30,7 +30,7 @@ pub use protocols::{
     SocketIoSettings, SocketIoTransport, VerbsSettings,
 };
 
-pub use tracing::TracingSettings;
+pub use tracing::{TraceparentTrust, TracingSettings};
 
 use polyport_devtools_relay::DEFAULT_MESSAGE_LIMIT;
 
@@ -202,6 +202,9 @@ pub struct ListenerSettings {
     pub tls: OneOrMany<TlsSettings>,
     /// Networks whose connections begin with a PROXY protocol header (version 1 or 2); connections from elsewhere are taken without one.
     pub proxy_protocol: Vec<Network>,
+    /// How much counts of what a client says about its trace, in the headers `traceparent` and `tracestate` of its opening.
+    #[serde(deserialize_with = "word")]
+    pub traceparent: TraceparentTrust,
     /// Bounds of this listener.
     #[schemars(extend("x-takes-effect" = "live"))]
     #[serde(deserialize_with = "table")]
@@ -265,6 +268,7 @@ impl Default for ListenerSettings {
             backends: vec!["builtin".to_owned()],
             tls: OneOrMany::default(),
             proxy_protocol: Vec::new(),
+            traceparent: TraceparentTrust::default(),
             limits: LimitSettings::default(),
             permissions: PermissionSettings::default(),
             auth: None,

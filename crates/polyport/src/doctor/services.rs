@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode, header};
-use polyport_net::HttpClient;
+use polyport_net::{ClientResponse, HttpClient};
 use polyport_redis_rooms::ServerInfo;
 use serde_json::Value;
 
@@ -84,9 +84,7 @@ pub(super) async fn backends(config: &Config, client: &HttpClient) -> Vec<Findin
             )),
             Ok(answer) => {
                 findings.push(Finding::good(&subject, format!("{} answers", http.url)));
-                let date = answer.headers.get(header::DATE);
-                let date = date.and_then(|date| date.to_str().ok()).and_then(seconds);
-                findings.extend(date.and_then(|time| clock::compare(&subject, time)));
+                findings.extend(date(&answer).and_then(|time| clock::compare(&subject, time)));
             }
         }
     }
@@ -121,6 +119,11 @@ pub(super) async fn key_sets(config: &Config, client: &HttpClient) -> Vec<Findin
         ));
     }
     findings
+}
+
+/// When an answer was written by the clock of who has, since 1970.
+pub(super) fn date(answer: &ClientResponse) -> Option<Duration> {
+    seconds(answer.headers.get(header::DATE)?.to_str().ok()?)
 }
 
 /// The time of a `Date` header, as since 1970.

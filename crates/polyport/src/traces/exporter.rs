@@ -215,17 +215,7 @@ impl Sender {
     }
 
     async fn attempt(&self, body: Bytes) -> Sent {
-        let mut headers = self.headers.clone();
-        let protobuf = HeaderValue::from_static("application/x-protobuf");
-        headers.insert(header::CONTENT_TYPE, protobuf);
-        let request = ClientRequest {
-            method: Method::POST,
-            url: self.config.endpoint.clone(),
-            headers,
-            body,
-            timeout: self.config.timeout,
-            max_body: MAX_ANSWER,
-        };
+        let request = request(&self.config, self.headers.clone(), body);
         match self.client.send(request).await {
             Ok(answer) if answer.status.is_success() => Sent::Taken(answer),
             Ok(answer) => {
@@ -260,6 +250,24 @@ impl Sender {
         };
         self.metrics.failed.inc_by(rejected);
         self.metrics.sent.inc_by(all - rejected);
+    }
+}
+
+/// What a collector is sent.
+pub(super) fn request(
+    config: &TracingConfig,
+    mut headers: HeaderMap,
+    body: Bytes,
+) -> ClientRequest {
+    let protobuf = HeaderValue::from_static(otlp::CONTENT_TYPE);
+    headers.insert(header::CONTENT_TYPE, protobuf);
+    ClientRequest {
+        method: Method::POST,
+        url: config.endpoint.clone(),
+        headers,
+        body,
+        timeout: config.timeout,
+        max_body: MAX_ANSWER,
     }
 }
 

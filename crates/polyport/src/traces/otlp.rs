@@ -8,6 +8,9 @@ use polyport_core::trace::{Attribute, FinishedSpan, SpanKind};
 
 use super::protobuf::{Field, Message, read};
 
+/// The form in which requests and answers are written.
+pub(super) const CONTENT_TYPE: &str = "application/x-protobuf";
+
 /// What makes the spans, as the collector sees it.
 const SCOPE: &str = "polyport";
 
@@ -87,6 +90,13 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Whether a successful answer with this type and body is one of a collector: an `ExportTraceServiceResponse`, or nothing at all.
+pub(super) fn is_answer(content_type: Option<&str>, body: &[u8]) -> bool {
+    let kind = content_type.unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    body.is_empty() || kind.eq_ignore_ascii_case(CONTENT_TYPE) && read(body).is_some()
+}
+
 /// How many spans a collector that has answered well has not taken after all, and what it says about that.
 pub(super) fn rejected(answer: &[u8]) -> Option<(u64, String)> {
     let bytes_of = |fields: &[(u64, Field<'_>)], number| {
@@ -109,6 +119,22 @@ pub(super) fn rejected(answer: &[u8]) -> Option<(u64, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_of_a_collector_is_told_from_others() {
+        let protobuf = Some("application/x-protobuf");
+        let check = |kind: Option<&str>, body: &[u8], expected| {
+            assert_eq!(is_answer(kind, body), expected, "{kind:?} {body:?}");
+        };
+        check(protobuf, b"", true);
+        check(protobuf, b"\x0a\x00", true);
+        check(Some("Application/X-Protobuf; v=1"), b"\x0a\x00", true);
+        check(None, b"", true);
+        check(protobuf, b"\x0a\x09cut", false);
+        check(None, b"\x0a\x00", false);
+        check(Some("text/html"), b"<p>", false);
+        check(Some("application/json"), b"{}", false);
+    }
 
     #[test]
     fn what_a_collector_rejects_is_understood() {

@@ -29,6 +29,14 @@ fn answer_args(answer: &Result<Reply, CallError>) -> Args {
     }
 }
 
+fn call_of<'a>(name: &'a EventName, args: &'a [Arg]) -> Call<'a> {
+    Call {
+        action: name.as_str(),
+        version: None,
+        args: CallArgs::List(args),
+    }
+}
+
 impl Engine {
     /// A call if a backend knows it, else published if a rule says so, else dropped. What waits for a backend's leave to be
     /// published keeps its order in `in_order`.
@@ -47,18 +55,13 @@ impl Engine {
                 session.send(form.ack(branch.namespace(), id, args));
             }
         };
-        let fail = |error: CallError| acknowledge(session, &answer_args(&Err(error)));
-        if !session.may_call(name.as_str()) {
-            return fail(CallError::Forbidden);
-        }
-        let mut ticket = match session.begin_call(name.as_str()) {
+        let call = call_of(name, &args);
+        let mut ticket = match session.begin_permitted_call(name.as_str()) {
             Ok(ticket) => ticket,
-            Err(error) => return fail(error),
-        };
-        let call = Call {
-            action: name.as_str(),
-            version: None,
-            args: CallArgs::List(&args),
+            Err(error) => {
+                session.call_refused(&call, &error);
+                return acknowledge(session, &answer_args(&Err(error)));
+            }
         };
         let backend = self.shared.reception.backend();
         match ticket.ask(session, &**backend, call) {
@@ -107,8 +110,10 @@ impl Engine {
         acknowledge: impl FnOnce(&SessionRef, &[Arg]) + Send + 'static,
     ) {
         if in_order.is_full() {
+            let error = CallError::TooManyPending;
             session.limit_hit(LimitKind::CallsInFlight);
-            acknowledge(session, &answer_args(&Err(CallError::TooManyPending)));
+            session.call_refused(&call_of(&rule.event, &args), &error);
+            acknowledge(session, &answer_args(&Err(error)));
             return;
         }
         let asker = session.downgrade();

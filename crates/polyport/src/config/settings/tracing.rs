@@ -20,7 +20,7 @@ pub struct TracingSettings {
     pub service: String,
     /// What else the collector is to know of this process: names and values of resource attributes.
     pub attributes: BTreeMap<String, String>,
-    /// The share of traces that begin here and are kept, from 0 to 1. A trace that has begun elsewhere is kept if it is kept there.
+    /// The share of traces that begin here and are kept, from 0 to 1. Whether one that a client has begun is kept, `traceparent` of its listener decides.
     pub ratio: f64,
     /// Spans that wait for the collector. What is more is dropped and counted.
     pub queue: usize,
@@ -46,4 +46,17 @@ impl Default for TracingSettings {
             timeout: Period::secs(10),
         }
     }
+}
+
+/// How much counts of what a client says about its trace.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TraceparentTrust {
+    /// All of it: clients decide which traces are kept.
+    Trust,
+    /// The trace, of which no more is kept than `tracing.ratio` says.
+    #[default]
+    Ids,
+    /// Nothing.
+    Ignore,
 }

@@ -318,6 +318,16 @@ describe('Compose', () => {
     validator('check-jsonschema', ['--builtin-schema', 'vendor.compose-spec', path.join(DEPLOY, 'compose', 'compose.yaml')])
   })
 
+  test('Compose itself reads it, and says which secrets are missing', () => {
+    const folder = temporaryFolder()
+    fs.cpSync(DEPLOY, folder, { recursive: true })
+    const cwd = path.join(folder, 'compose')
+    const services = () => program('docker-compose', ['config', '--services'], { cwd }).output
+    assert.throws(services, /set it in \.env/)
+    fs.writeFileSync(path.join(cwd, '.env'), read('compose', 'example.env').replace(/^(\w+)=$/gm, '$1=secret'))
+    assert.deepEqual(services().trim().split('\n').sort(), Object.keys(compose().services).sort())
+  })
+
   test('every listener is published, the admin listener is not', () => {
     const published = compose().services.gateway.ports.map((port) => Number(port.split(':')[1]))
     const admin = Number(binds('compose', 'gateway.toml').admin.split(':')[1])

@@ -82,14 +82,7 @@ class Polyport {
     gateway.configure(whole)
     gateway.spawn(args, env, binary)
     try {
-      await until(
-        () => `readiness of the gateway; its log:\n${gateway.log}`,
-        async () => {
-          if (gateway.exit) throw new Error(`the gateway ended with ${JSON.stringify(gateway.exit)}:\n${gateway.log}`)
-          const answer = await get(ports.admin, '/readyz').catch(() => null)
-          return answer?.status === 200
-        },
-      )
+      await gateway.ready()
     } catch (error) {
       gateway.child.kill('SIGKILL')
       throw error
@@ -113,6 +106,18 @@ class Polyport {
   configure(config) {
     this.config = config
     fs.writeFileSync(this.file, toToml(config))
+  }
+
+  /** Waits until it is ready, as patiently as `wait`. */
+  ready(wait = until) {
+    return wait(
+      () => `readiness of the gateway; its log:\n${this.log}`,
+      async () => {
+        if (this.exit) throw new Error(`the gateway ended with ${JSON.stringify(this.exit)}:\n${this.log}`)
+        const answer = await this.get('/readyz').catch(() => null)
+        return answer?.status === 200
+      },
+    )
   }
 
   spawn(args, env, binary = BINARY) {

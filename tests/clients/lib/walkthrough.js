@@ -138,13 +138,7 @@ class Walkthrough {
     const gateway = new Polyport(own ? this.folder : ROOT, { admin })
     gateway.spawn(args, this.env)
     this.ends.push(() => gateway.stop())
-    await until(
-      () => `readiness; the log:\n${gateway.log}`,
-      async () => {
-        assert.equal(gateway.exit, null, gateway.log)
-        return (await gateway.get('/readyz').catch(() => null))?.status === 200
-      },
-    )
+    await gateway.ready(until)
   }
 
   /** Links the newest package of that version that the suites have, under the name that the page's programs ask for. */

@@ -81,13 +81,7 @@ class Stage extends Walkthrough {
     // By the name that the page has for it, which is also that of the process.
     gateway.spawn(words, this.env, this.file('bin/polyport'))
     this.ends.push(() => gateway.stop())
-    await until(
-      () => `readiness; the log:\n${gateway.log}`,
-      async () => {
-        assert.equal(gateway.exit, null, gateway.log)
-        return (await gateway.get('/readyz').catch(() => null))?.status === 200
-      },
-    )
+    await gateway.ready(until)
     this.gateways.push(gateway)
     return gateway
   }
